@@ -1,0 +1,101 @@
+// What sizing and decoding need of a model, as read from a Hugging Face config.json.
+//
+// Everything is already decided here: defaults applied, heads divided, layers told apart, names of
+// tensors spelled out. Counts are positive and bounded by the reader, so that no product of two of
+// them overflows; nothing downstream guesses.
+//
+// Threads: a value. Cost: a few strings and vectors. Errors: none; see config_reader.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvcache/base/element_type.h"
+#include "kvcache/base/units.h"
+
+namespace plimsoll {
+
+// What a tensor is for; quantised formats treat each role differently.
+enum class TensorRole : uint8_t {
+  kEmbedding,  // [vocab, hidden]
+  kHead,       // [vocab, hidden], absent when tied to the embedding
+  kLinear,     // [out, in], a matrix of a layer
+  kExpert,     // [out, in], a matrix of one expert
+  kRouter,     // [experts, hidden]
+  kNorm,       // [n]
+  kBias,       // [n]
+};
+
+// One tensor, or one family of equal tensors.
+//
+// `name` is the checkpoint's name with "{layer}" and "{expert}" where numbers go. It stands once
+// for each entry of `layers` (or once, if the name has no "{layer}"), times `experts`.
+struct TensorSpec {
+  std::string name;
+  TensorRole role;
+  std::vector<int64_t> shape;  // as stored, row-major; [out, in] for matrices
+  std::vector<int32_t> layers = {};
+  int64_t experts = 1;
+  int64_t active_experts = 1;  // of `experts`, how many one token uses
+
+  int64_t ElementsOfOne() const;
+  int64_t Copies() const;  // layers times experts
+  int64_t Elements() const { return ElementsOfOne() * Copies(); }
+};
+
+// How one layer remembers tokens.
+struct AttentionSpec {
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;   // of K
+  int64_t value_dim;  // of V; equal to head_dim in every family known so far
+  std::optional<Tokens> window = std::nullopt;  // sliding window; none means all tokens
+};
+
+enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh };
+
+// Rotary position embedding, half-split as in Hugging Face.
+struct RotaryConfig {
+  enum class Scaling : uint8_t { kNone, kLinear, kDynamic, kYarn, kLlama3, kLongRope };
+  double theta = 10000.0;
+  int64_t rotated_dims = 0;  // of head_dim; partial_rotary_factor applied
+  Scaling scaling = Scaling::kNone;
+  double factor = 1.0;
+  double low_freq_factor = 1.0;   // llama3
+  double high_freq_factor = 4.0;  // llama3
+  double attention_factor = 1.0;  // yarn, longrope: multiplies cos and sin
+  double beta_fast = 32.0;        // yarn
+  double beta_slow = 1.0;         // yarn
+  Tokens original_context = Tokens(0);
+  std::vector<double> short_factor = {};  // longrope, one per rotated pair
+  std::vector<double> long_factor = {};
+};
+
+struct ModelConfig {
+  std::string name;                        // the folder's name, or the file's stem
+  std::string architecture;                // "LlamaForCausalLM"
+  ElementType dtype = ElementType::kBf16;  // what the checkpoint is stored in
+
+  int64_t layers = 0;
+  int64_t hidden_size = 0;
+  int64_t intermediate_size = 0;
+  int64_t vocab_size = 0;
+  Tokens max_context = Tokens(0);  // max_position_embeddings
+
+  std::vector<AttentionSpec> attention;  // one per layer that keeps K and V
+  std::vector<TensorSpec> tensors;       // every tensor of the checkpoint's language model
+
+  // What only a decoder asks.
+  double norm_epsilon = 1e-6;
+  Activation activation = Activation::kSilu;
+  RotaryConfig rotary;
+  bool tied_embeddings = false;
+  std::optional<int64_t> eos_token = std::nullopt;
+
+  int64_t Parameters() const;        // unique parameters
+  int64_t ActiveParameters() const;  // those one token uses
+};
+
+}  // namespace plimsoll

@@ -1,0 +1,21 @@
+# What is taken from the distribution. kvcache needs only the first two.
+find_package(absl CONFIG REQUIRED)
+find_package(nlohmann_json CONFIG REQUIRED)
+
+if(PLIMSOLL_TOOLS)
+  find_package(Threads REQUIRED)
+  find_package(Protobuf MODULE REQUIRED)
+  find_package(gRPC CONFIG REQUIRED)
+  find_package(CLI11 CONFIG REQUIRED)
+  find_package(hwy CONFIG REQUIRED)
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(cpp_httplib REQUIRED IMPORTED_TARGET cpp-httplib)
+endif()
+
+if(PLIMSOLL_TESTS)
+  find_package(GTest CONFIG REQUIRED)
+  include(GoogleTest)
+endif()
+if(PLIMSOLL_BENCHMARKS)
+  find_package(benchmark CONFIG REQUIRED)
+endif()
