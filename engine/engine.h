@@ -1,0 +1,61 @@
+// The engine: a model on a device, its paged pool sized by the plan, admission and the loop.
+//
+// Create loads the weights, plans the memory with the same code as `plimsoll plan`, commits the
+// pool and reports predicted beside measured bytes for each stage.
+//
+// Threads: the parts say for themselves. Errors: those of reading the model; ResourceExhausted with
+// both figures when the memory is not there; Unimplemented for a model the decoder cannot run.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/loop/generation_loop.h"
+#include "kvcache/admission/shared_admission.h"
+#include "kvcache/sizing/inference_plan.h"
+
+namespace plimsoll {
+
+// What one stage of start-up was predicted to take and what it took.
+struct MemoryStage {
+  std::string name;  // "weights", "activations", "pool"
+  Bytes predicted;
+  Bytes measured;
+};
+
+struct EngineOptions {
+  std::string model_path;        // a folder with config.json and safetensors
+  std::string device = "auto";   // "auto", "cpu", "cuda"
+  std::optional<Bytes> memory;   // device memory to plan for; default: the device's own
+  std::optional<Blocks> blocks;  // a pool of exactly this many blocks instead
+  double utilization = 0.92;
+  Tokens block_tokens = Tokens(16);
+  std::optional<ElementType> kv_type;  // default: fp16 for fp16 models, bf16 otherwise
+  LoopOptions loop;
+  AdmissionOptions admission;
+};
+
+class Engine {
+ public:
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
+                                                        const Clock& clock);
+  ~Engine();
+
+  const ModelConfig& model() const;
+  const InferencePlan& plan() const;
+  const std::string& device() const;       // "cpu", "cuda"
+  const std::string& device_note() const;  // why "auto" chose the CPU; empty if asked for
+  const std::vector<MemoryStage>& memory() const;
+  const CacheLayout& layout() const;
+  SharedAdmission& admission();
+  GenerationLoop& loop();
+
+ private:
+  struct Parts;
+  explicit Engine(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace plimsoll

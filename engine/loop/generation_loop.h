@@ -1,0 +1,92 @@
+// Continuous batching: which sequences step, and what becomes of their tokens.
+//
+// Each step takes one row for every sequence that decodes and fills what is left of
+// `max_batched_tokens` with the next chunks of prompts, in order of arrival. Blocks are planned and
+// committed under the admission lock; the forward pass runs without it. K and V are read and
+// written only through block tables.
+//
+// Invariants: a sequence never takes more blocks than its reservation was promised; a step
+// allocates no device memory; a token is delivered once, in order, before OnFinished.
+//
+// Threads: Submit, Cancel and Stats from any thread; Step and Run from one. Listeners are called
+// from the thread that steps, and must not block.
+// Cost: a step is one forward pass. Errors: Submit reports what is wrong with the request.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/decoder/decoder.h"
+#include "kvcache/admission/shared_admission.h"
+
+namespace plimsoll {
+
+struct SamplingOptions {
+  double temperature = 0.0;  // >= 0; 0 is greedy
+  int64_t top_k = 0;         // >= 0; 0 means all
+  double top_p = 1.0;        // in (0, 1]
+  uint64_t seed = 0;         // the same seed and tokens give the same choice
+};
+
+struct GenerationRequest {
+  std::string reservation_id;
+  std::vector<int32_t> prompt;  // not empty; at most the reservation's prompt_tokens
+  Tokens max_new_tokens;        // > 0; prompt + new within the reservation
+  SamplingOptions sampling;
+  bool stop_at_eos = true;  // where the model has an end-of-sequence token
+};
+
+enum class FinishReason : uint8_t { kLength, kStop, kCancelled };
+
+class GenerationListener {
+ public:
+  virtual ~GenerationListener() = default;
+  virtual void OnToken(int32_t token) = 0;
+  // The last call. A bad status only if the step itself failed.
+  virtual void OnFinished(FinishReason reason, const absl::Status& status) = 0;
+};
+
+struct LoopStats {
+  int64_t steps = 0;
+  int64_t prompt_tokens = 0;  // prefilled
+  int64_t generated_tokens = 0;
+  int64_t running = 0;  // sequences now
+  int64_t peak_running = 0;
+  Duration busy = Duration::zero();  // time spent in steps
+};
+
+struct LoopOptions {
+  Tokens max_batched_tokens = Tokens(512);  // rows of one step
+  int64_t max_sequences = 256;              // that run at once; more wait inside the loop
+};
+
+class GenerationLoop {
+ public:
+  // `decoder` and `admission` outlive the loop.
+  GenerationLoop(Decoder& decoder, SharedAdmission& admission, const LoopOptions& options);
+  ~GenerationLoop();
+
+  // Takes over the reservation: it ends when the generation does. Returns a ticket for Cancel.
+  absl::StatusOr<int64_t> Submit(GenerationRequest request,
+                                 std::shared_ptr<GenerationListener> listener);
+  // Ends a generation at the next step boundary; harmless when it is over.
+  void Cancel(int64_t ticket);
+
+  // Runs one step; false when nothing is running or waiting.
+  bool Step();
+  // Steps until Stop, sleeping while there is nothing to do.
+  void Run();
+  void Stop();  // any thread; what still runs is cancelled
+
+  LoopStats Stats() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace plimsoll

@@ -1,0 +1,121 @@
+// Answers yes, wait or never to each request, and holds what was promised under leases.
+//
+// The policy is never-evict: an admitted request is promised blocks for prompt_tokens +
+// max_new_tokens and is never cut off. Callers may wait in a fair queue: tenants take turns, each
+// tenant's requests in order of arrival, and nobody overtakes: while anyone waits, a newcomer that
+// does not wait is refused.
+//
+// Invariants, which CheckInvariants() verifies:
+//   1. Every reservation has an owner, an epoch and a deadline.
+//   2. Blocks promised to reservations without a running sequence, plus what running sequences
+//      have left of their promises, add up to the cache's reserved blocks.
+//   3. An admitted request_id gives the same reservation again until a minute after its end,
+//      within a byte cap; with other content it is InvalidArgument. Refusals are not kept.
+//
+// A grant lives at most `confirm_window` until its first sign of life (Renew, Extend,
+// BeginSequence or Release), then for its ttl after each. A reservation whose sequence runs does
+// not expire; its generation is the sign of life.
+//
+// Threads: none; see shared_admission.h. Time is read from the clock given; leases end and waiters
+// are served inside Advance and after each call that frees blocks.
+// Cost: O(log n) in reservations or waiters, O(blocks) where blocks move; nothing scans.
+// Errors: InvalidArgument naming the field; NotFound for an unknown id; FailedPrecondition with
+// STALE_EPOCH for an id of another epoch. A refusal is an Answer, not an error.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kvcache/admission/reservation.h"
+#include "kvcache/admission/snapshot.h"
+#include "kvcache/base/clock.h"
+#include "kvcache/base/ids.h"
+#include "kvcache/pool/kv_cache.h"
+#include "kvcache/sizing/block_demand.h"
+
+namespace plimsoll {
+
+struct AdmissionOptions {
+  std::string epoch;  // not empty, no '-'; one server life
+  Duration default_ttl = std::chrono::seconds(30);
+  Duration max_ttl = std::chrono::hours(1);
+  Duration confirm_window = std::chrono::seconds(5);  // zero: grants need no confirmation
+  Tokens max_context = Tokens(kMaxTokens);            // the model's; longer requests never fit
+  int64_t max_waiting = 10000;                        // callers in the queue
+  Bytes idempotency_bytes = Bytes(64 << 20);
+};
+
+// Called once with the outcome of a queued request, from inside the controller: it must not call
+// back into it.
+using AnswerCallback = std::function<void(const Answer&)>;
+
+class AdmissionController {
+ public:
+  // `cache` and `clock` outlive the controller.
+  static absl::StatusOr<std::unique_ptr<AdmissionController>> Create(
+      const AdmissionOptions& options, KvCache& cache, const Clock& clock);
+  ~AdmissionController();
+
+  // What Reserve would answer just now; changes nothing. An admitted answer carries no id.
+  Answer CanAdmit(const ReservationRequest& request) const;
+
+  // Promises the blocks, or says wait or never.
+  absl::StatusOr<Answer> Reserve(const ReservationRequest& request);
+
+  // As Reserve, but a wait is queued for up to `max_wait` and `done` hears the outcome, at once or
+  // later; WAIT_TIMEOUT ends a wait without luck. Returns a ticket for CancelWait, or nullopt if
+  // `done` was already called. ResourceExhausted when the queue is full.
+  absl::StatusOr<std::optional<int64_t>> ReserveOrWait(const ReservationRequest& request,
+                                                       Duration max_wait, AnswerCallback done);
+  // Forgets a waiting request; `done` is not called. Harmless when it was already answered.
+  void CancelWait(int64_t ticket);
+
+  // Makes the promise cover `total_tokens` (prompt plus new) in all; less than now is a no-op.
+  // The answer is the reservation, or a refusal that leaves it as it was.
+  absl::StatusOr<Answer> Extend(std::string_view id, Tokens total_tokens);
+  // A sign of life: the lease runs for its ttl from now.
+  absl::StatusOr<Reservation> Renew(std::string_view id);
+  // Gives everything back; releasing twice is harmless. With a running sequence, the blocks return
+  // when the loop, which sees StopRequested, calls EndSequence.
+  absl::Status Release(std::string_view id);
+  absl::StatusOr<Reservation> Get(std::string_view id) const;
+
+  // Starts a sequence that lives on the reservation's promise; FailedPrecondition if one runs.
+  absl::StatusOr<SequenceId> BeginSequence(std::string_view id);
+  // Ends the sequence and the reservation with it.
+  void EndSequence(std::string_view id);
+  // Whether someone released the reservation whose sequence runs.
+  bool StopRequested(std::string_view id) const;
+
+  // Ends leases and waits that are over. Call at NextDeadline(), or at any time.
+  void Advance();
+  // When Advance next has something to do.
+  std::optional<Instant> NextDeadline() const;
+
+  // While draining, new requests are told to wait with DRAINING.
+  void SetDraining(bool draining);
+
+  const KvCache& cache() const;
+  KvCache& cache();
+  const AdmissionOptions& options() const;
+  AdmissionSnapshot Snapshot() const;          // O(1)
+  const SnapshotPublisher& published() const;  // for readers on other threads; after every change
+
+  void CheckInvariants() const;
+
+ private:
+  AdmissionController(const AdmissionOptions& options, KvCache& cache, const Clock& clock);
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// A new epoch: 16 hexadecimal digits that no other server life is likely to have.
+std::string RandomEpoch();
+
+}  // namespace plimsoll

@@ -1,0 +1,70 @@
+// The words of admission: what is asked, what is promised, what is refused and why.
+//
+// Threads: values. Errors: none.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "kvcache/base/clock.h"
+#include "kvcache/base/units.h"
+
+namespace plimsoll {
+
+enum class Decision : uint8_t { kAdmitted, kWait, kNever };
+
+enum class Reason : uint8_t {
+  kNone,
+  kNoFreeBlocks,  // wait: could fit later
+  kTenantQuota,   // wait: the tenant's share is used up
+  kWaitTimeout,   // wait: queued for max_wait without luck
+  kDraining,      // wait: the server takes nothing new
+  kLearning,      // wait: the server is finding out who holds what
+  kNeverFits,     // never: more than an empty pool, or than the model's context, holds
+  kTenantLimit,   // never: more than the tenant may ever hold
+};
+
+std::string_view NameOf(Decision decision);  // "admitted", "wait", "never"
+std::string_view NameOf(Reason reason);      // "NO_FREE_BLOCKS", ...; "" for kNone
+
+// A request for room. Token counts are bounded before they get here: prompt_tokens in
+// [1, kMaxTokens], max_new_tokens in [0, kMaxTokens].
+struct ReservationRequest {
+  std::string request_id = {};  // at most 128 bytes; empty: every call is a new request
+  std::string tenant = {};      // at most 128 bytes; empty is a tenant like any other
+  Tokens prompt_tokens;
+  Tokens max_new_tokens;
+  Duration ttl = Duration::zero();  // lease; zero means the server's default
+};
+
+// Room promised to one request.
+struct Reservation {
+  std::string id;     // "<epoch>-<number>"
+  std::string epoch;  // the server life that gave it
+  std::string tenant;
+  Tokens prompt_tokens;
+  Tokens max_new_tokens;
+  Blocks blocks;         // promised in all, filled or not
+  Duration ttl;          // what each sign of life extends the lease by
+  Instant expires;       // the lease ends then
+  WallTime expire_time;  // the same for people
+  bool confirmed = false;
+};
+
+// Why not, and what would help.
+struct Refusal {
+  Decision decision;  // kWait or kNever
+  Reason reason;
+  Blocks needed;
+  Blocks missing;            // for a wait: blocks short just now
+  Duration retry_after;      // for a wait: when it is worth asking again
+  Tokens largest_fit;        // prompt plus new tokens that would fit an empty pool
+  std::string binding_term;  // for a never: "pool" or "context", what the request exceeds
+};
+
+using Answer = std::variant<Reservation, Refusal>;
+
+}  // namespace plimsoll

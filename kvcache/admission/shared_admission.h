@@ -1,0 +1,39 @@
+// One AdmissionController for many threads: a lock, a thread-safe door, nothing else.
+//
+// Use:
+//   shared.With([&](AdmissionController& admission) { return admission.Reserve(request); });
+//
+// Threads: any. Readers of capacity use published(), which takes no lock. Cost: one mutex.
+// Errors: those of the call made.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "kvcache/admission/admission_controller.h"
+
+namespace plimsoll {
+
+class SharedAdmission {
+ public:
+  explicit SharedAdmission(std::unique_ptr<AdmissionController> controller)
+      : controller_(std::move(controller)), published_(controller_->published()) {}
+
+  // Runs `use(controller)` under the lock and returns what it returns.
+  template <class Use>
+  auto With(Use&& use) ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    return std::forward<Use>(use)(*controller_);
+  }
+
+  const SnapshotPublisher& published() const { return published_; }
+
+ private:
+  absl::Mutex mutex_;
+  const std::unique_ptr<AdmissionController> controller_ ABSL_PT_GUARDED_BY(mutex_);
+  const SnapshotPublisher& published_;
+};
+
+}  // namespace plimsoll
