@@ -1,0 +1,138 @@
+// The operations of a decoder, as a table of functions per device.
+//
+// The same arguments mean the same on every device; pointers in them must be readable by it. Calls
+// on the CPU are complete when they return; calls on CUDA are queued on the table's stream. Three
+// tables exist: the reference (scalar, double sums, the judge of the others), the CPU's (Highway)
+// and, from the module libplimsoll_cuda.so, CUDA's.
+//
+// Shapes are row-major. Activations are fp32; weights and the cache are stored as their type says.
+//
+// Threads: one caller per table at a time. Cost: as each says. Errors: Unimplemented for a type the
+// table cannot do; Internal from a device. Shapes are the caller's promise and are checked.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kvcache/base/element_type.h"
+#include "kvcache/model/model_config.h"
+#include "kvcache/sizing/cache_layout.h"
+
+namespace plimsoll {
+
+enum class Device : uint8_t { kCpu, kCuda };
+
+// A weight as stored: [rows, cols], or [1, cols] for a vector. Null data: absent.
+struct WeightView {
+  const std::byte* data = nullptr;
+  ElementType type = ElementType::kFp32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+};
+
+// out[r, :] = scale * table[ids[r], :]
+struct EmbedArgs {
+  const int32_t* ids;  // [rows], each in [0, table.rows)
+  int64_t rows;
+  WeightView table;  // [vocab, hidden]
+  float scale;
+  float* out;  // [rows, hidden]
+};
+
+// out[r, c] = (gain[c] + gain_offset) * x[r, c] / sqrt(mean over c of x[r, c]^2 + epsilon)
+struct RmsNormArgs {
+  const float* x;  // [rows, cols]; may equal out
+  int64_t rows;
+  int64_t cols;
+  WeightView gain;  // [1, cols]
+  float gain_offset;
+  float epsilon;
+  float* out;
+};
+
+// out[r, n] = sum over k of x[r, k] * weight[n, k] + bias[n] (+ out[r, n] when accumulating)
+struct LinearArgs {
+  const float* x;  // [rows, weight.cols]
+  int64_t rows;
+  WeightView weight;  // [out, in]
+  WeightView bias;    // [1, out] or absent
+  bool accumulate;
+  float* out;  // [rows, weight.rows]
+};
+
+// One layer of the paged cache.
+struct PagedLayer {
+  std::byte* pool;       // block 0
+  ElementType type;      // fp32, fp16 or bf16
+  int64_t block_bytes;   // from one block to the next
+  int64_t block_tokens;  // a power of two
+  LayerLayout layer;
+};
+
+// Which token slot a row is: position `position` of the sequence with this block table.
+struct RowPlace {
+  int64_t position;
+  const int32_t* table;  // block indices
+};
+
+// Rotates the first `rotated_dims` of each head of q and k, pairing dim i with i + rotated/2:
+//   x'[i] = x[i] cos - x[i + h] sin;  x'[i + h] = x[i + h] cos + x[i] sin
+// then stores k and v of each row in its token slot. q is rotated in place.
+struct RotateAndAppendArgs {
+  float* q;        // [rows, heads, head_dim]
+  float* k;        // [rows, kv_heads, head_dim], overwritten
+  const float* v;  // [rows, kv_heads, head_dim]
+  int64_t rows;
+  int64_t heads;
+  int64_t rotated_dims;
+  const float* cos;  // [positions, rotated_dims / 2], indexed by the row's position
+  const float* sin;
+  const RowPlace* places;  // [rows]
+  PagedLayer cache;
+};
+
+// out[r, h, :] = softmax over positions p in (position - window, position] of
+//                (scale * q[r, h, :] . K[p, h / group, :]) times V[p, h / group, :]
+// Token slots past `position` are never read.
+struct AttentionArgs {
+  const float* q;  // [rows, heads, head_dim]
+  int64_t rows;
+  int64_t heads;
+  float scale;
+  int64_t window;  // > 0; pass INT64_MAX for none
+  const RowPlace* places;
+  PagedLayer cache;
+  float* out;  // [rows, heads, head_dim]
+};
+
+// out[r, i] = activation(gate[r, i]) * up[r, i]; out may equal gate or up.
+struct GatedActivationArgs {
+  const float* gate;
+  const float* up;
+  int64_t count;
+  Activation activation;
+  float* out;
+};
+
+struct Ops {
+  std::string_view name;  // "reference", "cpu", "cuda"
+  Device device;
+  absl::Status (*embed)(const EmbedArgs&);
+  absl::Status (*rms_norm)(const RmsNormArgs&);
+  absl::Status (*linear)(const LinearArgs&);
+  absl::Status (*rotate_and_append)(const RotateAndAppendArgs&);
+  absl::Status (*attention)(const AttentionArgs&);
+  absl::Status (*gated_activation)(const GatedActivationArgs&);
+};
+
+// Scalar loops with double sums, in index order: repeatable, and more exact than what it judges.
+const Ops& ReferenceOps();
+// Highway kernels on a pool of threads (as many as the machine has cores).
+const Ops& CpuOps();
+// What this build and machine can run, for tests that try every table.
+std::vector<const Ops*> AllOps();
+
+}  // namespace plimsoll
