@@ -51,8 +51,12 @@ function(plimsoll_sources name)
                  FILES ${arg_HEADERS})
 endfunction()
 
+# Programs whose cases carry the label `core`: what the sanitizers run.
+add_custom_target(core_tests)
+
 # plimsoll_test(<name> SOURCES ... LIBRARIES ...): one GoogleTest program; each case is a ctest
-# entry. LABELS: `core` runs again under the sanitizers. ENVIRONMENT: variables for every case.
+# entry. LABELS: `core` runs again under the sanitizers. DEPENDS: targets the cases run. SERIAL:
+# alone.
 function(plimsoll_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT" "SOURCES;LIBRARIES;LABELS;DEPENDS;DEFINES")
   add_executable(${name} ${arg_SOURCES})
@@ -63,6 +67,9 @@ function(plimsoll_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   if(arg_DEPENDS)
     add_dependencies(${name} ${arg_DEPENDS})
+  endif()
+  if("core" IN_LIST arg_LABELS)
+    add_dependencies(core_tests ${name})
   endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)

@@ -1,0 +1,22 @@
+# Installs into SCRATCH, builds the consumer against it with no knowledge of this tree, runs it.
+function(run)
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE failed)
+  if(failed)
+    message(FATAL_ERROR "failed (${failed}): ${ARGV}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${SCRATCH})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
+run(${CMAKE_COMMAND} -G Ninja -S ${CONSUMER} -B ${SCRATCH}/build
+    -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix -DCMAKE_CXX_COMPILER=${COMPILER})
+run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
+file(STRINGS ${SCRATCH}/build/build.ninja warnings REGEX "-Werror")
+if(warnings)
+  message(FATAL_ERROR "our warning flags reached the consumer: ${warnings}")
+endif()
+execute_process(COMMAND ${SCRATCH}/build/consumer OUTPUT_VARIABLE said RESULT_VARIABLE failed)
+if(failed OR NOT said MATCHES "100 blocks promised")
+  message(FATAL_ERROR "the consumer said (${failed}): ${said}")
+endif()
+message(STATUS "consumer said: ${said}")

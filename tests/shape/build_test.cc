@@ -1,0 +1,42 @@
+// Nothing lies beside the build: every test file is compiled, and the README's example is the one
+// that the install test builds.
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "tests/shape/source_tree.h"
+
+namespace plimsoll {
+namespace {
+
+TEST(Build, EveryTestFileIsInIt) {
+  std::ifstream in(std::string(PLIMSOLL_BINARY_DIR) + "/compile_commands.json");
+  const std::string commands((std::istreambuf_iterator<char>(in)),
+                             std::istreambuf_iterator<char>());
+  ASSERT_FALSE(commands.empty());
+  const auto files = SourcesUnder("tests", {"_test.cc"});
+  EXPECT_GT(files.size(), 10u);
+  for (const SourceFile& file : files) {
+    EXPECT_NE(commands.find("/" + file.path + "\""), std::string::npos) << file.path;
+  }
+}
+
+TEST(Build, TheReadmeShowsTheCompiledExample) {
+  const std::string example = TextOf("tests/install/consumer/main.cc");
+  ASSERT_FALSE(example.empty());
+  EXPECT_NE(TextOf("README.md").find(example), std::string::npos)
+      << "README.md and tests/install/consumer/main.cc differ";
+}
+
+TEST(Build, EveryFolderHasAReadme) {
+  for (const std::string folder :
+       {"engine", "engine/device", "engine/ops", "engine/weights", "engine/decoder", "engine/loop",
+        "kvcache", "kvcache/base", "kvcache/model", "kvcache/sizing", "kvcache/pool",
+        "kvcache/admission", "rpc", "proto", "tests", "bench", "tools"}) {
+    EXPECT_FALSE(TextOf(folder + "/README.md").empty()) << folder;
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll
