@@ -1,0 +1,97 @@
+// A client of a Plimsoll server, over TCP or a Unix socket.
+//
+// A grant is confirmed by this client: Reserve returns once it is, ReserveAsync sends the
+// confirmation right behind the grant. After that the caller keeps the lease alive with Renew, at
+// about a third of the ttl, or by generating.
+//
+// A server lets one connection carry so many calls at once; calls that may take long (waits and
+// generations) go over connections of their own, as many as it takes, so that a release never
+// queues behind the waits that it would end.
+//
+// Threads: any; callbacks come on threads of the library and must not block. They may make
+// asynchronous calls, but not blocking ones, and must not destroy the client.
+// Cost: one round trip, two for a grant. Errors: those of the server under their own codes;
+// Unavailable where there is none; DeadlineExceeded where it did not answer in time. A refusal is
+// an Answer, not an error. Nothing throws.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/loop/generation_loop.h"
+#include "kvcache/admission/reservation.h"
+#include "rpc/capacity_report.h"
+#include "rpc/server_info.h"
+
+namespace plimsoll {
+
+struct ClientOptions {
+  std::string server = "127.0.0.1:8470";               // "host:port" or "unix:/path"
+  Duration call_timeout = std::chrono::seconds(5);     // of one answer, on top of a max_wait
+  Duration connect_timeout = std::chrono::seconds(2);  // of one attempt
+};
+
+// A reservation that a renewal did not find.
+struct LostReservation {
+  std::string id;
+  bool stale_epoch = false;  // of another server life; else ended or never given
+};
+
+struct Renewal {
+  std::vector<Reservation> renewed;
+  std::vector<LostReservation> lost;
+};
+
+// In an Answer from a server, Reservation::expires is on this process's SystemClock.
+class Client {
+ public:
+  using AnswerHandler = std::function<void(absl::StatusOr<Answer>)>;
+  using StatusHandler = std::function<void(absl::Status)>;
+  using FinishHandler = std::function<void(absl::StatusOr<FinishReason>)>;
+
+  // Does not connect yet: the first call does. InvalidArgument for an address that is neither
+  // host:port nor unix:/path.
+  static absl::StatusOr<std::unique_ptr<Client>> Create(const ClientOptions& options);
+  // Cancels what is outstanding; every callback has returned when the destructor does.
+  ~Client();
+
+  // Blocking calls.
+  absl::StatusOr<Answer> Reserve(const ReservationRequest& request,
+                                 Duration max_wait = Duration::zero());
+  // What Reserve would answer just now; reserves nothing. An admitted answer carries no id.
+  absl::StatusOr<Answer> CanAdmit(const ReservationRequest& request);
+  absl::StatusOr<Answer> Extend(const std::string& id, Tokens total_tokens);
+  absl::StatusOr<Renewal> Renew(const std::vector<std::string>& ids);
+  absl::Status Release(const std::string& id, std::optional<Tokens> used_tokens = std::nullopt);
+  absl::StatusOr<CapacityReport> GetCapacity();
+  absl::StatusOr<ServerInfo> GetServerInfo();
+  // Hears the state now and then after changes, at most once per `min_interval`, until it returns
+  // false (then OK) or the stream ends.
+  absl::Status WatchCapacity(Duration min_interval,
+                             const std::function<bool(const CapacityReport&)>& on_report);
+  // Generates under a reservation; `on_token` hears each token in order.
+  absl::StatusOr<FinishReason> Generate(const GenerationRequest& request,
+                                        const std::function<void(int32_t)>& on_token);
+
+  // The same without waiting, for many at once. `done` is called exactly once.
+  void ReserveAsync(const ReservationRequest& request, Duration max_wait, AnswerHandler done);
+  void ReleaseAsync(const std::string& id, std::optional<Tokens> used_tokens, StatusHandler done);
+  // Returns a ticket for Cancel.
+  int64_t GenerateAsync(const GenerationRequest& request, std::function<void(int32_t)> on_token,
+                        FinishHandler done);
+  // Cancels a generation; `done` hears Cancelled unless it ended first. Harmless afterwards.
+  void Cancel(int64_t generation_ticket);
+
+ private:
+  struct State;
+  explicit Client(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace plimsoll

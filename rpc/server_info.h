@@ -1,0 +1,29 @@
+// What a server says about itself.
+//
+// Threads: a value. Cost: a few strings. Errors: none.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace plimsoll {
+
+enum class ServerMode : uint8_t {
+  kEngine,  // owns the memory and decodes
+  kLedger,  // only counts, in front of another engine
+};
+
+struct ServerInfo {
+  std::string version;
+  std::string epoch;  // the server life
+  ServerMode mode = ServerMode::kLedger;
+  std::string model;                     // its name; empty where none was given
+  std::string device;                    // "cpu", "cuda", "none"
+  std::vector<MemoryStage> memory = {};  // engine mode: predicted beside measured
+  std::optional<LoopStats> loop = {};    // engine mode
+};
+
+}  // namespace plimsoll
