@@ -43,12 +43,15 @@ class Arena {
   virtual absl::Status Commit(ChunkRange range) = 0;
   virtual absl::Status Decommit(ChunkRange range) = 0;
 
-  // A file descriptor, owned by the caller, that another process may map to see the chunk.
+  // A file descriptor, owned by the caller, that another process may map to see the chunk. With
+  // kind "host" it is the file of the whole arena, and chunk i starts at byte i * chunk_bytes();
+  // with kind "cuda-vmm" it is a handle of this chunk alone.
   virtual absl::StatusOr<int> Export(int64_t chunk) = 0;
 };
 
-// Anonymous shared memory (memfd and mmap). `max_bytes` is rounded up to whole chunks;
-// `chunk_bytes` must be a multiple of the page size.
+// Anonymous shared memory (memfd and mmap). `max_bytes` is rounded up to whole chunks. Commit takes
+// the pages at once, zeroed. InvalidArgument unless `max_bytes` > 0 and `chunk_bytes` is a positive
+// multiple of the page size.
 absl::StatusOr<std::unique_ptr<Arena>> CreateHostArena(Bytes max_bytes, Bytes chunk_bytes);
 
 }  // namespace plimsoll

@@ -5,7 +5,7 @@
 // blocks move from reserved to live one by one as tokens arrive, and back to free when it ends.
 //
 // Invariants, which CheckInvariants() verifies:
-//   1. live + cached + reserved + free == total.
+//   1. live + cached + reserved + free == total. Every call checks this one before it returns.
 //   2. A block is on the free list exactly when no sequence holds it.
 //   3. A sequence holds BlocksForSequence(length) blocks; all promises not yet filled add up to
 //      `reserved`.
@@ -22,11 +22,13 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
+#include "kvcache/pool/block_pool.h"
+#include "kvcache/pool/sequence_table.h"
 
 namespace plimsoll {
 
@@ -44,20 +46,22 @@ struct AppendPlan {
   Tokens new_length;
   Blocks from_promise;  // new blocks the sequence was promised
   Blocks from_free;     // new blocks beyond its promise
+
+  friend bool operator==(const AppendPlan&, const AppendPlan&) = default;
 };
 
 class KvCache {
  public:
   struct Options {
-    Blocks capacity;                   // > 0
+    Blocks capacity;                   // in [1, 2^31 - 1]
     Tokens block_tokens = Tokens(16);  // a power of two in [1, 1024]
   };
-  // InvalidArgument, naming the field, for an option out of range.
+  // InvalidArgument, naming the field, for an option out of range; ResourceExhausted without
+  // memory to count that many blocks.
   static absl::StatusOr<std::unique_ptr<KvCache>> Create(const Options& options);
-  ~KvCache();
 
-  Tokens block_tokens() const;
-  BlockCounts counts() const;  // O(1)
+  Tokens block_tokens() const { return block_tokens_; }
+  BlockCounts counts() const { return counts_; }  // O(1)
 
   // Moves `n` blocks from free to reserved, or says no and changes nothing.
   bool Promise(Blocks n);
@@ -66,25 +70,39 @@ class KvCache {
 
   // Starts an empty sequence that takes over `promised` of the reserved blocks (may be none).
   SequenceId Begin(Blocks promised);
+  // The sequence takes over `n` more of the reserved blocks.
+  void AddPromise(SequenceId id, Blocks n);
   // What it takes to add `n` > 0 tokens; nullopt when promise and free blocks do not suffice.
   std::optional<AppendPlan> PlanAppend(SequenceId id, Tokens n) const;
   void Commit(const AppendPlan& plan);
   // Ends a sequence: its blocks, and what is left of its promise, become free.
   void End(SequenceId id);
 
-  Tokens Length(SequenceId id) const;
-  Blocks PromiseLeft(SequenceId id) const;
+  Tokens Length(SequenceId id) const { return sequences_.At(id).length; }
+  Blocks PromiseLeft(SequenceId id) const { return sequences_.At(id).promise_left; }
   // Block i holds tokens [i * block_tokens, (i + 1) * block_tokens). Valid until the next change
   // of this sequence.
-  std::span<const BlockId> Table(SequenceId id) const;
-  int64_t sequences() const;
+  std::span<const BlockId> Table(SequenceId id) const { return sequences_.At(id).blocks; }
+  int64_t sequences() const { return sequences_.size(); }
 
-  // Aborts, with the owner of the block in question, if an invariant above is broken. O(total).
+  // The first broken invariant, with the owner of the block in question; nullopt when all hold.
+  // O(total).
+  std::optional<std::string> FindViolation() const;
+  // Aborts with what FindViolation says.
   void CheckInvariants() const;
 
  private:
-  // To be filled by the implementation: BlockPool (block_pool.h), SequenceTable
-  // (sequence_table.h) and the counters.
+  KvCache(BlockPool pool, Tokens block_tokens);
+  std::optional<std::string> FindWrongOwner() const;
+  std::optional<std::string> FindWrongSequence() const;
+  // Checks conservation; in a build with PLIMSOLL_DEBUG_CHECKS, everything in a small pool.
+  void Verify() const;
+
+  const Tokens block_tokens_;
+  BlockPool pool_;
+  SequenceTable sequences_;
+  BlockCounts counts_;
+  Blocks unclaimed_;  // reserved blocks that no sequence took over
 };
 
 }  // namespace plimsoll

@@ -1,0 +1,82 @@
+// The cache checks itself: counters against each other, and against a recount of every sequence.
+#include <string>
+#include <vector>
+
+#include "kvcache/base/check.h"
+#include "kvcache/pool/kv_cache.h"
+#include "kvcache/sizing/block_demand.h"
+
+namespace plimsoll {
+namespace {
+
+#ifdef PLIMSOLL_DEBUG_CHECKS
+constexpr Blocks kVerifiedWhole(256);  // pools up to this size are recounted after every call
+#else
+constexpr Blocks kVerifiedWhole(0);
+#endif
+
+std::string Text(Blocks n) { return std::to_string(n.value()); }
+std::string Text(SequenceId id) { return "sequence " + std::to_string(id.number()); }
+
+std::string Text(const BlockCounts& counts) {
+  return "live " + Text(counts.live) + " + cached " + Text(counts.cached) + " + reserved " +
+         Text(counts.reserved) + " + free " + Text(counts.free) + ", total " + Text(counts.total);
+}
+
+}  // namespace
+
+// Each block is held by as many sequences as its reference count says.
+std::optional<std::string> KvCache::FindWrongOwner() const {
+  std::vector<int32_t> holders(static_cast<size_t>(counts_.total.value()), 0);
+  for (const auto& [id, sequence] : sequences_) {
+    for (const BlockId block : sequence.blocks) {
+      const int32_t count = ++holders[static_cast<size_t>(block.index())];
+      if (count > pool_.References(block)) {
+        return "block " + std::to_string(block.index()) + " of " + Text(id) + " has " +
+               std::to_string(pool_.References(block)) + " references, at least " +
+               std::to_string(count) + " holders";
+      }
+    }
+  }
+  for (int32_t i = 0; i < counts_.total.value(); ++i) {
+    if (holders[static_cast<size_t>(i)] < pool_.References(BlockId(i))) {
+      return "block " + std::to_string(i) + " has a reference that no sequence holds";
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> KvCache::FindWrongSequence() const {
+  Blocks promised = unclaimed_;
+  for (const auto& [id, sequence] : sequences_) {
+    const Blocks held(std::ssize(sequence.blocks));
+    const Blocks want = BlocksForSequence(sequence.length, block_tokens_);
+    if (held != want) return Text(id) + " holds " + Text(held) + " blocks, needs " + Text(want);
+    promised += sequence.promise_left;
+  }
+  if (promised == counts_.reserved) return std::nullopt;
+  return "promises add up to " + Text(promised) + " blocks: " + Text(counts_);
+}
+
+std::optional<std::string> KvCache::FindViolation() const {
+  if (!counts_.Conserved()) return "blocks are not conserved: " + Text(counts_);
+  if (pool_.used() != counts_.live + counts_.cached) {
+    return Text(pool_.used()) + " blocks are held: " + Text(counts_);
+  }
+  if (std::optional<std::string> wrong = pool_.FindViolation()) return wrong;
+  if (std::optional<std::string> wrong = FindWrongOwner()) return wrong;
+  return FindWrongSequence();
+}
+
+void KvCache::CheckInvariants() const {
+  const std::optional<std::string> violation = FindViolation();
+  PLIMSOLL_CHECK(!violation.has_value(), *violation);
+}
+
+void KvCache::Verify() const {
+  PLIMSOLL_CHECK(counts_.Conserved() && pool_.used() == counts_.live + counts_.cached,
+                 Text(counts_), pool_.used());
+  if (counts_.total <= kVerifiedWhole) CheckInvariants();
+}
+
+}  // namespace plimsoll
