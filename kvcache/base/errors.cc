@@ -1,5 +1,6 @@
 #include "kvcache/base/errors.h"
 
+#include <algorithm>
 #include <system_error>
 
 namespace plimsoll {
@@ -22,6 +23,14 @@ absl::Status OutOfBlocks(Blocks need, Blocks free, Blocks total) {
 absl::Status SystemError(std::string_view call, int error_number) {
   return absl::InternalError(std::string(call) + ": " +
                              std::generic_category().message(error_number));
+}
+
+std::string Excerpt(std::string_view text) {
+  constexpr size_t kMost = 60;
+  std::string line(text.substr(0, kMost));
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, '?');
+  return text.size() > kMost ? line + "..." : line;
 }
 
 absl::Status Annotate(const absl::Status& status, std::string_view context) {

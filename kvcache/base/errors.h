@@ -32,6 +32,10 @@ absl::Status OutOfBlocks(Blocks need, Blocks free, Blocks total);
 // "<call>: <strerror(error_number)>", for a system call that failed.
 absl::Status SystemError(std::string_view call, int error_number);
 
+// Text from outside, fit for a message of one line: control characters become '?', and what is
+// longer than 60 bytes is cut short.
+std::string Excerpt(std::string_view text);
+
 // The same code with "<context>: " before the message; OK stays OK.
 absl::Status Annotate(const absl::Status& status, std::string_view context);
 

@@ -80,12 +80,14 @@ struct ModelConfig {
 
   int64_t layers = 0;
   int64_t hidden_size = 0;
-  int64_t intermediate_size = 0;
+  int64_t intermediate_size = 0;  // of one gated MLP, or of one expert
+  int64_t widest_ffn = 0;         // intermediate values of one token in the layer with most
   int64_t vocab_size = 0;
   Tokens max_context = Tokens(0);  // max_position_embeddings
 
   std::vector<AttentionSpec> attention;  // one per layer that keeps K and V
   std::vector<TensorSpec> tensors;       // every tensor of the checkpoint's language model
+  std::optional<std::string> quantization = std::nullopt;  // a checkpoint stored quantised: how
 
   // What only a decoder asks.
   double norm_epsilon = 1e-6;

@@ -6,18 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "kvcache/base/errors.h"
+
 namespace plimsoll {
 namespace {
 
 using nlohmann::json;
-
-// At most 40 bytes of text from outside, printable, for a message of one line.
-std::string Excerpt(std::string_view text) {
-  std::string out(text.substr(0, 40));
-  std::replace_if(
-      out.begin(), out.end(), [](char c) { return c < ' ' || c == '\x7f'; }, '?');
-  return text.size() > 40 ? out + "..." : out;
-}
 
 // Builds the value and stops at the first thing that is not strict JSON.
 class Builder {

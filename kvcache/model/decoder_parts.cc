@@ -1,0 +1,225 @@
+#include "kvcache/model/decoder_parts.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "kvcache/base/errors.h"
+#include "kvcache/model/rotary_fields.h"
+
+namespace plimsoll {
+namespace {
+
+// The heads of every layer, in families whose layers are alike.
+const AttentionSpec& Heads(const ModelConfig& model) { return model.attention.front(); }
+
+// Adds "model.layers.{layer}.<name>" for each of `layers`.
+TensorSpec& AddLayerTensor(ModelConfig& model, const std::string& name, TensorRole role,
+                           std::vector<int64_t> shape, LayerList layers) {
+  model.tensors.push_back({.name = "model.layers.{layer}." + name,
+                           .role = role,
+                           .shape = std::move(shape),
+                           .layers = std::move(layers)});
+  return model.tensors.back();
+}
+
+void AddMatrix(ModelConfig& model, const std::string& name, int64_t out, int64_t in, bool bias,
+               const LayerList& layers) {
+  AddLayerTensor(model, name + ".weight", TensorRole::kLinear, {out, in}, layers);
+  if (bias) AddLayerTensor(model, name + ".bias", TensorRole::kBias, {out}, layers);
+}
+
+Activation ReadActivation(ConfigFields& fields, const DecoderDefaults& defaults) {
+  const std::optional<std::string> name = fields.Text(defaults.activation_field);
+  if (!name) return defaults.activation;
+  if (*name == "silu" || *name == "swish") return Activation::kSilu;
+  if (*name == "gelu") return Activation::kGelu;
+  if (*name == "gelu_pytorch_tanh" || *name == "gelu_new") return Activation::kGeluTanh;
+  fields.Refuse(defaults.activation_field, "silu, gelu or gelu_pytorch_tanh");
+  return defaults.activation;
+}
+
+ElementType ReadDtype(ConfigFields& fields) {
+  const std::string_view name = fields.Has("torch_dtype") ? "torch_dtype" : "dtype";
+  const std::optional<std::string> text = fields.Text(name);
+  if (!text) return ElementType::kBf16;
+  const std::optional<ElementType> type = ElementTypeFromName(*text);
+  if (!type || BitsOf(*type) < 16) fields.Refuse(name, "float32, float16 or bfloat16");
+  return type.value_or(ElementType::kBf16);
+}
+
+// One number or a list of them, of which the first counts here.
+std::optional<int64_t> ReadEosToken(ConfigFields& fields) {
+  if (!fields.Has("eos_token_id")) return std::nullopt;
+  if (!fields.IsList("eos_token_id")) return fields.Index("eos_token_id", kMaxVocabulary, 0);
+  const std::vector<int64_t> tokens = fields.Indices("eos_token_id", kMaxVocabulary);
+  return tokens.empty() ? std::nullopt : std::optional(tokens.front());
+}
+
+AttentionSpec ReadHeads(ConfigFields& fields, const DecoderDefaults& defaults, int64_t hidden) {
+  const int64_t heads = fields.Count("num_attention_heads", kMaxHeads);
+  const int64_t kv_fallback =
+      fields.IsNull("num_key_value_heads") ? heads : defaults.kv_heads.value_or(heads);
+  const int64_t kv_heads = fields.Count("num_key_value_heads", kMaxHeads, kv_fallback);
+  if (heads % kv_heads != 0) {
+    fields.Refuse("num_key_value_heads",
+                  "a divisor of num_attention_heads=" + std::to_string(heads));
+  }
+  const bool has_head_dim = fields.Has("head_dim") || defaults.head_dim.has_value();
+  if (!has_head_dim && hidden % heads != 0) {
+    fields.Refuse("hidden_size", "a multiple of num_attention_heads=" + std::to_string(heads) +
+                                     " where there is no head_dim");
+  }
+  const int64_t head_dim = fields.Count(
+      "head_dim", kMaxHeads, defaults.head_dim.value_or(std::max<int64_t>(hidden / heads, 1)));
+  return {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .value_dim = head_dim};
+}
+
+void AddEnds(ModelConfig& model) {
+  const std::vector<int64_t> table = {model.vocab_size, model.hidden_size};
+  model.tensors.push_back(
+      {.name = "model.embed_tokens.weight", .role = TensorRole::kEmbedding, .shape = table});
+  model.tensors.push_back(
+      {.name = "model.norm.weight", .role = TensorRole::kNorm, .shape = {model.hidden_size}});
+  if (model.tied_embeddings) return;
+  model.tensors.push_back({.name = "lm_head.weight", .role = TensorRole::kHead, .shape = table});
+}
+
+}  // namespace
+
+void ReadDecoder(ConfigFields& fields, const DecoderDefaults& defaults, ModelConfig& model) {
+  model.dtype = ReadDtype(fields);
+  model.layers = fields.Count("num_hidden_layers", kMaxLayers);
+  model.hidden_size = fields.Count("hidden_size", kMaxWidth);
+  model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
+  model.vocab_size = fields.Count("vocab_size", kMaxVocabulary);
+  model.max_context = Tokens(fields.Count("max_position_embeddings", kMaxContext));
+  model.norm_epsilon = fields.Positive("rms_norm_eps", defaults.norm_epsilon);
+  model.activation = ReadActivation(fields, defaults);
+  model.tied_embeddings = fields.Flag("tie_word_embeddings", defaults.tied_embeddings);
+  model.eos_token = ReadEosToken(fields);
+  const AttentionSpec heads = ReadHeads(fields, defaults, model.hidden_size);
+  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  model.rotary = ReadRotary(fields, model.max_context, heads.head_dim, defaults.rope_theta);
+  AddEnds(model);
+}
+
+LayerList AllLayers(const ModelConfig& model) {
+  LayerList layers(static_cast<size_t>(model.layers));
+  std::iota(layers.begin(), layers.end(), 0);
+  return layers;
+}
+
+void AddAttention(ModelConfig& model, const AttentionParts& parts) {
+  const AttentionSpec& heads = Heads(model);
+  const LayerList layers = AllLayers(model);
+  const int64_t hidden = model.hidden_size;
+  const int64_t q = heads.heads * heads.head_dim;
+  const int64_t kv = heads.kv_heads * heads.head_dim;
+  AddMatrix(model, "self_attn.q_proj", q, hidden, parts.qkv_bias, layers);
+  AddMatrix(model, "self_attn.k_proj", kv, hidden, parts.qkv_bias, layers);
+  AddMatrix(model, "self_attn.v_proj", kv, hidden, parts.qkv_bias, layers);
+  AddMatrix(model, "self_attn.o_proj", hidden, q, parts.output_bias, layers);
+  if (!parts.head_norms) return;
+  for (const char* const name : {"self_attn.q_norm.weight", "self_attn.k_norm.weight"}) {
+    AddLayerTensor(model, name, TensorRole::kNorm, {heads.head_dim}, layers);
+  }
+}
+
+void AddFusedAttention(ModelConfig& model) {
+  const AttentionSpec& heads = Heads(model);
+  const int64_t q = heads.heads * heads.head_dim;
+  const int64_t qkv = q + 2 * heads.kv_heads * heads.head_dim;
+  const LayerList layers = AllLayers(model);
+  AddMatrix(model, "self_attn.qkv_proj", qkv, model.hidden_size, false, layers);
+  AddMatrix(model, "self_attn.o_proj", model.hidden_size, q, false, layers);
+}
+
+void AddLayerNorms(ModelConfig& model, std::initializer_list<std::string_view> names) {
+  for (const std::string_view name : names) {
+    AddLayerTensor(model, std::string(name) + ".weight", TensorRole::kNorm, {model.hidden_size},
+                   AllLayers(model));
+  }
+}
+
+void AddGatedMlp(ModelConfig& model, const GatedMlp& mlp, const LayerList& layers) {
+  if (layers.empty()) return;
+  const std::string prefix = std::string(mlp.prefix) + ".";
+  AddMatrix(model, prefix + "gate_proj", mlp.width, model.hidden_size, mlp.bias, layers);
+  AddMatrix(model, prefix + "up_proj", mlp.width, model.hidden_size, mlp.bias, layers);
+  AddMatrix(model, prefix + "down_proj", model.hidden_size, mlp.width, mlp.bias, layers);
+  model.widest_ffn = std::max(model.widest_ffn, mlp.width);
+}
+
+void AddFusedGatedMlp(ModelConfig& model) {
+  const LayerList layers = AllLayers(model);
+  const int64_t width = model.intermediate_size;
+  AddMatrix(model, "mlp.gate_up_proj", 2 * width, model.hidden_size, false, layers);
+  AddMatrix(model, "mlp.down_proj", model.hidden_size, width, false, layers);
+  model.widest_ffn = std::max(model.widest_ffn, width);
+}
+
+void AddExperts(ModelConfig& model, const Experts& experts, const LayerList& layers) {
+  if (layers.empty()) return;
+  const std::string prefix = std::string(experts.prefix) + ".";
+  const int64_t hidden = model.hidden_size;
+  AddLayerTensor(model, prefix + "gate.weight", TensorRole::kRouter, {experts.count, hidden},
+                 layers);
+  const auto add = [&](std::string_view name, int64_t out, int64_t in) {
+    TensorSpec& tensor =
+        AddLayerTensor(model, prefix + "experts.{expert}." + std::string(name) + ".weight",
+                       TensorRole::kExpert, {out, in}, layers);
+    tensor.experts = experts.count;
+    tensor.active_experts = experts.active;
+  };
+  add(experts.gate, experts.width, hidden);
+  add(experts.up, experts.width, hidden);
+  add(experts.down, hidden, experts.width);
+  model.widest_ffn = std::max(model.widest_ffn, experts.active * experts.width);
+}
+
+void SetWindow(ModelConfig& model, const LayerList& layers, std::optional<int64_t> window) {
+  if (!window || Tokens(*window) >= model.max_context) return;
+  for (const int32_t layer : layers) {
+    model.attention[static_cast<size_t>(layer)].window = Tokens(*window);
+  }
+}
+
+std::optional<LayerList> SlidingLayers(ConfigFields& fields, const ModelConfig& model) {
+  if (!fields.Has("layer_types")) return std::nullopt;
+  const std::vector<std::string> types = fields.Texts("layer_types");
+  if (std::ssize(types) != model.layers) {
+    fields.Refuse("layer_types",
+                  "one entry for each of num_hidden_layers=" + std::to_string(model.layers));
+    return std::nullopt;
+  }
+  LayerList sliding;
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (types[i] == "sliding_attention") sliding.push_back(static_cast<int32_t>(i));
+    if (types[i] != "sliding_attention" && types[i] != "full_attention") {
+      fields.Fail(
+          BadField("layer_types", Excerpt(types[i]), "full_attention or sliding_attention"));
+    }
+  }
+  return sliding;
+}
+
+absl::Status CheckSize(const ModelConfig& model) {
+  int64_t parameters = 0;
+  for (const TensorSpec& tensor : model.tensors) {
+    const std::optional<int64_t> all = CheckedProduct({tensor.ElementsOfOne(), tensor.Copies()});
+    if (!all || *all > kMaxParameters - parameters) {
+      return BadField("parameters", "more than 2^50", "fewer");
+    }
+    parameters += *all;
+  }
+  int64_t kv = 0;
+  for (const AttentionSpec& layer : model.attention) {
+    kv += layer.kv_heads * (layer.head_dim + layer.value_dim);
+  }
+  if (kv <= kMaxKvElementsPerToken) return absl::OkStatus();
+  return BadField("K and V elements per token", kv,
+                  "at most " + std::to_string(kMaxKvElementsPerToken));
+}
+
+}  // namespace plimsoll
