@@ -1,0 +1,90 @@
+#include "engine/ops/arguments.h"
+
+#include <string>
+
+#include "absl/strings/str_format.h"
+#include "engine/ops/float16.h"
+#include "kvcache/base/check.h"
+
+namespace plimsoll {
+namespace {
+
+absl::Status CheckType(const char* operation, ElementType type) {
+  if (IsFloatStorage(type)) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrFormat("%s: no %s on the CPU, want fp32, fp16 or bf16",
+                                                  operation, std::string(NameOf(type))));
+}
+
+absl::Status CheckCache(const char* operation, const PagedLayer& cache, int64_t heads) {
+  const LayerLayout& layer = cache.layer;
+  PLIMSOLL_CHECK(cache.pool != nullptr);
+  PLIMSOLL_CHECK(cache.block_tokens > 0, cache.block_tokens);
+  PLIMSOLL_CHECK((cache.block_tokens & (cache.block_tokens - 1)) == 0, cache.block_tokens);
+  PLIMSOLL_CHECK(layer.kv_heads > 0 && layer.head_dim > 0, layer.kv_heads, layer.head_dim);
+  PLIMSOLL_CHECK(heads > 0 && heads % layer.kv_heads == 0, heads, layer.kv_heads);
+  PLIMSOLL_RETURN_IF_ERROR(CheckType(operation, cache.type));
+  PLIMSOLL_CHECK(layer.row_bytes >= BytesOf(cache.type, layer.head_dim), layer.row_bytes);
+  PLIMSOLL_CHECK(layer.kv_bytes >= cache.block_tokens * layer.row_bytes, layer.kv_bytes);
+  PLIMSOLL_CHECK(layer.head_bytes >= 2 * layer.kv_bytes, layer.head_bytes);
+  PLIMSOLL_CHECK(layer.offset + layer.kv_heads * layer.head_bytes <= Bytes(cache.block_bytes),
+                 cache.block_bytes);
+  return absl::OkStatus();
+}
+
+void CheckPlaces(const RowPlace* places, int64_t rows) {
+  PLIMSOLL_CHECK(rows >= 0, rows);
+  for (int64_t r = 0; r < rows; ++r) {
+    PLIMSOLL_CHECK(places[r].position >= 0, r, places[r].position);
+    PLIMSOLL_CHECK(places[r].table != nullptr, r);
+  }
+}
+
+}  // namespace
+
+absl::Status CheckArguments(const EmbedArgs& args) {
+  PLIMSOLL_CHECK(args.rows >= 0, args.rows);
+  PLIMSOLL_CHECK(args.table.data != nullptr);
+  for (int64_t r = 0; r < args.rows; ++r) {
+    PLIMSOLL_CHECK(args.ids[r] >= 0 && args.ids[r] < args.table.rows, args.ids[r], args.table.rows);
+  }
+  return CheckType("embed", args.table.type);
+}
+
+absl::Status CheckArguments(const RmsNormArgs& args) {
+  PLIMSOLL_CHECK(args.rows >= 0 && args.cols > 0, args.rows, args.cols);
+  PLIMSOLL_CHECK(args.gain.data != nullptr);
+  PLIMSOLL_CHECK(args.gain.rows == 1 && args.gain.cols == args.cols, args.gain.cols, args.cols);
+  return CheckType("rms_norm", args.gain.type);
+}
+
+absl::Status CheckArguments(const LinearArgs& args) {
+  const WeightView& weight = args.weight;
+  PLIMSOLL_CHECK(args.rows >= 0, args.rows);
+  PLIMSOLL_CHECK(weight.data != nullptr);
+  PLIMSOLL_CHECK(weight.rows > 0 && weight.cols > 0, weight.rows, weight.cols);
+  PLIMSOLL_RETURN_IF_ERROR(CheckType("linear", weight.type));
+  if (args.bias.data == nullptr) return absl::OkStatus();
+  PLIMSOLL_CHECK(args.bias.rows == 1 && args.bias.cols == weight.rows, args.bias.cols, weight.rows);
+  return CheckType("linear", args.bias.type);
+}
+
+absl::Status CheckArguments(const RotateAndAppendArgs& args) {
+  const int64_t rotated = args.rotated_dims;
+  PLIMSOLL_CHECK(rotated >= 0 && rotated % 2 == 0, rotated);
+  PLIMSOLL_CHECK(rotated <= args.cache.layer.head_dim, rotated, args.cache.layer.head_dim);
+  CheckPlaces(args.places, args.rows);
+  return CheckCache("rotate_and_append", args.cache, args.heads);
+}
+
+absl::Status CheckArguments(const AttentionArgs& args) {
+  PLIMSOLL_CHECK(args.window > 0, args.window);
+  CheckPlaces(args.places, args.rows);
+  return CheckCache("attention", args.cache, args.heads);
+}
+
+absl::Status CheckArguments(const GatedActivationArgs& args) {
+  PLIMSOLL_CHECK(args.count >= 0, args.count);
+  return absl::OkStatus();
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,66 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "engine/ops/arguments.h"
+#include "engine/ops/float16.h"
+#include "engine/ops/reference.h"
+#include "engine/ops/token_slot.h"
+#include "kvcache/base/check.h"
+
+namespace plimsoll::reference {
+namespace {
+
+// scale * q . K[p] for the positions in [first, last].
+std::vector<double> Scores(const AttentionArgs& args, const float* q, const int32_t* table,
+                           int64_t kv_head, int64_t first, int64_t last) {
+  std::vector<double> scores;
+  for (int64_t p = first; p <= last; ++p) {
+    const std::byte* const key = KeySlot(args.cache, table, p, kv_head);
+    double sum = 0;
+    for (int64_t d = 0; d < args.cache.layer.head_dim; ++d) {
+      sum += double{q[d]} * ReadElement(key, args.cache.type, d);
+    }
+    scores.push_back(args.scale * sum);
+  }
+  return scores;
+}
+
+void Softmax(std::vector<double>& scores) {
+  const double peak = *std::max_element(scores.begin(), scores.end());
+  double total = 0;
+  for (double& score : scores) total += score = std::exp(score - peak);
+  for (double& score : scores) score /= total;
+}
+
+void AttendHead(const AttentionArgs& args, int64_t row, int64_t head) {
+  const PagedLayer& cache = args.cache;
+  const int64_t dim = cache.layer.head_dim;
+  const int64_t kv_head = head / (args.heads / cache.layer.kv_heads);
+  const RowPlace& place = args.places[row];
+  const int64_t first = FirstVisible(place.position, args.window);
+  const int64_t at = (row * args.heads + head) * dim;
+  std::vector<double> weights =
+      Scores(args, args.q + at, place.table, kv_head, first, place.position);
+  Softmax(weights);
+  for (int64_t d = 0; d < dim; ++d) {
+    double sum = 0;
+    for (int64_t p = first; p <= place.position; ++p) {
+      const std::byte* const value = KeySlot(cache, place.table, p, kv_head) + ValueOffset(cache);
+      sum += weights[static_cast<size_t>(p - first)] * ReadElement(value, cache.type, d);
+    }
+    args.out[at + d] = static_cast<float>(sum);
+  }
+}
+
+}  // namespace
+
+absl::Status Attention(const AttentionArgs& args) {
+  PLIMSOLL_RETURN_IF_ERROR(CheckArguments(args));
+  for (int64_t r = 0; r < args.rows; ++r) {
+    for (int64_t h = 0; h < args.heads; ++h) AttendHead(args, r, h);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace plimsoll::reference
