@@ -16,8 +16,12 @@
 // BeginSequence or Release), then for its ttl after each. A reservation whose sequence runs does
 // not expire; its generation is the sign of life.
 //
+// A holder's extension comes before those who wait: only by finishing can it give room back. While
+// draining, holders may still extend, and whoever waits is told DRAINING.
+//
 // Threads: none; see shared_admission.h. Time is read from the clock given; leases end and waiters
-// are served inside Advance and after each call that frees blocks.
+// are served inside Advance and every other call that is not const; const calls see what the last
+// of those left.
 // Cost: O(log n) in reservations or waiters, O(blocks) where blocks move; nothing scans.
 // Errors: InvalidArgument naming the field; NotFound for an unknown id; FailedPrecondition with
 // STALE_EPOCH for an id of another epoch. A refusal is an Answer, not an error.
@@ -44,7 +48,7 @@ namespace plimsoll {
 struct AdmissionOptions {
   std::string epoch;  // not empty, no '-'; one server life
   Duration default_ttl = std::chrono::seconds(30);
-  Duration max_ttl = std::chrono::hours(1);
+  Duration max_ttl = std::chrono::hours(1);  // at most ten years
   Duration confirm_window = std::chrono::seconds(5);  // zero: grants need no confirmation
   Tokens max_context = Tokens(kMaxTokens);            // the model's; longer requests never fit
   int64_t max_waiting = 10000;                        // callers in the queue
@@ -57,12 +61,17 @@ using AnswerCallback = std::function<void(const Answer&)>;
 
 class AdmissionController {
  public:
-  // `cache` and `clock` outlive the controller.
+  // `cache` and `clock` outlive the controller. Whoever still waits when it is destroyed is not
+  // answered; SetDraining(true) answers them.
   static absl::StatusOr<std::unique_ptr<AdmissionController>> Create(
       const AdmissionOptions& options, KvCache& cache, const Clock& clock);
   ~AdmissionController();
 
-  // What Reserve would answer just now; changes nothing. An admitted answer carries no id.
+  // InvalidArgument, naming the field, for a request that Reserve does not take.
+  absl::Status Validate(const ReservationRequest& request) const;
+
+  // What Reserve would answer just now; changes nothing. An admitted answer carries no id. The
+  // request is one that Validate accepts.
   Answer CanAdmit(const ReservationRequest& request) const;
 
   // Promises the blocks, or says wait or never.
@@ -81,7 +90,8 @@ class AdmissionController {
   absl::StatusOr<Answer> Extend(std::string_view id, Tokens total_tokens);
   // A sign of life: the lease runs for its ttl from now.
   absl::StatusOr<Reservation> Renew(std::string_view id);
-  // Gives everything back; releasing twice is harmless. With a running sequence, the blocks return
+  // Gives everything back; releasing twice is harmless while the end is remembered (a minute, less
+  // under the byte cap), NotFound after that. With a running sequence, the blocks return
   // when the loop, which sees StopRequested, calls EndSequence.
   absl::Status Release(std::string_view id);
   absl::StatusOr<Reservation> Get(std::string_view id) const;
@@ -98,14 +108,17 @@ class AdmissionController {
   // When Advance next has something to do.
   std::optional<Instant> NextDeadline() const;
 
-  // While draining, new requests are told to wait with DRAINING.
+  // While draining, new requests, and those that wait already, are told to wait with DRAINING.
   void SetDraining(bool draining);
 
   const KvCache& cache() const;
   KvCache& cache();
   const AdmissionOptions& options() const;
-  AdmissionSnapshot Snapshot() const;          // O(1)
-  const SnapshotPublisher& published() const;  // for readers on other threads; after every change
+  // O(1). What the cache did since the last call (a loop committing tokens) is published first.
+  AdmissionSnapshot Snapshot() const;
+  // For readers on other threads: published before the call that changed anything returns, and
+  // before `done` is called. A loop that changes the cache itself calls Advance after it.
+  const SnapshotPublisher& published() const;
 
   void CheckInvariants() const;
 

@@ -29,6 +29,8 @@ struct AdmissionSnapshot {
   int64_t refused_never = 0;
   int64_t released = 0;
   int64_t expired = 0;  // leases that ended without a release
+
+  friend bool operator==(const AdmissionSnapshot&, const AdmissionSnapshot&) = default;
 };
 
 class SnapshotPublisher {
@@ -37,7 +39,7 @@ class SnapshotPublisher {
   AdmissionSnapshot Read() const;                   // any thread
 
  private:
-  static constexpr size_t kWords = 14;
+  static constexpr size_t kWords = 16;
   std::atomic<uint64_t> sequence_{0};
   std::array<std::atomic<int64_t>, kWords> words_{};
 };

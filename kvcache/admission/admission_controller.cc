@@ -1,0 +1,176 @@
+#include "kvcache/admission/admission_controller.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "kvcache/admission/admission_state.h"
+#include "kvcache/admission/reservation_id.h"
+#include "kvcache/base/errors.h"
+
+namespace plimsoll {
+namespace {
+
+constexpr Duration kLongestTtl = std::chrono::hours(24 * 3650);  // added to now, stays in range
+
+absl::Status ValidateOptions(const AdmissionOptions& options) {
+  const bool plain = std::all_of(options.epoch.begin(), options.epoch.end(),
+                                 [](char c) { return c > ' ' && c <= '~' && c != '-'; });
+  if (options.epoch.empty() || options.epoch.size() > 64 || !plain) {
+    return BadField("epoch", options.epoch, "1 to 64 printable characters, no space or '-'");
+  }
+  if (options.max_ttl <= Duration::zero() || options.max_ttl > kLongestTtl) {
+    return BadField("max_ttl", options.max_ttl.count(), "more than 0 ns, up to ten years");
+  }
+  if (options.default_ttl <= Duration::zero() || options.default_ttl > options.max_ttl) {
+    return BadField("default_ttl", options.default_ttl.count(), "more than 0 ns, up to max_ttl");
+  }
+  if (options.confirm_window < Duration::zero()) {
+    return BadField("confirm_window", options.confirm_window.count(), "0 ns or more");
+  }
+  if (options.max_context < Tokens(1)) {
+    return BadField("max_context", options.max_context.value(), "at least 1");
+  }
+  if (options.max_waiting < 0) return BadField("max_waiting", options.max_waiting, "0 or more");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+AdmissionController::State::State(const AdmissionOptions& options_given, KvCache& cache_given,
+                                  const Clock& clock_given)
+    : options(options_given),
+      cache(cache_given),
+      clock(clock_given),
+      book(options_given.idempotency_bytes),
+      returns(clock_given.Now()) {}
+
+absl::StatusOr<std::unique_ptr<AdmissionController>> AdmissionController::Create(
+    const AdmissionOptions& options, KvCache& cache, const Clock& clock) {
+  PLIMSOLL_RETURN_IF_ERROR(ValidateOptions(options));
+  return std::unique_ptr<AdmissionController>(new AdmissionController(options, cache, clock));
+}
+
+AdmissionController::AdmissionController(const AdmissionOptions& options, KvCache& cache,
+                                         const Clock& clock)
+    : state_(std::make_unique<State>(options, cache, clock)) {
+  state_->Publish();
+}
+
+AdmissionController::~AdmissionController() = default;
+
+absl::Status AdmissionController::Validate(const ReservationRequest& request) const {
+  return state_->Validate(request);
+}
+
+Answer AdmissionController::CanAdmit(const ReservationRequest& request) const {
+  const Instant now = state_->clock.Now();
+  const auto repeat = state_->FindRepeat(request, now);
+  const Verdict verdict = state_->Decide(request, state_->queue.blocks());
+  const bool known = repeat.ok() && repeat->has_value();
+  if (known || verdict.decision == Decision::kAdmitted) {
+    return state_->Draft(request, verdict.needed, now);
+  }
+  return state_->Refuse(verdict, now);
+}
+
+absl::StatusOr<Answer> AdmissionController::Reserve(const ReservationRequest& request) {
+  PLIMSOLL_RETURN_IF_ERROR(state_->Validate(request));
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  absl::StatusOr<Answer> answer = state_->AnswerNow(request, now);
+  if (answer.ok() && std::holds_alternative<Refusal>(*answer)) {
+    state_->CountRefusal(std::get<Refusal>(*answer));
+  }
+  state_->Settle();
+  return answer;
+}
+
+absl::StatusOr<std::optional<int64_t>> AdmissionController::ReserveOrWait(
+    const ReservationRequest& request, Duration max_wait, AnswerCallback done) {
+  PLIMSOLL_RETURN_IF_ERROR(state_->Validate(request));
+  if (max_wait < Duration::zero()) return BadField("max_wait", max_wait.count(), "0 ns or more");
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  const absl::StatusOr<Answer> answer = state_->AnswerNow(request, now);
+  if (!answer.ok()) return answer.status();
+  const Refusal* const refusal = std::get_if<Refusal>(&*answer);
+  const bool can_wait = refusal != nullptr && refusal->reason == Reason::kNoFreeBlocks;
+  if (!can_wait || max_wait == Duration::zero()) {
+    if (refusal != nullptr) state_->CountRefusal(*refusal);
+    state_->Settle();
+    done(*answer);
+    return std::nullopt;
+  }
+  if (state_->queue.size() >= state_->options.max_waiting) {
+    return absl::ResourceExhaustedError(
+        "the queue is full: " + std::to_string(state_->queue.size()) + " callers wait");
+  }
+  const Duration longest = Instant::max() - now;
+  const int64_t ticket = state_->queue.Push({.request = request,
+                                             .needed = refusal->needed,
+                                             .deadline = now + std::min(max_wait, longest),
+                                             .done = std::move(done)});
+  state_->Settle();
+  return ticket;
+}
+
+void AdmissionController::CancelWait(int64_t ticket) {
+  const Instant now = state_->clock.Now();
+  state_->queue.Remove(ticket);
+  state_->EndWhatIsOver(now);
+  state_->ServeWaiters(now);
+  state_->Settle();
+}
+
+void AdmissionController::Advance() {
+  state_->EndWhatIsOver(state_->clock.Now());
+  state_->Settle();
+}
+
+std::optional<Instant> AdmissionController::NextDeadline() const {
+  const auto lease = state_->leases.Earliest();
+  const auto wait = state_->queue.EarliestDeadline();
+  if (lease && wait) return std::min(lease->first, wait->first);
+  if (lease) return lease->first;
+  if (wait) return wait->first;
+  return std::nullopt;
+}
+
+void AdmissionController::SetDraining(bool draining) {
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  state_->draining = draining;
+  while (draining && state_->queue.size() > 0) {
+    state_->TurnAway(state_->queue.PopFront(), Reason::kDraining, now);
+  }
+  state_->Settle();
+}
+
+const KvCache& AdmissionController::cache() const { return state_->cache; }
+KvCache& AdmissionController::cache() { return state_->cache; }
+const AdmissionOptions& AdmissionController::options() const { return state_->options; }
+const SnapshotPublisher& AdmissionController::published() const { return state_->published; }
+void AdmissionController::CheckInvariants() const { state_->CheckInvariants(); }
+
+AdmissionSnapshot AdmissionController::Snapshot() const {
+  state_->Publish();
+  return state_->last;
+}
+
+std::string RandomEpoch() {
+  std::array<unsigned char, 8> bytes{};
+  PLIMSOLL_CHECK(getentropy(bytes.data(), bytes.size()) == 0, errno);
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string epoch;
+  for (const unsigned char byte : bytes) {
+    epoch += kDigits[byte / 16];
+    epoch += kDigits[byte % 16];
+  }
+  return epoch;
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,126 @@
+// What admission answers, and why: everything here reads and changes nothing.
+#include <algorithm>
+#include <limits>
+
+#include "kvcache/admission/admission_state.h"
+#include "kvcache/base/errors.h"
+
+namespace plimsoll {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr size_t kLongestName = 128;
+constexpr Duration kShortestRetry = milliseconds(100);
+constexpr Duration kLongestRetry = seconds(60);
+constexpr Duration kRetryWhenUnknown = seconds(1);
+constexpr Duration kRetryWhenDraining = seconds(5);
+constexpr int kLeasesLookedAt = 32;  // keeps the estimate O(1)
+
+absl::Status ValidateName(std::string_view field, const std::string& name) {
+  if (name.size() <= kLongestName) return absl::OkStatus();
+  return BadField(field, std::to_string(name.size()) + " bytes", "at most 128 bytes");
+}
+
+absl::Status ValidateTokens(std::string_view field, Tokens n, int64_t least) {
+  if (n.value() >= least && n.value() <= kMaxTokens) return absl::OkStatus();
+  return BadField(field, n.value(), std::to_string(least) + " to " + std::to_string(kMaxTokens));
+}
+
+std::string Text(Duration t) {
+  return std::to_string(std::chrono::duration_cast<milliseconds>(t).count()) + "ms";
+}
+
+// More than any pool or context holds where the sum would overflow.
+Tokens TotalOf(const ReservationRequest& request) {
+  return Tokens(CheckedAdd(request.prompt_tokens.value(), request.max_new_tokens.value())
+                    .value_or(std::numeric_limits<int64_t>::max()));
+}
+
+}  // namespace
+
+absl::Status AdmissionController::State::Validate(const ReservationRequest& request) const {
+  PLIMSOLL_RETURN_IF_ERROR(ValidateName("request_id", request.request_id));
+  PLIMSOLL_RETURN_IF_ERROR(ValidateName("tenant", request.tenant));
+  PLIMSOLL_RETURN_IF_ERROR(ValidateTokens("prompt_tokens", request.prompt_tokens, 1));
+  PLIMSOLL_RETURN_IF_ERROR(ValidateTokens("max_new_tokens", request.max_new_tokens, 0));
+  if (request.ttl < Duration::zero() || request.ttl > options.max_ttl) {
+    return BadField("ttl", Text(request.ttl), "0 (the default) to " + Text(options.max_ttl));
+  }
+  return absl::OkStatus();
+}
+
+Verdict AdmissionController::State::Decide(const ReservationRequest& request, Blocks ahead) const {
+  const BlockCounts counts = cache.counts();
+  return DecideNeverEvict({.total = counts.total,
+                           .free = counts.free,
+                           .ahead = ahead,
+                           .block_tokens = cache.block_tokens(),
+                           .max_context = options.max_context,
+                           .draining = draining},
+                          TotalOf(request));
+}
+
+// The reservation's own blocks count as free to it, and nobody is ahead of it: a holder can give
+// room back only by finishing. It may grow while the server drains, for the same reason.
+Verdict AdmissionController::State::DecideExtension(const ReservationRecord& record,
+                                                    Tokens total) const {
+  const BlockCounts counts = cache.counts();
+  return DecideNeverEvict({.total = counts.total,
+                           .free = counts.free + record.reservation.blocks,
+                           .ahead = Blocks(0),
+                           .block_tokens = cache.block_tokens(),
+                           .max_context = options.max_context,
+                           .draining = false},
+                          total);
+}
+
+Refusal AdmissionController::State::Refuse(const Verdict& verdict, Instant now) const {
+  const bool wait = verdict.decision == Decision::kWait;
+  return {.decision = verdict.decision,
+          .reason = verdict.reason,
+          .needed = verdict.needed,
+          .missing = verdict.missing,
+          .retry_after = wait ? RetryAfter(verdict, now) : Duration::zero(),
+          .largest_fit = verdict.largest_fit,
+          .binding_term = std::string(verdict.binding_term)};
+}
+
+// By the rate at which blocks came back lately; while that says nothing, by the leases that end
+// first.
+Duration AdmissionController::State::RetryAfter(const Verdict& verdict, Instant now) const {
+  if (verdict.reason == Reason::kDraining) return kRetryWhenDraining;
+  if (const std::optional<Duration> time = returns.TimeFor(verdict.missing, now)) {
+    return std::clamp(*time, kShortestRetry, kLongestRetry);
+  }
+  Duration estimate = kRetryWhenUnknown;
+  Blocks coming;
+  int looked_at = 0;
+  for (const auto& [when, number] : leases) {
+    estimate = when - now;
+    coming += book.Find(number)->reservation.blocks;
+    if (coming >= verdict.missing || ++looked_at == kLeasesLookedAt) break;
+  }
+  return std::clamp(estimate, kShortestRetry, kLongestRetry);
+}
+
+Reservation AdmissionController::State::Draft(const ReservationRequest& request, Blocks blocks,
+                                              Instant now) const {
+  const Duration asked = request.ttl == Duration::zero() ? options.default_ttl : request.ttl;
+  const Duration ttl = std::min(asked, options.max_ttl);
+  const bool confirmed = options.confirm_window == Duration::zero();
+  const Duration lease = confirmed ? ttl : std::min(ttl, options.confirm_window);
+  return {.id = {},
+          .epoch = options.epoch,
+          .tenant = request.tenant,
+          .prompt_tokens = request.prompt_tokens,
+          .max_new_tokens = request.max_new_tokens,
+          .blocks = blocks,
+          .ttl = ttl,
+          .expires = now + lease,
+          .expire_time = clock.WallNow() + lease,
+          .confirmed = confirmed};
+}
+
+}  // namespace plimsoll

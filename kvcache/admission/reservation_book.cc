@@ -1,0 +1,76 @@
+#include "kvcache/admission/reservation_book.h"
+
+#include "kvcache/base/check.h"
+
+namespace plimsoll {
+namespace {
+
+// About what one record occupies: itself, its strings twice where both halves keep them, and the
+// nodes of the two maps.
+Bytes BytesOfRecord(const ReservationRecord& record) {
+  constexpr size_t kNodes = 128;
+  const size_t strings = 4 * record.request.tenant.size() + 2 * record.request.request_id.size() +
+                         record.reservation.id.size() + record.reservation.epoch.size();
+  return Bytes(static_cast<int64_t>(sizeof(ReservationRecord) + strings + kNodes));
+}
+
+}  // namespace
+
+ReservationRecord& ReservationBook::Add(const ReservationRequest& request,
+                                        Reservation reservation) {
+  const int64_t number = next_number_++;
+  ReservationRecord& record =
+      records_
+          .emplace(number,
+                   ReservationRecord{
+                       .number = number, .request = request, .reservation = std::move(reservation)})
+          .first->second;
+  if (!request.request_id.empty()) {
+    const bool fresh = by_request_.try_emplace({request.tenant, request.request_id}, number).second;
+    PLIMSOLL_CHECK(fresh, request.tenant, request.request_id);
+  }
+  bytes_ += BytesOfRecord(record);
+  return record;
+}
+
+ReservationRecord* ReservationBook::Find(int64_t number) {
+  const auto found = records_.find(number);
+  return found == records_.end() ? nullptr : &found->second;
+}
+
+const ReservationRecord* ReservationBook::Find(int64_t number) const {
+  const auto found = records_.find(number);
+  return found == records_.end() ? nullptr : &found->second;
+}
+
+const ReservationRecord* ReservationBook::FindRequest(const ReservationRequest& request) const {
+  if (request.request_id.empty()) return nullptr;
+  const auto found = by_request_.find({request.tenant, request.request_id});
+  return found == by_request_.end() ? nullptr : Find(found->second);
+}
+
+void ReservationBook::End(ReservationRecord& record, Instant now) {
+  PLIMSOLL_CHECK(!record.ended.has_value(), record.reservation.id);
+  record.ended = now;
+  record.sequence.reset();
+  ended_.push_back(record.number);
+}
+
+void ReservationBook::Forget(Instant now) {
+  while (!ended_.empty()) {
+    const auto oldest = records_.find(ended_.front());
+    const ReservationRecord& record = oldest->second;
+    if (bytes_ <= cap_ && *record.ended + kKeptAfterEnd > now) return;
+    bytes_ -= BytesOfRecord(record);
+    by_request_.erase({record.request.tenant, record.request.request_id});
+    records_.erase(oldest);
+    ended_.pop_front();
+  }
+}
+
+bool SameContent(const ReservationRequest& first, const ReservationRequest& repeat) {
+  return first.tenant == repeat.tenant && first.prompt_tokens == repeat.prompt_tokens &&
+         first.max_new_tokens == repeat.max_new_tokens && first.ttl == repeat.ttl;
+}
+
+}  // namespace plimsoll

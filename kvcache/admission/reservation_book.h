@@ -1,0 +1,72 @@
+// Every reservation that is held, and those that ended less than a minute ago.
+//
+// An ended one stays known, so that releasing twice is harmless and a repeated request_id gets the
+// same reservation. Ended ones are forgotten a minute after their end, or sooner, oldest first,
+// when all that is known exceeds the byte cap. Held ones are never forgotten: the pool bounds them.
+// A request_id belongs to its tenant; two tenants may use the same one.
+//
+// Threads: none; the owner serialises calls. Cost: O(1) per call, and per record forgotten.
+// Errors: misuse (ending twice) aborts.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "kvcache/admission/reservation.h"
+#include "kvcache/base/ids.h"
+#include "kvcache/base/units.h"
+
+namespace plimsoll {
+
+inline constexpr Duration kKeptAfterEnd = std::chrono::minutes(1);
+
+struct ReservationRecord {
+  int64_t number;              // the one in its id; from 1
+  ReservationRequest request;  // as first asked: what a repeat is compared with
+  Reservation reservation;
+  std::optional<SequenceId> sequence = std::nullopt;  // the one that runs on it
+  bool stop_requested = false;                        // released while its sequence runs
+  std::optional<Instant> ended = std::nullopt;
+};
+
+class ReservationBook {
+ public:
+  explicit ReservationBook(Bytes cap) : cap_(cap) {}
+
+  int64_t NextNumber() const { return next_number_; }
+  // Adds a held record with the next number. References stay valid until it is forgotten.
+  ReservationRecord& Add(const ReservationRequest& request, Reservation reservation);
+  // Null when it was never given or is forgotten.
+  ReservationRecord* Find(int64_t number);
+  const ReservationRecord* Find(int64_t number) const;
+  // The record that this tenant and request id got, held or ended; null if none or id empty.
+  const ReservationRecord* FindRequest(const ReservationRequest& request) const;
+  void End(ReservationRecord& record, Instant now);
+  // Forgets what ended a minute before `now`, and what the byte cap has no room for.
+  void Forget(Instant now);
+
+  int64_t held() const { return std::ssize(records_) - std::ssize(ended_); }
+  int64_t ended() const { return std::ssize(ended_); }
+  Bytes bytes() const { return bytes_; }
+
+  auto begin() const { return records_.begin(); }
+  auto end() const { return records_.end(); }
+
+ private:
+  const Bytes cap_;
+  Bytes bytes_;
+  int64_t next_number_ = 1;
+  std::unordered_map<int64_t, ReservationRecord> records_;
+  std::map<std::pair<std::string, std::string>, int64_t> by_request_;  // tenant, request id
+  std::deque<int64_t> ended_;                                          // numbers, oldest end first
+};
+
+// Whether a repeat of `first` asks for the same thing.
+bool SameContent(const ReservationRequest& first, const ReservationRequest& repeat);
+
+}  // namespace plimsoll

@@ -1,0 +1,103 @@
+// The calls that name a reservation: extend, renew, release, and its sequence.
+#include "kvcache/admission/admission_state.h"
+#include "kvcache/admission/reservation_id.h"
+#include "kvcache/base/errors.h"
+
+namespace plimsoll {
+
+absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens total_tokens) {
+  if (total_tokens < Tokens(1) || total_tokens > Tokens(2 * kMaxTokens)) {
+    return BadField("total_tokens", total_tokens.value(), "1 to " + std::to_string(2 * kMaxTokens));
+  }
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  const absl::StatusOr<ReservationRecord*> found = state_->FindHeld(id);
+  if (!found.ok()) return found.status();
+  ReservationRecord& record = **found;
+  Reservation& reservation = record.reservation;
+  if (total_tokens > reservation.prompt_tokens + reservation.max_new_tokens) {
+    const Verdict verdict = state_->DecideExtension(record, total_tokens);
+    if (verdict.decision != Decision::kAdmitted) return state_->Refuse(verdict, now);
+    const Blocks more = verdict.needed - reservation.blocks;
+    const bool promised = state_->cache.Promise(more);
+    PLIMSOLL_CHECK(promised, more, state_->cache.counts().free);
+    if (record.sequence) state_->cache.AddPromise(*record.sequence, more);
+    reservation.blocks = verdict.needed;
+    reservation.max_new_tokens = total_tokens - reservation.prompt_tokens;
+  }
+  state_->SignOfLife(record, now);
+  state_->Settle();
+  return reservation;
+}
+
+absl::StatusOr<Reservation> AdmissionController::Renew(std::string_view id) {
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  const absl::StatusOr<ReservationRecord*> found = state_->FindHeld(id);
+  if (!found.ok()) return found.status();
+  state_->SignOfLife(**found, now);
+  state_->Settle();
+  return (*found)->reservation;
+}
+
+absl::Status AdmissionController::Release(std::string_view id) {
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  const absl::StatusOr<int64_t> number = ParseReservationId(id, state_->options.epoch);
+  if (!number.ok()) return number.status();
+  ReservationRecord* const record = state_->book.Find(*number);
+  if (record == nullptr) return NoReservation(id, {});
+  if (record->sequence) {
+    record->stop_requested = true;
+  } else if (!record->ended) {
+    ++state_->counters.released;
+    state_->Finish(*record, now);
+    state_->ServeWaiters(now);
+  }
+  state_->Settle();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Reservation> AdmissionController::Get(std::string_view id) const {
+  const absl::StatusOr<int64_t> number = ParseReservationId(id, state_->options.epoch);
+  if (!number.ok()) return number.status();
+  const ReservationRecord* const record = state_->book.Find(*number);
+  if (record == nullptr) return NoReservation(id, {});
+  if (record->ended) return NoReservation(id, "it has ended");
+  return state_->View(*record, state_->clock.Now());
+}
+
+absl::StatusOr<SequenceId> AdmissionController::BeginSequence(std::string_view id) {
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  const absl::StatusOr<ReservationRecord*> found = state_->FindHeld(id);
+  if (!found.ok()) return found.status();
+  ReservationRecord& record = **found;
+  if (record.sequence) {
+    return absl::FailedPreconditionError("a sequence runs on reservation " + record.reservation.id +
+                                         " already");
+  }
+  state_->SignOfLife(record, now);
+  state_->leases.Remove(record.number);
+  record.sequence = state_->cache.Begin(record.reservation.blocks);
+  state_->Settle();
+  return *record.sequence;
+}
+
+void AdmissionController::EndSequence(std::string_view id) {
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  const absl::StatusOr<ReservationRecord*> found = state_->FindRunning(id);
+  PLIMSOLL_CHECK(found.ok(), found.status().message());
+  ++state_->counters.released;
+  state_->Finish(**found, now);
+  state_->ServeWaiters(now);
+  state_->Settle();
+}
+
+bool AdmissionController::StopRequested(std::string_view id) const {
+  const absl::StatusOr<ReservationRecord*> found = state_->FindRunning(id);
+  return found.ok() && (*found)->stop_requested;
+}
+
+}  // namespace plimsoll
