@@ -91,6 +91,8 @@ class Client {
  private:
   struct State;
   explicit Client(std::unique_ptr<State> state);
+  void ReserveUnconfirmedAsync(const ReservationRequest& request, Duration max_wait,
+                               AnswerHandler done);
   std::unique_ptr<State> state_;
 };
 

@@ -1,0 +1,33 @@
+// Addresses that people type: "host:port", "[v6]:port" and "unix:/path".
+//
+// Threads: pure, except WhyNotListen, which opens a socket. Errors: InvalidArgument.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace plimsoll {
+
+struct HostPort {
+  std::string host;
+  int port;  // in [0, 65535]; 0 asks the system for one
+};
+
+absl::StatusOr<HostPort> ParseHostPort(const std::string& address);
+
+// "unix:" and an absolute path that fits a socket's name.
+bool IsUnixAddress(const std::string& address);
+
+// OK for what a server can listen on and a client can dial.
+absl::Status CheckAddress(const std::string& address);
+
+// FailedPrecondition if a server already answers on this Unix socket; a dead socket file is no
+// obstacle. OK for any other address.
+absl::Status CheckSocketFileUnused(const std::string& address);
+
+// The system's reason why listening on `address` failed: "cannot listen on <address>: <why>".
+absl::Status WhyNotListen(const std::string& address);
+
+}  // namespace plimsoll

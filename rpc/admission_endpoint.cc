@@ -1,0 +1,105 @@
+#include "rpc/admission_endpoint.h"
+
+#include <utility>
+
+#include "rpc/convert.h"
+#include "rpc/waiting_reserve.h"
+
+namespace plimsoll {
+
+grpc::ServerUnaryReactor* AdmissionEndpoint::ReserveCapacity(grpc::CallbackServerContext* context,
+                                                             const v1::ReserveCapacityRequest* in,
+                                                             v1::ReserveCapacityResponse* out) {
+  const absl::StatusOr<Duration> max_wait = MaxWaitFrom(*in);
+  if (!max_wait.ok()) return Finished(context, max_wait.status());
+  if (*max_wait == Duration::zero() || in->validate_only()) {
+    return Finished(context, Reserve(*context, *in, out));
+  }
+  const absl::StatusOr<ReservationRequest> request = FromWire(*in);
+  if (!request.ok()) return Finished(context, request.status());
+  return WaitingReserve::Start(served_, *context, *request, *max_wait, out);
+}
+
+absl::Status AdmissionEndpoint::Reserve(const grpc::CallbackServerContext& context,
+                                        const v1::ReserveCapacityRequest& in,
+                                        v1::ReserveCapacityResponse* out) {
+  const absl::StatusOr<ReservationRequest> request = FromWire(in);
+  if (!request.ok()) return request.status();
+  if (CallerIsGone(context)) return absl::CancelledError("the caller gave up");
+  const absl::StatusOr<Answer> answer =
+      served_.admission.With([&](AdmissionController& admission) -> absl::StatusOr<Answer> {
+        if (in.validate_only()) return admission.CanAdmit(*request);
+        return admission.Reserve(*request);
+      });
+  if (!answer.ok()) return answer.status();
+  SetOutcome(*answer, served_.clock.Now(), out);
+  out->set_revision(served_.Revision());
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* AdmissionEndpoint::ExtendReservation(
+    grpc::CallbackServerContext* context, const v1::ExtendReservationRequest* in,
+    v1::ExtendReservationResponse* out) {
+  return Finished(context, Extend(*in, out));
+}
+
+absl::Status AdmissionEndpoint::Extend(const v1::ExtendReservationRequest& in,
+                                       v1::ExtendReservationResponse* out) {
+  const absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
+  if (!id.ok()) return id.status();
+  Bounds bounds;
+  const Tokens total = bounds.TokensIn("total_tokens", in.total_tokens(), 1);
+  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  const absl::StatusOr<Answer> answer = served_.admission.With(
+      [&](AdmissionController& admission) { return admission.Extend(*id, total); });
+  if (!answer.ok()) return answer.status();
+  SetOutcome(*answer, served_.clock.Now(), out);
+  out->set_revision(served_.Revision());
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* AdmissionEndpoint::RenewReservations(
+    grpc::CallbackServerContext* context, const v1::RenewReservationsRequest* in,
+    v1::RenewReservationsResponse* out) {
+  return Finished(context, Renew(*in, out));
+}
+
+absl::Status AdmissionEndpoint::Renew(const v1::RenewReservationsRequest& in,
+                                      v1::RenewReservationsResponse* out) {
+  const absl::StatusOr<std::vector<std::string>> ids = ReservationIdsFrom(in);
+  if (!ids.ok()) return ids.status();
+  return served_.admission.With([&](AdmissionController& admission) -> absl::Status {
+    for (const std::string& id : *ids) {
+      const absl::StatusOr<Reservation> renewed = admission.Renew(id);
+      if (renewed.ok()) {
+        *out->add_reservations() = ToWire(*renewed, served_.clock.Now());
+        continue;
+      }
+      const bool stale = absl::IsFailedPrecondition(renewed.status());
+      if (!stale && !absl::IsNotFound(renewed.status())) return renewed.status();
+      *out->add_lost() = ToWire(LostReservation{.id = id, .stale_epoch = stale});
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* AdmissionEndpoint::ReleaseReservation(
+    grpc::CallbackServerContext* context, const v1::ReleaseReservationRequest* in,
+    v1::ReleaseReservationResponse* out) {
+  return Finished(context, Release(*in, out));
+}
+
+absl::Status AdmissionEndpoint::Release(const v1::ReleaseReservationRequest& in,
+                                        v1::ReleaseReservationResponse* out) {
+  const absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
+  if (!id.ok()) return id.status();
+  Bounds bounds;
+  if (in.has_used_tokens()) bounds.TokensIn("used_tokens", in.used_tokens(), 0);
+  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  PLIMSOLL_RETURN_IF_ERROR(served_.admission.With(
+      [&](AdmissionController& admission) { return admission.Release(*id); }));
+  out->set_revision(served_.Revision());
+  return absl::OkStatus();
+}
+
+}  // namespace plimsoll

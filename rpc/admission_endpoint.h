@@ -1,0 +1,39 @@
+// AdmissionService: message to request, one call, answer to message.
+//
+// Threads: gRPC's. Cost: one lock per call. Errors: as the proto says.
+#pragma once
+
+#include "plimsoll/v1/admission.grpc.pb.h"
+#include "rpc/served.h"
+
+namespace plimsoll {
+
+class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
+ public:
+  explicit AdmissionEndpoint(const Served& served) : served_(served) {}
+
+  grpc::ServerUnaryReactor* ReserveCapacity(grpc::CallbackServerContext* context,
+                                            const v1::ReserveCapacityRequest* in,
+                                            v1::ReserveCapacityResponse* out) override;
+  grpc::ServerUnaryReactor* ExtendReservation(grpc::CallbackServerContext* context,
+                                              const v1::ExtendReservationRequest* in,
+                                              v1::ExtendReservationResponse* out) override;
+  grpc::ServerUnaryReactor* RenewReservations(grpc::CallbackServerContext* context,
+                                              const v1::RenewReservationsRequest* in,
+                                              v1::RenewReservationsResponse* out) override;
+  grpc::ServerUnaryReactor* ReleaseReservation(grpc::CallbackServerContext* context,
+                                               const v1::ReleaseReservationRequest* in,
+                                               v1::ReleaseReservationResponse* out) override;
+
+ private:
+  absl::Status Reserve(const grpc::CallbackServerContext& context,
+                       const v1::ReserveCapacityRequest& in, v1::ReserveCapacityResponse* out);
+  absl::Status Extend(const v1::ExtendReservationRequest& in, v1::ExtendReservationResponse* out);
+  absl::Status Renew(const v1::RenewReservationsRequest& in, v1::RenewReservationsResponse* out);
+  absl::Status Release(const v1::ReleaseReservationRequest& in,
+                       v1::ReleaseReservationResponse* out);
+
+  const Served& served_;
+};
+
+}  // namespace plimsoll

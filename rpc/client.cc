@@ -1,0 +1,339 @@
+#include "rpc/client.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+#include "kvcache/base/errors.h"
+#include "rpc/address.h"
+#include "rpc/client_calls.h"
+#include "rpc/convert_generation.h"
+#include "rpc/status.h"
+
+namespace plimsoll {
+
+struct Client::State {
+  explicit State(const ClientOptions& options_in) : options(options_in), calls(options_in) {}
+
+  Instant Now() const { return clock.Now(); }
+
+  void SetDeadline(grpc::ClientContext& context, Duration beyond = Duration::zero()) const {
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                             options.call_timeout + beyond));
+  }
+
+  // A call's outcome in our words: where there is no server, says which one.
+  absl::Status Outcome(const grpc::Status& status) const {
+    const absl::Status ours = FromGrpc(status);
+    if (!absl::IsUnavailable(ours)) return ours;
+    return Annotate(ours, "no server at " + options.server);
+  }
+
+  // A short call that blocks: `call` is given the stub's connection and a context.
+  template <class Call>
+  absl::Status Blocking(Call call) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    calls.Enter(&context);
+    const grpc::Status status = call(calls.for_short_calls(), &context);
+    calls.Leave(&context, nullptr);
+    return Outcome(status);
+  }
+
+  void ConfirmAsync(const std::string& id);
+
+  const ClientOptions options;
+  const SystemClock clock;
+  ClientCalls calls;
+  absl::Mutex mutex;
+  int64_t last_ticket ABSL_GUARDED_BY(mutex) = 0;
+  std::map<int64_t, grpc::ClientContext*> generations ABSL_GUARDED_BY(mutex);
+};
+
+namespace {
+
+// What a server should never send is its fault, not the caller's.
+template <class Value>
+absl::StatusOr<Value> FromServer(absl::StatusOr<Value> value) {
+  if (value.ok()) return value;
+  return absl::InternalError("bad answer from the server: " +
+                             std::string(value.status().message()));
+}
+
+template <class Request, class Response>
+struct UnaryCall {
+  grpc::ClientContext context;
+  Request request;
+  Response response;
+};
+
+wire::RenewReservationsRequest RenewalOf(const std::vector<std::string>& ids) {
+  wire::RenewReservationsRequest request;
+  for (const std::string& id : ids) request.add_reservation_ids(id);
+  return request;
+}
+
+wire::ReleaseReservationRequest ReleaseOf(const std::string& id,
+                                          std::optional<Tokens> used_tokens) {
+  wire::ReleaseReservationRequest request;
+  request.set_reservation_id(id);
+  if (used_tokens) request.set_used_tokens(used_tokens->value());
+  return request;
+}
+
+// One Generate call on the client's side; owns itself until it is over.
+class GenerationCall final : public grpc::ClientReadReactor<wire::GenerateResponse> {
+ public:
+  using End = std::function<void(grpc::Status, absl::StatusOr<FinishReason>)>;
+
+  GenerationCall(const GenerationRequest& request, std::function<void(int32_t)> on_token, End end)
+      : request_(ToWire(request)), on_token_(std::move(on_token)), end_(std::move(end)) {}
+
+  grpc::ClientContext* context() { return &context_; }
+  void Start(Connection& connection) {
+    connection.generation->async()->Generate(&context_, &request_, this);
+    StartRead(&message_);
+    StartCall();
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    for (const int32_t token : message_.tokens().token_ids()) on_token_(token);
+    if (message_.event_case() == wire::GenerateResponse::kFinishReason) {
+      reason_ = FromServer(FromWire(message_.finish_reason()));
+    }
+    StartRead(&message_);
+  }
+  void OnDone(const grpc::Status& status) override {
+    end_(status, reason_);
+    delete this;
+  }
+
+ private:
+  grpc::ClientContext context_;
+  wire::GenerateRequest request_;
+  wire::GenerateResponse message_;
+  absl::StatusOr<FinishReason> reason_ = absl::InternalError("the stream ended without a reason");
+  std::function<void(int32_t)> on_token_;
+  End end_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& options) {
+  PLIMSOLL_RETURN_IF_ERROR(Annotate(CheckAddress(options.server), "server"));
+  return std::unique_ptr<Client>(new Client(std::make_unique<State>(options)));
+}
+
+Client::Client(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Client::~Client() { state_->calls.CancelAll(); }
+
+absl::StatusOr<Answer> Client::Reserve(const ReservationRequest& request, Duration max_wait) {
+  absl::Notification answered;
+  absl::StatusOr<Answer> answer = absl::UnknownError("");
+  ReserveUnconfirmedAsync(request, max_wait, [&](absl::StatusOr<Answer> result) {
+    answer = std::move(result);
+    answered.Notify();
+  });
+  answered.WaitForNotification();
+  if (!answer.ok()) return answer;
+  const auto* const granted = std::get_if<Reservation>(&*answer);
+  if (granted == nullptr) return answer;
+  const absl::StatusOr<Renewal> renewal = Renew({granted->id});
+  if (!renewal.ok()) return Annotate(renewal.status(), "confirming " + granted->id);
+  if (renewal->renewed.empty()) {
+    return absl::NotFoundError("reservation " + granted->id + " ended before it was confirmed");
+  }
+  return renewal->renewed.front();
+}
+
+absl::StatusOr<Answer> Client::CanAdmit(const ReservationRequest& request) {
+  wire::ReserveCapacityRequest in = ToWire(request);
+  in.set_validate_only(true);
+  wire::ReserveCapacityResponse out;
+  PLIMSOLL_RETURN_IF_ERROR(
+      state_->Blocking([&](Connection& connection, grpc::ClientContext* context) {
+        return connection.admission->ReserveCapacity(context, in, &out);
+      }));
+  return FromServer(OutcomeFrom(out, state_->Now()));
+}
+
+absl::StatusOr<Answer> Client::Extend(const std::string& id, Tokens total_tokens) {
+  wire::ExtendReservationRequest in;
+  in.set_reservation_id(id);
+  in.set_total_tokens(total_tokens.value());
+  wire::ExtendReservationResponse out;
+  PLIMSOLL_RETURN_IF_ERROR(
+      state_->Blocking([&](Connection& connection, grpc::ClientContext* context) {
+        return connection.admission->ExtendReservation(context, in, &out);
+      }));
+  return FromServer(OutcomeFrom(out, state_->Now()));
+}
+
+absl::StatusOr<Renewal> Client::Renew(const std::vector<std::string>& ids) {
+  wire::RenewReservationsResponse out;
+  PLIMSOLL_RETURN_IF_ERROR(
+      state_->Blocking([&](Connection& connection, grpc::ClientContext* context) {
+        return connection.admission->RenewReservations(context, RenewalOf(ids), &out);
+      }));
+  return FromServer(FromWire(out, state_->Now()));
+}
+
+absl::Status Client::Release(const std::string& id, std::optional<Tokens> used_tokens) {
+  wire::ReleaseReservationResponse out;
+  return state_->Blocking([&](Connection& connection, grpc::ClientContext* context) {
+    return connection.admission->ReleaseReservation(context, ReleaseOf(id, used_tokens), &out);
+  });
+}
+
+absl::StatusOr<CapacityReport> Client::GetCapacity() {
+  wire::GetCapacityResponse out;
+  PLIMSOLL_RETURN_IF_ERROR(
+      state_->Blocking([&](Connection& connection, grpc::ClientContext* context) {
+        return connection.capacity->GetCapacity(context, {}, &out);
+      }));
+  return FromServer(FromWire(out.capacity()));
+}
+
+absl::StatusOr<ServerInfo> Client::GetServerInfo() {
+  wire::GetServerInfoResponse out;
+  PLIMSOLL_RETURN_IF_ERROR(
+      state_->Blocking([&](Connection& connection, grpc::ClientContext* context) {
+        return connection.admin->GetServerInfo(context, {}, &out);
+      }));
+  return FromServer(FromWire(out));
+}
+
+absl::Status Client::WatchCapacity(Duration min_interval,
+                                   const std::function<bool(const CapacityReport&)>& on_report) {
+  wire::WatchCapacityRequest in;
+  *in.mutable_min_interval() = ToWire(min_interval);
+  wire::WatchCapacityResponse out;
+  grpc::ClientContext context;
+  Connection& connection = state_->calls.EnterLong(&context);
+  const auto reader = connection.capacity->WatchCapacity(&context, in);
+  absl::Status fault;
+  bool wanted = true;
+  while (wanted && reader->Read(&out)) {
+    const absl::StatusOr<CapacityReport> report = FromServer(FromWire(out.capacity()));
+    fault = report.status();
+    wanted = report.ok() && on_report(*report);
+  }
+  if (!wanted) context.TryCancel();
+  const grpc::Status end = reader->Finish();
+  state_->calls.Leave(&context, &connection);
+  return wanted ? state_->Outcome(end) : fault;
+}
+
+absl::StatusOr<FinishReason> Client::Generate(const GenerationRequest& request,
+                                              const std::function<void(int32_t)>& on_token) {
+  absl::Notification over;
+  absl::StatusOr<FinishReason> reason = absl::UnknownError("");
+  GenerateAsync(request, on_token, [&](absl::StatusOr<FinishReason> result) {
+    reason = std::move(result);
+    over.Notify();
+  });
+  over.WaitForNotification();
+  return reason;
+}
+
+void Client::ReserveUnconfirmedAsync(const ReservationRequest& request, Duration max_wait,
+                                     AnswerHandler done) {
+  using Call = UnaryCall<wire::ReserveCapacityRequest, wire::ReserveCapacityResponse>;
+  auto call = std::make_shared<Call>();
+  call->request = ToWire(request);
+  *call->request.mutable_max_wait() = ToWire(max_wait);
+  state_->SetDeadline(call->context, max_wait);
+  Connection* held = nullptr;
+  if (max_wait > Duration::zero()) {
+    held = &state_->calls.EnterLong(&call->context);
+  } else {
+    state_->calls.Enter(&call->context);
+  }
+  Connection& connection = held != nullptr ? *held : state_->calls.for_short_calls();
+  connection.admission->async()->ReserveCapacity(
+      &call->context, &call->request, &call->response,
+      [state = state_.get(), call, held, done = std::move(done)](grpc::Status status) {
+        if (status.ok()) {
+          done(FromServer(OutcomeFrom(call->response, state->Now())));
+        } else {
+          done(state->Outcome(status));
+        }
+        state->calls.Leave(&call->context, held);
+      });
+}
+
+void Client::ReserveAsync(const ReservationRequest& request, Duration max_wait,
+                          AnswerHandler done) {
+  ReserveUnconfirmedAsync(
+      request, max_wait, [this, done = std::move(done)](absl::StatusOr<Answer> answer) {
+        const auto* const granted = answer.ok() ? std::get_if<Reservation>(&*answer) : nullptr;
+        if (granted != nullptr) state_->ConfirmAsync(granted->id);
+        done(std::move(answer));
+      });
+}
+
+void Client::State::ConfirmAsync(const std::string& id) {
+  using Call = UnaryCall<wire::RenewReservationsRequest, wire::RenewReservationsResponse>;
+  auto call = std::make_shared<Call>();
+  call->request = RenewalOf({id});
+  SetDeadline(call->context);
+  calls.Enter(&call->context);
+  // What became of it shows in the caller's next renewal.
+  calls.for_short_calls().admission->async()->RenewReservations(
+      &call->context, &call->request, &call->response,
+      [this, call](grpc::Status) { calls.Leave(&call->context, nullptr); });
+}
+
+void Client::ReleaseAsync(const std::string& id, std::optional<Tokens> used_tokens,
+                          StatusHandler done) {
+  using Call = UnaryCall<wire::ReleaseReservationRequest, wire::ReleaseReservationResponse>;
+  auto call = std::make_shared<Call>();
+  call->request = ReleaseOf(id, used_tokens);
+  state_->SetDeadline(call->context);
+  state_->calls.Enter(&call->context);
+  state_->calls.for_short_calls().admission->async()->ReleaseReservation(
+      &call->context, &call->request, &call->response,
+      [state = state_.get(), call, done = std::move(done)](grpc::Status status) {
+        done(state->Outcome(status));
+        state->calls.Leave(&call->context, nullptr);
+      });
+}
+
+int64_t Client::GenerateAsync(const GenerationRequest& request,
+                              std::function<void(int32_t)> on_token, FinishHandler done) {
+  State* const state = state_.get();
+  int64_t ticket = 0;
+  {
+    absl::MutexLock lock(&state->mutex);
+    ticket = ++state->last_ticket;
+  }
+  auto held = std::make_shared<std::pair<grpc::ClientContext*, Connection*>>();
+  auto* const call =
+      new GenerationCall(request, std::move(on_token),
+                         [state, ticket, held, done = std::move(done)](
+                             const grpc::Status& status, absl::StatusOr<FinishReason> reason) {
+                           {
+                             absl::MutexLock lock(&state->mutex);
+                             state->generations.erase(ticket);
+                           }
+                           done(status.ok() ? std::move(reason) : state->Outcome(status));
+                           state->calls.Leave(held->first, held->second);
+                         });
+  *held = {call->context(), &state->calls.EnterLong(call->context())};
+  {
+    absl::MutexLock lock(&state->mutex);
+    state->generations.emplace(ticket, call->context());
+  }
+  call->Start(*held->second);
+  return ticket;
+}
+
+void Client::Cancel(int64_t generation_ticket) {
+  absl::MutexLock lock(&state_->mutex);
+  const auto found = state_->generations.find(generation_ticket);
+  if (found != state_->generations.end()) found->second->TryCancel();
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,70 @@
+#include "rpc/client_calls.h"
+
+#include <algorithm>
+
+namespace plimsoll {
+namespace {
+
+// Below the 100 calls that a server takes per connection.
+constexpr int kLongCallsPerConnection = 90;
+constexpr int kFirstBackoffMs = 100;
+constexpr int kLongestBackoffMs = 1000;
+
+}  // namespace
+
+ClientCalls::ClientCalls(const ClientOptions& options) : options_(options), short_(NewChannel()) {}
+
+std::shared_ptr<grpc::Channel> ClientCalls::NewChannel() const {
+  const auto connect_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(options_.connect_timeout).count();
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstBackoffMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestBackoffMs);
+  // Despite its name, how long one attempt may take.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(connect_ms));
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(options_.server, grpc::InsecureChannelCredentials(), arguments);
+}
+
+void ClientCalls::Enter(grpc::ClientContext* context) {
+  absl::MutexLock lock(&mutex_);
+  EnterLocked(context);
+}
+
+Connection& ClientCalls::EnterLong(grpc::ClientContext* context) {
+  absl::MutexLock lock(&mutex_);
+  EnterLocked(context);
+  Connection& connection = LeastFullLocked();
+  ++connection.long_calls;
+  return connection;
+}
+
+void ClientCalls::EnterLocked(grpc::ClientContext* context) {
+  in_flight_.insert(context);
+  if (closing_) context->TryCancel();
+}
+
+Connection& ClientCalls::LeastFullLocked() {
+  const auto least = std::min_element(long_.begin(), long_.end(), [](const auto& a, const auto& b) {
+    return a->long_calls < b->long_calls;
+  });
+  if (least != long_.end() && (*least)->long_calls < kLongCallsPerConnection) return **least;
+  return *long_.emplace_back(std::make_unique<Connection>(NewChannel()));
+}
+
+void ClientCalls::Leave(grpc::ClientContext* context, Connection* connection) {
+  absl::MutexLock lock(&mutex_);
+  if (connection != nullptr) --connection->long_calls;
+  in_flight_.erase(context);
+}
+
+void ClientCalls::CancelAll() {
+  absl::MutexLock lock(&mutex_);
+  closing_ = true;
+  for (grpc::ClientContext* context : in_flight_) context->TryCancel();
+  const auto all_left = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return in_flight_.empty(); };
+  mutex_.Await(absl::Condition(&all_left));
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,100 @@
+#include "rpc/housekeeper.h"
+
+#include <cstdio>
+#include <utility>
+
+#include "absl/time/time.h"
+
+namespace plimsoll {
+namespace {
+
+void ReportViolation(const AdmissionSnapshot& now) {
+  const BlockCounts& blocks = now.blocks;
+  std::fprintf(stderr,
+               "plimsoll: blocks are not conserved at revision %lld: live %lld + cached %lld + "
+               "reserved %lld + free %lld is not %lld\n",
+               static_cast<long long>(now.revision), static_cast<long long>(blocks.live.value()),
+               static_cast<long long>(blocks.cached.value()),
+               static_cast<long long>(blocks.reserved.value()),
+               static_cast<long long>(blocks.free.value()),
+               static_cast<long long>(blocks.total.value()));
+}
+
+}  // namespace
+
+Housekeeper::Housekeeper(SharedAdmission& admission, const Clock& clock)
+    : admission_(admission), clock_(clock), thread_([this] { Run(); }) {}
+
+Housekeeper::~Housekeeper() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  thread_.join();
+}
+
+void Housekeeper::Post(std::function<void()> job) {
+  absl::MutexLock lock(&mutex_);
+  jobs_.push_back(std::move(job));
+}
+
+void Housekeeper::Watch(std::shared_ptr<Watcher> watcher) {
+  absl::MutexLock lock(&mutex_);
+  const Watcher* const key = watcher.get();
+  watchers_.emplace(key, std::move(watcher));
+}
+
+void Housekeeper::Unwatch(const Watcher* watcher) {
+  absl::MutexLock lock(&mutex_);
+  watchers_.erase(watcher);
+}
+
+void Housekeeper::Run() {
+  Instant next_tick = clock_.Now();
+  while (RunJobs()) {
+    if (clock_.Now() < next_tick) continue;
+    EndLeases();
+    Report();
+    next_tick = clock_.Now() + kTick;
+  }
+}
+
+bool Housekeeper::RunJobs() {
+  std::vector<std::function<void()>> jobs;
+  bool stopping = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto something_to_do = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || !jobs_.empty();
+    };
+    mutex_.AwaitWithTimeout(absl::Condition(&something_to_do), absl::FromChrono(kTick));
+    jobs.swap(jobs_);
+    stopping = stopping_;
+  }
+  for (const std::function<void()>& job : jobs) job();
+  return !stopping || !jobs.empty();
+}
+
+void Housekeeper::EndLeases() {
+  admission_.With([&](AdmissionController& admission) {
+    const std::optional<Instant> due = admission.NextDeadline();
+    if (due && *due <= clock_.Now()) admission.Advance();
+  });
+}
+
+void Housekeeper::Report() {
+  const AdmissionSnapshot now = admission_.published().Read();
+  if (now.revision != verified_revision_ && !now.blocks.Conserved()) {
+    violations_.fetch_add(1);
+    ReportViolation(now);
+  }
+  verified_revision_ = now.revision;
+  std::vector<std::shared_ptr<Watcher>> watchers;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [key, watcher] : watchers_) watchers.push_back(watcher);
+  }
+  for (const std::shared_ptr<Watcher>& watcher : watchers) watcher->Tick(now);
+}
+
+}  // namespace plimsoll

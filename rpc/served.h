@@ -1,0 +1,49 @@
+// What every endpoint of one server works on.
+//
+// Threads: any; the parts say for themselves. Errors: none.
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <string>
+
+#include "engine/loop/generation_loop.h"
+#include "kvcache/admission/shared_admission.h"
+#include "rpc/capacity_report.h"
+#include "rpc/housekeeper.h"
+#include "rpc/server_info.h"
+#include "rpc/status.h"
+
+namespace plimsoll {
+
+struct Served {
+  SharedAdmission& admission;
+  const Clock& clock;
+  Housekeeper& housekeeper;
+  GenerationLoop* loop;     // null in ledger mode
+  CapacityReport identity;  // the snapshot in it is never used
+  ServerInfo info;          // what does not change while serving
+
+  CapacityReport Capacity() const { return Capacity(admission.published().Read()); }
+  CapacityReport Capacity(const AdmissionSnapshot& snapshot) const {
+    CapacityReport report = identity;
+    report.snapshot = snapshot;
+    return report;
+  }
+  int64_t Revision() const { return admission.published().Read().revision; }
+};
+
+// Whether nobody waits for the answer any more. gRPC runs a handler whose deadline has passed.
+inline bool CallerIsGone(const grpc::CallbackServerContext& context) {
+  return context.IsCancelled() || context.deadline() <= std::chrono::system_clock::now();
+}
+
+// Ends a call that needs no reactor of its own.
+inline grpc::ServerUnaryReactor* Finished(grpc::CallbackServerContext* context,
+                                          const absl::Status& status) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,153 @@
+#include "rpc/server.h"
+
+#include <grpc/grpc.h>
+#include <grpc/support/log.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "rpc/address.h"
+#include "rpc/admin_endpoint.h"
+#include "rpc/admission_endpoint.h"
+#include "rpc/capacity_endpoint.h"
+#include "rpc/generation_endpoint.h"
+#include "rpc/served.h"
+
+namespace plimsoll {
+namespace {
+
+// Reflection on or off, whatever libraries linked into the program ask for.
+class ReflectionChoice final : public grpc::ServerBuilderOption {
+ public:
+  explicit ReflectionChoice(bool wanted) : wanted_(wanted) {}
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins,
+                  [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+    if (!wanted_) return;
+    plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
+  }
+
+ private:
+  const bool wanted_;
+};
+
+void LimitWhatOneCallerCosts(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(1 << 20);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 3000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
+}
+
+void NoticeCallersWhoVanish(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+}
+
+// gRPC reports a failed bind on standard error in its own words; ours are in the Status.
+void SilenceGrpcUnlessAsked() {
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
+}
+
+std::string WithPort(const std::string& address, int port) {
+  if (IsUnixAddress(address)) return address;
+  return address.substr(0, address.rfind(':') + 1) + std::to_string(port);
+}
+
+}  // namespace
+
+struct Server::State {
+  State(const ServerOptions& options, SharedAdmission& admission, const Clock& clock,
+        GenerationLoop* loop)
+      : housekeeper(admission, clock),
+        served{.admission = admission,
+               .clock = clock,
+               .housekeeper = housekeeper,
+               .loop = loop,
+               .identity = {.pool = options.pool,
+                            .epoch = options.info.epoch,
+                            .block_tokens = options.block_tokens,
+                            .block_bytes = options.block_bytes,
+                            .snapshot = {}},
+               .info = options.info} {}
+
+  // The housekeeper goes last, so that calls that are cut off still get their end.
+  Housekeeper housekeeper;
+  Served served;
+  AdmissionEndpoint admission_endpoint{served};
+  CapacityEndpoint capacity_endpoint{served};
+  GenerationEndpoint generation_endpoint{served};
+  AdminEndpoint admin_endpoint{served};
+  std::vector<std::string> addresses;
+  std::unique_ptr<grpc::Server> grpc;
+};
+
+Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Server::~Server() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+                                                      SharedAdmission& admission,
+                                                      const Clock& clock, GenerationLoop* loop) {
+  SilenceGrpcUnlessAsked();
+  grpc::EnableDefaultHealthCheckService(true);
+  for (const std::string& address : options.listen) {
+    PLIMSOLL_RETURN_IF_ERROR(CheckAddress(address));
+    PLIMSOLL_RETURN_IF_ERROR(CheckSocketFileUnused(address));
+  }
+  auto state = std::make_unique<State>(options, admission, clock, loop);
+  grpc::ServerBuilder builder;
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a port in use is an error
+  builder.SetOption(std::make_unique<ReflectionChoice>(options.reflection));
+  LimitWhatOneCallerCosts(builder);
+  NoticeCallersWhoVanish(builder);
+  builder.RegisterService(&state->admission_endpoint);
+  builder.RegisterService(&state->capacity_endpoint);
+  builder.RegisterService(&state->generation_endpoint);
+  builder.RegisterService(&state->admin_endpoint);
+  std::vector<int> ports(options.listen.size(), 0);
+  for (size_t i = 0; i < ports.size(); ++i) {
+    builder.AddListeningPort(options.listen[i], grpc::InsecureServerCredentials(), &ports[i]);
+  }
+  state->grpc = builder.BuildAndStart();
+  for (size_t i = 0; i < ports.size(); ++i) {
+    if (state->grpc == nullptr && ports[i] == 0) return WhyNotListen(options.listen[i]);
+    state->addresses.push_back(WithPort(options.listen[i], ports[i]));
+  }
+  if (state->grpc == nullptr) return absl::InternalError("gRPC could not start a server");
+  return std::unique_ptr<Server>(new Server(std::move(state)));
+}
+
+const std::vector<std::string>& Server::addresses() const { return state_->addresses; }
+CapacityReport Server::Capacity() const { return state_->served.Capacity(); }
+int64_t Server::violations() const { return state_->housekeeper.violations(); }
+
+void Server::StartDraining() {
+  if (grpc::HealthCheckServiceInterface* health = state_->grpc->GetHealthCheckService()) {
+    health->SetServingStatus(false);
+  }
+  state_->served.admission.With(
+      [](AdmissionController& admission) { admission.SetDraining(true); });
+}
+
+DrainReport Server::Held() const {
+  const AdmissionSnapshot now = state_->served.admission.published().Read();
+  return {.reservations = now.reservations, .blocks = now.blocks.live + now.blocks.reserved};
+}
+
+void Server::Stop() {
+  if (state_->grpc == nullptr) return;
+  state_->grpc->Shutdown(std::chrono::system_clock::now());
+  state_->grpc->Wait();
+  state_->grpc.reset();
+}
+
+}  // namespace plimsoll

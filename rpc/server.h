@@ -1,0 +1,68 @@
+// The gRPC server: admission, capacity, generation and its own description, over TCP and Unix
+// sockets, with health and reflection.
+//
+// What one caller can cost is bounded: messages of at most 1 MiB (a prompt of 128 Ki tokens fits),
+// none compressed, 8 KiB of metadata, 100 calls at once per connection, 3 s for a handshake. A
+// caller who vanished is noticed within 15 s and his waits end.
+//
+// Threads: Start and Stop from one; the rest from any. gRPC brings its own threads; one more ends
+// leases. Cost: a call takes the admission lock once; reading capacity takes none.
+// Errors: FailedPrecondition naming the address that cannot be listened on, and why.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/loop/generation_loop.h"
+#include "kvcache/admission/shared_admission.h"
+#include "rpc/capacity_report.h"
+#include "rpc/server_info.h"
+
+namespace plimsoll {
+
+struct ServerOptions {
+  std::vector<std::string> listen;  // each "host:port" or "unix:/path"; port 0 picks a free one
+  bool reflection = true;
+  std::string pool = "default";
+  Tokens block_tokens = Tokens(16);
+  Bytes block_bytes = Bytes(0);  // zero where no model says how large a block is
+  ServerInfo info;               // what does not change while serving
+};
+
+// What was still held when the time to drain was over.
+struct DrainReport {
+  int64_t reservations = 0;
+  Blocks blocks = Blocks(0);  // live and reserved
+};
+
+class Server {
+ public:
+  // `admission`, `clock` and `loop` (null in ledger mode) outlive the server. Someone else runs
+  // the loop, until after Stop.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
+                                                       SharedAdmission& admission,
+                                                       const Clock& clock, GenerationLoop* loop);
+  ~Server();  // Stop
+
+  // The addresses listened on, with the ports the system chose.
+  const std::vector<std::string>& addresses() const;
+  CapacityReport Capacity() const;
+  // Published snapshots that were not conserved; each was reported on standard error.
+  int64_t violations() const;
+
+  // Turns health to NOT_SERVING and tells new requests to wait with DRAINING.
+  void StartDraining();
+  // What is held just now; a drain is over when nothing is.
+  DrainReport Held() const;
+  // Cuts off the calls that still run.
+  void Stop();
+
+ private:
+  struct State;
+  explicit Server(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace plimsoll
