@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kvcache/base/element_type.h"
 #include "kvcache/base/units.h"
@@ -35,6 +36,10 @@ struct CacheLayout {
   Bytes block_bytes;    // what one block occupies: the sum over layers
   std::vector<LayerLayout> layers;
 };
+
+inline constexpr int64_t kMaxBlockTokens = 1024;
+// InvalidArgument unless `block_tokens` is a power of two in [1, kMaxBlockTokens].
+absl::Status CheckBlockTokens(Tokens block_tokens);
 
 // Lays out `model`'s attention layers in blocks of `block_tokens`, with `kv` elements.
 // InvalidArgument, naming the field, unless block_tokens is a power of two in [1, 1024] and `kv`

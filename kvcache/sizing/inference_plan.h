@@ -4,7 +4,11 @@
 //   budget = weights + draft + io + activations + runtime + margin + kv_pool + unused   (exactly)
 //   kv_pool = blocks * block_bytes;  0 <= unused < block_bytes
 //
-// All figures are per GPU. Each term carries its formula with the numbers put in.
+// io is input, output and logits; activations include the slice that quantised weights are
+// dequantised into. All figures are per GPU. Each term carries its formula with the numbers put in.
+//
+// The pool is one group: a block has room in every layer, windows or not, so sequences of a context
+// are blocks / BlocksForSequence(context). The figures per token tell windows apart.
 //
 // Threads: pure. Cost: O(layers + tensors). Errors: InvalidArgument naming the field. A model that
 // does not fit is no error: the plan then has a shortfall and no blocks.
@@ -33,7 +37,12 @@ struct InferenceOptions {
   int64_t max_sequences = 256;               // rows of logits
   Bytes runtime = Bytes(0);                  // context, library workspaces, graphs
   std::vector<Tokens> contexts = {};         // for max_sequences; default: a doubling ladder
+  std::string runtime_formula = "as given";  // where `runtime` comes from
 };
+
+// Limits of the options, so that no sum of terms leaves 64 bits. Sizes: kMaxBytes.
+inline constexpr int64_t kMaxBatchedTokens = int64_t{1} << 24;
+inline constexpr int64_t kMaxPlannedSequences = int64_t{1} << 24;
 
 struct PlanTerm {
   std::string term;     // "weights", "kv", "input", "output", "logits", "activations", "runtime"
@@ -56,7 +65,9 @@ struct InferencePlan {
   // memory
   Bytes device_bytes, budget_bytes, weights_bytes, draft_bytes, io_bytes, activation_bytes,
       runtime_bytes, margin_bytes, kv_pool_bytes, unused_bytes;
-  Bytes shortfall_bytes;  // by how much the model misses; zero when at least one block fits
+  // By how much the budget misses what the terms and one block need; zero when one block fits. When
+  // even the terms do not fit, they add up to more than the budget, and pool and unused are zero.
+  Bytes shortfall_bytes;
   // capacity
   Tokens block_tokens;
   Bytes block_bytes;
@@ -68,7 +79,15 @@ struct InferencePlan {
   bool fits() const { return shortfall_bytes == Bytes(0); }
 };
 
-// A model that does not fit is a plan with a shortfall, not an error.
+// The type that K and V have when nobody says: fp16 for fp16 models, else bf16.
+ElementType DefaultKvType(const ModelConfig& model);
+
+// The smallest device whose budget, at `utilization` in (0, 1], is `budget` or more.
+Bytes DeviceFor(Bytes budget, double utilization);
+
+// A model that does not fit is a plan with a shortfall, not an error. InvalidArgument for an option
+// out of range, and for a checkpoint that is stored quantised where `weights` does not say how to
+// count it.
 absl::StatusOr<InferencePlan> PlanInference(const ModelConfig& model,
                                             const InferenceOptions& options);
 

@@ -1,0 +1,53 @@
+#include "kvcache/sizing/cache_layout.h"
+
+#include <bit>
+
+#include "kvcache/base/errors.h"
+
+namespace plimsoll {
+namespace {
+
+bool IsHeldByThePool(ElementType type) {
+  return type == ElementType::kFp32 || type == ElementType::kFp16 || type == ElementType::kBf16;
+}
+
+// One layer's place in a block, from `offset` on.
+LayerLayout LayOut(const AttentionSpec& layer, ElementType kv, Tokens block_tokens, Bytes offset) {
+  const Bytes row = BytesOf(kv, layer.head_dim);
+  const Bytes rows = row * block_tokens.value();
+  return {.kv_heads = layer.kv_heads,
+          .head_dim = layer.head_dim,
+          .offset = offset,
+          .row_bytes = row,
+          .kv_bytes = rows,
+          .head_bytes = 2 * rows};
+}
+
+}  // namespace
+
+absl::Status CheckBlockTokens(Tokens block_tokens) {
+  const int64_t n = block_tokens.value();
+  if (n >= 1 && n <= kMaxBlockTokens && std::has_single_bit(static_cast<uint64_t>(n))) {
+    return absl::OkStatus();
+  }
+  return BadField("block_tokens", n, "a power of two from 1 to 1024");
+}
+
+absl::StatusOr<CacheLayout> CacheLayoutFor(const ModelConfig& model, ElementType kv,
+                                           Tokens block_tokens) {
+  PLIMSOLL_RETURN_IF_ERROR(CheckBlockTokens(block_tokens));
+  if (!IsHeldByThePool(kv)) return BadField("kv", NameOf(kv), "fp32, fp16 or bf16");
+  CacheLayout layout{
+      .type = kv, .block_tokens = block_tokens, .block_bytes = Bytes(0), .layers = {}};
+  for (const AttentionSpec& layer : model.attention) {
+    if (layer.value_dim != layer.head_dim) {
+      return BadField("value_dim", layer.value_dim,
+                      "head_dim=" + std::to_string(layer.head_dim) + ", as the pool stores both");
+    }
+    layout.layers.push_back(LayOut(layer, kv, block_tokens, layout.block_bytes));
+    layout.block_bytes += layout.layers.back().head_bytes * layer.kv_heads;
+  }
+  return layout;
+}
+
+}  // namespace plimsoll

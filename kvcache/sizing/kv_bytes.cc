@@ -1,0 +1,56 @@
+#include "kvcache/sizing/kv_bytes.h"
+
+#include <algorithm>
+
+namespace plimsoll {
+namespace {
+
+Bytes ScalesOfHead(ElementType kv) {
+  return Bytes(kv == ElementType::kInt8 || kv == ElementType::kInt4 ? 4 : 0);
+}
+
+bool AllAlike(const std::vector<AttentionSpec>& layers) {
+  return std::all_of(layers.begin(), layers.end(), [&](const AttentionSpec& layer) {
+    return layer.kv_heads == layers[0].kv_heads && layer.head_dim == layers[0].head_dim &&
+           layer.value_dim == layers[0].head_dim;
+  });
+}
+
+std::string Formula(const std::vector<AttentionSpec>& layers, ElementType kv) {
+  if (layers.empty()) return "no attention layers";
+  const std::string count = std::to_string(layers.size()) + " layers";
+  const std::string type(NameOf(kv));
+  if (!AllAlike(layers)) return "sum over " + count + " of 2 x kv heads x head dim x " + type;
+  const AttentionSpec& one = layers[0];
+  const std::string head = std::to_string(BytesOf(kv, one.head_dim).value()) + " bytes";
+  const Bytes scales = ScalesOfHead(kv);
+  return "2 x " + count + " x " + std::to_string(one.kv_heads) + " kv heads x " +
+         (scales == Bytes(0)
+              ? head
+              : "(" + head + " + " + std::to_string(scales.value()) + " of scales)") +
+         ", head dim " + std::to_string(one.head_dim) + " in " + type;
+}
+
+}  // namespace
+
+Bytes KvBytesOfLayer(const AttentionSpec& layer, ElementType kv) {
+  return (BytesOf(kv, layer.head_dim) + BytesOf(kv, layer.value_dim) + 2 * ScalesOfHead(kv)) *
+         layer.kv_heads;
+}
+
+KvBytes KvBytesOf(const ModelConfig& model, ElementType kv) {
+  KvBytes sum{.per_token = {}, .per_token_long = {}, .window_per_sequence = {}, .formula = {}};
+  for (const AttentionSpec& layer : model.attention) {
+    const Bytes bytes = KvBytesOfLayer(layer, kv);
+    sum.per_token += bytes;
+    if (layer.window) {
+      sum.window_per_sequence += bytes * layer.window->value();
+    } else {
+      sum.per_token_long += bytes;
+    }
+  }
+  sum.formula = Formula(model.attention, kv);
+  return sum;
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,32 @@
+// Bytes of K and V: for one token, for one that comes after every window is full, and for the
+// windows of one sequence.
+//
+//   one layer, one token = kv_heads x (head_dim + value_dim) x element, plus scales
+//
+// Scales, for each token and head, once for K and once for V: int8 and int4 have 4 bytes (scale
+// and zero), fp8 none (its scales are constants of the model), wider types none.
+//
+// Threads: pure. Cost: O(layers). Errors: none; a ModelConfig is bounded.
+#pragma once
+
+#include <string>
+
+#include "kvcache/base/element_type.h"
+#include "kvcache/base/units.h"
+#include "kvcache/model/model_config.h"
+
+namespace plimsoll {
+
+struct KvBytes {
+  Bytes per_token;            // every layer charged
+  Bytes per_token_long;       // only layers without a window
+  Bytes window_per_sequence;  // what the layers with a window reach and never exceed
+  std::string formula;        // of per_token: "2 x 32 layers x 8 kv heads x 128 x 2 bytes"
+};
+
+// One token's K and V in one layer.
+Bytes KvBytesOfLayer(const AttentionSpec& layer, ElementType kv);
+
+KvBytes KvBytesOf(const ModelConfig& model, ElementType kv);
+
+}  // namespace plimsoll
