@@ -177,11 +177,25 @@ TEST_F(RetryAfter, FollowsTheRateAtWhichBlocksComeBack) {
   EXPECT_LT(wait, milliseconds(3300));
 }
 
-TEST_F(RetryAfter, StaysBetweenATenthOfASecondAndAMinute) {
+TEST_F(RetryAfter, IsAtLeastATenthOfASecond) {
   const Reservation held = Hold(10);
-  Must(admission_->BeginSequence(held.id));
-  EXPECT_EQ(Refused(RequestOf(16, 0)).retry_after, seconds(1)) << "nothing to go by";
-  Restart({.epoch = "e2", .default_ttl = seconds(600), .confirm_window = Duration::zero()});
+  clock_.Advance(milliseconds(4950));
+  EXPECT_EQ(Refused(RequestOf(16, 0)).retry_after, milliseconds(100)) << "ends in 50 ms";
+  Must(admission_->Renew(held.id));
+  EXPECT_EQ(Refused(RequestOf(16, 0)).retry_after, seconds(30));
+}
+
+TEST_F(RetryAfter, IsAtMostAMinute) {
+  ReservationRequest request = RequestOf(160, 0);
+  request.ttl = seconds(3600);
+  const Answer answer = Must(admission_->Reserve(request));
+  Must(admission_->Renew(std::get<Reservation>(answer).id));
+  EXPECT_EQ(Refused(RequestOf(16, 0)).retry_after, seconds(60));
+}
+
+TEST_F(RetryAfter, IsASecondWhenThereIsNothingToGoBy) {
+  Must(admission_->BeginSequence(Hold(10).id));
+  EXPECT_EQ(Refused(RequestOf(16, 0)).retry_after, seconds(1));
 }
 
 }  // namespace
