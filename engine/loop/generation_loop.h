@@ -6,7 +6,8 @@
 // written only through block tables.
 //
 // Invariants: a sequence never takes more blocks than its reservation was promised; a step
-// allocates no device memory; a token is delivered once, in order, before OnFinished.
+// allocates nothing, on host or device; a token is delivered once, in order, before OnFinished,
+// and the blocks are free again before OnFinished is called.
 //
 // Threads: Submit, Cancel and Stats from any thread; Step and Run from one. Listeners are called
 // from the thread that steps, and must not block.
@@ -15,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,7 +39,9 @@ struct GenerationRequest {
   std::vector<int32_t> prompt;  // not empty; at most the reservation's prompt_tokens
   Tokens max_new_tokens;        // > 0; prompt + new within the reservation
   SamplingOptions sampling;
-  bool stop_at_eos = true;  // where the model has an end-of-sequence token
+  bool stop_at_eos = true;  // where the model has an end-of-sequence token; it is delivered too
+  // OnLogits hears every position, the last new token's too, which costs one row more.
+  bool all_logits = false;
 };
 
 enum class FinishReason : uint8_t { kLength, kStop, kCancelled };
@@ -46,6 +50,9 @@ class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
   virtual void OnToken(int32_t token) = 0;
+  // For requests with all_logits: one row of [vocab], valid during the call, in order of position
+  // and before the token that it leads to.
+  virtual void OnLogits(int64_t /*position*/, std::span<const float> /*logits*/) {}
   // The last call. A bad status only if the step itself failed.
   virtual void OnFinished(FinishReason reason, const absl::Status& status) = 0;
 };
@@ -70,7 +77,9 @@ class GenerationLoop {
   GenerationLoop(Decoder& decoder, SharedAdmission& admission, const LoopOptions& options);
   ~GenerationLoop();
 
-  // Takes over the reservation: it ends when the generation does. Returns a ticket for Cancel.
+  // Takes over the reservation: it ends when the generation does, and whoever releases it before
+  // ends the generation. Returns a ticket for Cancel. InvalidArgument naming the field; what
+  // admission says of the reservation; Unavailable once Stop was called.
   absl::StatusOr<int64_t> Submit(GenerationRequest request,
                                  std::shared_ptr<GenerationListener> listener);
   // Ends a generation at the next step boundary; harmless when it is over.
@@ -78,9 +87,9 @@ class GenerationLoop {
 
   // Runs one step; false when nothing is running or waiting.
   bool Step();
-  // Steps until Stop, sleeping while there is nothing to do.
+  // Steps until Stop, sleeping while there is nothing to do; then cancels what still runs.
   void Run();
-  void Stop();  // any thread; what still runs is cancelled
+  void Stop();  // any thread
 
   LoopStats Stats() const;
 

@@ -1,0 +1,54 @@
+// One request on its way through the loop: what of it is computed and what comes next.
+//
+// Positions [0, computed) have their K and V in the cache. The next tokens to compute are the rest
+// of the prompt, then each new token once it is chosen.
+//
+// Threads: the stepping thread owns it; `cancelled` may be set from any. Errors: none.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "engine/loop/generation_loop.h"
+#include "engine/loop/step_plan.h"
+#include "kvcache/base/ids.h"
+
+namespace plimsoll {
+
+struct Generation {
+  Generation(int64_t its_ticket, GenerationRequest its_request,
+             std::shared_ptr<GenerationListener> its_listener, SequenceId its_sequence)
+      : ticket(its_ticket),
+        request(std::move(its_request)),
+        listener(std::move(its_listener)),
+        sequence(its_sequence) {}
+
+  int64_t prompt_size() const { return std::ssize(request.prompt); }
+  bool decoding() const { return computed >= prompt_size(); }
+  // Tokens known and not yet computed.
+  std::span<const int32_t> Pending() const {
+    if (decoding()) return {&last_token, 1};
+    return std::span(request.prompt).subspan(static_cast<size_t>(computed));
+  }
+  SequenceProgress Progress() const {
+    return {std::ssize(Pending()), decoding(), request.all_logits};
+  }
+
+  const int64_t ticket;
+  const GenerationRequest request;
+  const std::shared_ptr<GenerationListener> listener;
+  const SequenceId sequence;
+  std::atomic<bool> cancelled = false;
+
+  int64_t computed = 0;
+  int64_t generated = 0;
+  int32_t last_token = 0;              // chosen last, if any was
+  std::optional<FinishReason> reason;  // set once the last token is chosen
+  bool over = false;                   // nothing of it is left to compute
+  absl::Status status;                 // bad if the step itself failed
+};
+
+}  // namespace plimsoll
