@@ -38,11 +38,15 @@ LayerWeights LayerOf(const Weights& weights, int64_t layer) {
 }  // namespace
 
 absl::Status CheckDecodable(const ModelConfig& model) {
-  if (std::count(kDecodable.begin(), kDecodable.end(), model.architecture) == 1) {
-    return absl::OkStatus();
+  if (std::count(kDecodable.begin(), kDecodable.end(), model.architecture) == 0) {
+    return absl::UnimplementedError("no decoder for " + model.architecture +
+                                    "; plan and serve --device none work with it");
   }
-  return absl::UnimplementedError("no decoder for " + model.architecture +
-                                  "; plan and --device none work with it");
+  if (model.quantization) {
+    return absl::UnimplementedError("no decoder for " + *model.quantization +
+                                    " weights; want fp32, fp16 or bf16");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<DecoderWeights> DecoderWeightsOf(const ModelConfig& model, const Weights& weights) {

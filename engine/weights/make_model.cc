@@ -1,0 +1,144 @@
+#include "engine/weights/make_model.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "engine/weights/random_weights.h"
+#include "engine/weights/safetensors_writer.h"
+#include "engine/weights/tensor_names.h"
+#include "kvcache/base/errors.h"
+#include "kvcache/model/config_reader.h"
+
+namespace plimsoll {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kPieceBytes = int64_t{4} << 20;
+
+// A folder beside the target that becomes the target when it is complete, and is removed with what
+// is in it if it never is.
+class FolderInProgress {
+ public:
+  explicit FolderInProgress(const fs::path& target)
+      : target_(target), path_(target.string() + ".partial-" + std::to_string(getpid())) {}
+  ~FolderInProgress() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  FolderInProgress(const FolderInProgress&) = delete;
+  FolderInProgress& operator=(const FolderInProgress&) = delete;
+
+  absl::Status Create() {
+    std::error_code error;
+    fs::create_directories(path_, error);
+    if (!error) return absl::OkStatus();
+    return absl::InternalError(path_.string() + ": " + error.message());
+  }
+  absl::Status Complete() {
+    if (std::rename(path_.c_str(), target_.c_str()) == 0) return absl::OkStatus();
+    return Annotate(SystemError("rename", errno), target_.string());
+  }
+  std::string File(const char* name) const { return (path_ / name).string(); }
+
+ private:
+  const fs::path target_;
+  const fs::path path_;
+};
+
+absl::Status CheckTarget(const std::string& folder) {
+  std::error_code error;
+  if (folder.empty()) return absl::InvalidArgumentError("no folder to write to");
+  const fs::file_status status = fs::status(folder, error);
+  if (!fs::exists(status)) return absl::OkStatus();
+  if (!fs::is_directory(status)) return absl::InvalidArgumentError(folder + ": not a folder");
+  if (fs::is_empty(folder, error) && !error) return absl::OkStatus();
+  return absl::InvalidArgumentError(folder + ": not empty; name a folder that does not exist yet");
+}
+
+absl::StatusOr<std::string> ConfigText(const std::string& like) {
+  std::error_code ignored;
+  const fs::path path =
+      fs::is_directory(like, ignored) ? fs::path(like) / "config.json" : fs::path(like);
+  PLIMSOLL_RETURN_IF_ERROR(ReadModelConfig(path.string()).status());  // its errors are better
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+absl::Status WriteText(const std::string& path, const std::string& text) {
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+  out.close();
+  return out ? absl::OkStatus() : absl::InternalError(path + ": cannot write");
+}
+
+absl::StatusOr<Bytes> WriteWeights(const std::string& path, const ModelConfig& model,
+                                   const MakeModelOptions& options) {
+  std::vector<TensorToWrite> tensors;
+  std::vector<const TensorSpec*> specs;
+  ForEachTensor(model, [&](const std::string& name, const TensorSpec& spec) {
+    tensors.push_back({name, model.dtype, spec.shape});
+    specs.push_back(&spec);
+    return true;
+  });
+  absl::StatusOr<std::unique_ptr<SafetensorsWriter>> writer =
+      SafetensorsWriter::Create(path, tensors);
+  if (!writer.ok()) return writer.status();
+  std::vector<std::byte> piece;
+  Bytes written;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    RandomTensor random(options.seed, tensors[i].name, *specs[i]);
+    int64_t left = BytesOf(model.dtype, specs[i]->ElementsOfOne()).value();
+    for (; left > 0; left -= std::ssize(piece)) {
+      piece.resize(static_cast<size_t>(std::min(left, kPieceBytes)));
+      random.Fill(model.dtype, piece);
+      PLIMSOLL_RETURN_IF_ERROR((*writer)->Append(piece));
+      written += Bytes(std::ssize(piece));
+      if (options.progress) options.progress(written, (*writer)->data_bytes());
+    }
+  }
+  PLIMSOLL_RETURN_IF_ERROR((*writer)->Finish());
+  return written;
+}
+
+// Messages name the shape that was asked for, not a file that the caller never sees.
+absl::StatusOr<ModelConfig> ParseReshaped(const std::string& text, const std::string& name) {
+  absl::StatusOr<ModelConfig> model = ParseModelConfig(text, name);
+  if (!model.ok()) return Annotate(model.status(), "the shape asked for");
+  return model;
+}
+
+}  // namespace
+
+absl::StatusOr<MadeModel> MakeModel(const MakeModelOptions& options) {
+  PLIMSOLL_RETURN_IF_ERROR(CheckTarget(options.folder));
+  const absl::StatusOr<std::string> source = ConfigText(options.like);
+  if (!source.ok()) return source.status();
+  const absl::StatusOr<std::string> text = Reshape(*source, options.shape);
+  if (!text.ok()) return Annotate(text.status(), options.like);
+  const fs::path target = fs::absolute(options.folder).lexically_normal();
+  const fs::path named = target.has_filename() ? target : target.parent_path();
+  absl::StatusOr<ModelConfig> model = ParseReshaped(*text, named.filename().string());
+  if (!model.ok()) return model.status();
+  FolderInProgress folder(named);
+  PLIMSOLL_RETURN_IF_ERROR(folder.Create());
+  PLIMSOLL_RETURN_IF_ERROR(WriteText(folder.File("config.json"), *text));
+  const absl::StatusOr<Bytes> bytes =
+      WriteWeights(folder.File("model.safetensors"), *model, options);
+  if (!bytes.ok()) return bytes.status();
+  PLIMSOLL_RETURN_IF_ERROR(folder.Complete());
+  return MadeModel{*std::move(model), *bytes};
+}
+
+}  // namespace plimsoll
