@@ -28,8 +28,9 @@ absl::Status AdmissionEndpoint::Reserve(const grpc::CallbackServerContext& conte
   if (CallerIsGone(context)) return absl::CancelledError("the caller gave up");
   const absl::StatusOr<Answer> answer =
       served_.admission.With([&](AdmissionController& admission) -> absl::StatusOr<Answer> {
-        if (in.validate_only()) return admission.CanAdmit(*request);
-        return admission.Reserve(*request);
+        if (!in.validate_only()) return admission.Reserve(*request);
+        PLIMSOLL_RETURN_IF_ERROR(admission.Validate(*request));
+        return admission.CanAdmit(*request);
       });
   if (!answer.ok()) return answer.status();
   SetOutcome(*answer, served_.clock.Now(), out);

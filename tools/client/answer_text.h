@@ -1,0 +1,19 @@
+// What the client's commands print of an answer: a line for people, or one JSON object.
+//
+// Threads: pure functions. Cost: a string. Errors: none.
+#pragma once
+
+#include <string>
+
+#include "kvcache/admission/reservation.h"
+#include "rpc/capacity_report.h"
+
+namespace plimsoll {
+
+// decision; then reservation_id, epoch, blocks and expire_time, or reason, missing_blocks,
+// retry_after_seconds and largest_fit_tokens.
+std::string AnswerJson(const Answer& answer);
+std::string AnswerText(const Answer& answer);
+std::string CapacityText(const CapacityReport& report);
+
+}  // namespace plimsoll

@@ -1,0 +1,149 @@
+// plimsoll capacity, reserve and release: a client's view, one command each.
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "kvcache/base/errors.h"
+#include "kvcache/sizing/block_demand.h"
+#include "rpc/client.h"
+#include "tools/client/answer_text.h"
+#include "tools/command.h"
+#include "tools/duration_text.h"
+#include "tools/output_file.h"
+
+namespace plimsoll {
+namespace {
+
+constexpr int kRefused = 3;
+
+// What every client command takes.
+struct ClientArguments {
+  std::string server = ClientOptions().server;
+  std::string format = "text";
+  std::string output;
+
+  bool json() const { return format == "json"; }
+};
+
+struct ReserveArguments {
+  ClientArguments client;
+  int64_t prompt_tokens = 0;
+  int64_t max_new_tokens = 0;
+  std::string ttl = "0";
+  std::string wait = "0";
+  std::string tenant;
+  std::string request_id;
+  bool validate_only = false;
+};
+
+void AddClientArguments(CLI::App& command, ClientArguments& arguments) {
+  command.add_option("--server", arguments.server, "host:port or unix:/path")
+      ->capture_default_str();
+  command.add_option("--format", arguments.format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command.add_option("-o,--output", arguments.output, "write to this file");
+}
+
+absl::StatusOr<Tokens> TokensArgument(const char* name, int64_t value, int64_t min) {
+  if (value >= min && value <= kMaxTokens) return Tokens(value);
+  return BadField(name, value, std::to_string(min) + " to " + std::to_string(kMaxTokens));
+}
+
+absl::StatusOr<ReservationRequest> RequestFrom(const ReserveArguments& arguments) {
+  const auto prompt = TokensArgument("--prompt-tokens", arguments.prompt_tokens, 1);
+  if (!prompt.ok()) return prompt.status();
+  const auto fresh = TokensArgument("--max-new-tokens", arguments.max_new_tokens, 0);
+  if (!fresh.ok()) return fresh.status();
+  const absl::StatusOr<Duration> ttl = ParseDuration(arguments.ttl, "--ttl");
+  if (!ttl.ok()) return ttl.status();
+  return ReservationRequest{.request_id = arguments.request_id,
+                            .tenant = arguments.tenant,
+                            .prompt_tokens = *prompt,
+                            .max_new_tokens = *fresh,
+                            .ttl = *ttl};
+}
+
+// Prints, and returns the exit code.
+int Print(const std::string& text, const ClientArguments& arguments, int exit_code) {
+  const absl::Status written = WriteOutput(arguments.output, text);
+  return written.ok() ? exit_code : ReportError(written);
+}
+
+int RunCapacity(const ClientArguments& arguments) {
+  const auto client = Client::Create({.server = arguments.server});
+  if (!client.ok()) return ReportError(client.status());
+  const absl::StatusOr<CapacityReport> report = (*client)->GetCapacity();
+  if (!report.ok()) return ReportError(report.status());
+  return Print(arguments.json() ? ToJson(*report, 2) + "\n" : CapacityText(*report), arguments, 0);
+}
+
+int RunReserve(const ReserveArguments& arguments) {
+  const absl::StatusOr<ReservationRequest> request = RequestFrom(arguments);
+  if (!request.ok()) return ReportError(request.status());
+  const absl::StatusOr<Duration> wait = ParseDuration(arguments.wait, "--wait");
+  if (!wait.ok()) return ReportError(wait.status());
+  const auto client = Client::Create({.server = arguments.client.server});
+  if (!client.ok()) return ReportError(client.status());
+  const absl::StatusOr<Answer> answer =
+      arguments.validate_only ? (*client)->CanAdmit(*request) : (*client)->Reserve(*request, *wait);
+  if (!answer.ok()) return ReportError(answer.status());
+  const bool refused = std::holds_alternative<Refusal>(*answer);
+  return Print(arguments.client.json() ? AnswerJson(*answer) : AnswerText(*answer),
+               arguments.client, refused ? kRefused : 0);
+}
+
+int RunRelease(const ClientArguments& arguments, const std::string& id) {
+  const auto client = Client::Create({.server = arguments.server});
+  if (!client.ok()) return ReportError(client.status());
+  const absl::Status released = (*client)->Release(id);
+  if (!released.ok()) return ReportError(released);
+  return Print(arguments.json() ? "{\n  \"released\": true\n}\n" : "released\n", arguments, 0);
+}
+
+void AddCapacityCommand(CLI::App& app, CommandResult& result) {
+  CLI::App* const command = app.add_subcommand("capacity", "What a server's pool looks like now");
+  const auto arguments = std::make_shared<ClientArguments>();
+  AddClientArguments(*command, *arguments);
+  command->callback([arguments, &result] { result.exit_code = RunCapacity(*arguments); });
+}
+
+void AddReserveCommand(CLI::App& app, CommandResult& result) {
+  CLI::App* const command = app.add_subcommand(
+      "reserve", "Reserve room for a request: exit 0 admitted, 3 refused, 4 server unreachable");
+  const auto arguments = std::make_shared<ReserveArguments>();
+  AddClientArguments(*command, arguments->client);
+  command->add_option("--prompt-tokens", arguments->prompt_tokens, "tokens in the prompt")
+      ->required();
+  command
+      ->add_option("--max-new-tokens", arguments->max_new_tokens,
+                   "most tokens that may be generated")
+      ->required();
+  command->add_option("--ttl", arguments->ttl,
+                      "how long it lives without a sign of life; 0: the server's default");
+  command->add_option("--wait", arguments->wait, "how long to queue for room; 0: not at all");
+  command->add_option("--tenant", arguments->tenant, "whose request it is");
+  command->add_option("--request-id", arguments->request_id,
+                      "the same id gives the same reservation again");
+  command->add_flag("--validate-only", arguments->validate_only, "ask without reserving");
+  command->callback([arguments, &result] { result.exit_code = RunReserve(*arguments); });
+}
+
+void AddReleaseCommand(CLI::App& app, CommandResult& result) {
+  CLI::App* const command = app.add_subcommand("release", "Give a reservation back");
+  const auto arguments = std::make_shared<ClientArguments>();
+  const auto id = std::make_shared<std::string>();
+  AddClientArguments(*command, *arguments);
+  command->add_option("id", *id, "the reservation's id, as reserve printed it")->required();
+  command->callback([arguments, id, &result] { result.exit_code = RunRelease(*arguments, *id); });
+}
+
+}  // namespace
+
+void AddClientCommands(CLI::App& app, CommandResult& result) {
+  AddCapacityCommand(app, result);
+  AddReserveCommand(app, result);
+  AddReleaseCommand(app, result);
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,216 @@
+// plimsoll serve: the server, with an engine that decodes or as a ledger that only counts.
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "kvcache/base/size_text.h"
+#include "rpc/http_endpoint.h"
+#include "rpc/server.h"
+#include "tools/command.h"
+#include "tools/serve/ledger_pool.h"
+#include "tools/serve/serve_arguments.h"
+#include "tools/serve/stop_signals.h"
+
+namespace plimsoll {
+namespace {
+
+void Say(const std::string& line) {
+  std::printf("plimsoll: %s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+// A connection costs a descriptor; the default limit is far below what the system allows.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// What is served: an engine with its loop, or a ledger.
+struct Pool {
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<LedgerPool> ledger;
+
+  SharedAdmission& admission() const {
+    return engine != nullptr ? engine->admission() : ledger->admission();
+  }
+  GenerationLoop* loop() const { return engine != nullptr ? &engine->loop() : nullptr; }
+};
+
+absl::StatusOr<Pool> MakePool(const ServeArguments& arguments, const Clock& clock) {
+  Pool pool;
+  if (arguments.ledger()) {
+    absl::StatusOr<std::unique_ptr<LedgerPool>> ledger =
+        LedgerPool::Create(arguments.engine, clock);
+    if (!ledger.ok()) return ledger.status();
+    pool.ledger = *std::move(ledger);
+  } else {
+    absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Create(arguments.engine, clock);
+    if (!engine.ok()) return engine.status();
+    pool.engine = *std::move(engine);
+  }
+  return pool;
+}
+
+ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool) {
+  ServerInfo info{.version = PLIMSOLL_VERSION,
+                  .epoch = arguments.engine.admission.epoch,
+                  .model = {},
+                  .device = "none"};
+  Bytes block_bytes;
+  if (pool.engine != nullptr) {
+    info.mode = ServerMode::kEngine;
+    info.model = pool.engine->model().name;
+    info.device = pool.engine->device();
+    info.memory = pool.engine->memory();
+    block_bytes = pool.engine->layout().block_bytes;
+  } else {
+    info.model = pool.ledger->model();
+    block_bytes = pool.ledger->block_bytes();
+  }
+  return {.listen = arguments.listen,
+          .reflection = arguments.reflection,
+          .block_tokens = arguments.engine.block_tokens,
+          .block_bytes = block_bytes,
+          .info = info};
+}
+
+void SayWhatItTook(const Engine& engine) {
+  if (!engine.device_note().empty()) Say(engine.device_note());
+  for (const MemoryStage& stage : engine.memory()) {
+    Say(absl::StrFormat("%s: predicted %s, measured %s", stage.name, FormatSize(stage.predicted),
+                        FormatSize(stage.measured)));
+  }
+}
+
+void SayReady(const ServerOptions& options, const Server& server, const HttpEndpoint* http) {
+  const std::string kind = options.info.mode == ServerMode::kEngine
+                               ? "engine on " + options.info.device
+                               : std::string("ledger");
+  const std::string model = options.info.model.empty() ? "" : " for " + options.info.model;
+  Say(absl::StrFormat("ready: %s, %d blocks of %d tokens%s; gRPC on %s%s", kind,
+                      server.Capacity().snapshot.blocks.total.value(), options.block_tokens.value(),
+                      model, absl::StrJoin(server.addresses(), ", "),
+                      http == nullptr ? "" : "; HTTP on " + http->address()));
+}
+
+// Waits until nothing is held, the time is over or a second signal comes.
+void Drain(Server& server, const StopSignals& signals, Duration timeout, const Clock& clock) {
+  constexpr Duration kLook = std::chrono::milliseconds(20);
+  server.StartDraining();
+  Say(absl::StrFormat("draining: %d reservations held", server.Held().reservations));
+  const Instant give_up = clock.Now() + timeout;
+  while (server.Held().reservations > 0 && clock.Now() < give_up) {
+    if (signals.WaitFor(kLook)) break;
+  }
+  const DrainReport left = server.Held();
+  Say(left.reservations == 0 ? std::string("stopped; nothing was cut off")
+                             : absl::StrFormat("stopped; cut off %d reservations that held %d "
+                                               "blocks",
+                                               left.reservations, left.blocks.value()));
+}
+
+// Steps the engine's loop, if there is one, for as long as it lives.
+class LoopThread {
+ public:
+  explicit LoopThread(GenerationLoop* loop) : loop_(loop) {
+    if (loop_ != nullptr) thread_ = std::thread([this] { loop_->Run(); });
+  }
+  ~LoopThread() {
+    if (loop_ == nullptr) return;
+    loop_->Stop();
+    thread_.join();
+  }
+  LoopThread(const LoopThread&) = delete;
+  LoopThread& operator=(const LoopThread&) = delete;
+
+ private:
+  GenerationLoop* const loop_;
+  std::thread thread_;
+};
+
+absl::Status Serve(const ServeText& text) {
+  const absl::StatusOr<ServeArguments> arguments = ReadServeArguments(text);
+  if (!arguments.ok()) return arguments.status();
+  const StopSignals signals;
+  std::signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
+  const SystemClock clock;
+  const absl::StatusOr<Pool> pool = MakePool(*arguments, clock);
+  if (!pool.ok()) return pool.status();
+  if (pool->engine != nullptr) SayWhatItTook(*pool->engine);
+  const ServerOptions options = OptionsFor(*arguments, *pool);
+  const LoopThread loop_thread(pool->loop());
+  const absl::StatusOr<std::unique_ptr<Server>> server =
+      Server::Start(options, pool->admission(), clock, pool->loop());
+  if (!server.ok()) return server.status();
+  std::unique_ptr<HttpEndpoint> http;
+  if (!arguments->http.empty()) {
+    absl::StatusOr<std::unique_ptr<HttpEndpoint>> started =
+        HttpEndpoint::Start(arguments->http, [&server = **server] { return server.Capacity(); });
+    if (!started.ok()) return started.status();
+    http = *std::move(started);
+  }
+  SayReady(options, **server, http.get());
+  signals.Wait();
+  Drain(**server, signals, arguments->drain_timeout, clock);
+  return absl::OkStatus();
+}
+
+void AddPoolArguments(CLI::App& command, ServeText& text) {
+  command.add_option("--model", text.model, "a model folder; a ledger needs only its config.json");
+  command
+      .add_option("--device", text.device,
+                  "where to decode; none: a ledger that only counts, in front of another engine")
+      ->check(CLI::IsMember({"auto", "cuda", "cpu", "none"}))
+      ->capture_default_str();
+  CLI::Option* const memory = command.add_option(
+      "--memory", text.memory, "device memory to plan for, such as 80GiB; default: the device's");
+  command.add_option("--blocks", text.blocks, "a pool of exactly this many blocks instead")
+      ->excludes(memory);
+  command.add_option("--policy", text.policy, "how requests are admitted")
+      ->check(CLI::IsMember({"never-evict"}))
+      ->capture_default_str();
+  command.add_option("--block-tokens", text.block_tokens, "token slots in a block, a power of two")
+      ->capture_default_str();
+  command.add_option("--max-batched-tokens", text.max_batched_tokens, "tokens of one step")
+      ->capture_default_str();
+  command.add_option("--max-sequences", text.max_sequences, "sequences that run at once")
+      ->capture_default_str();
+  command.add_option("--utilization", text.utilization, "share of the memory to use")
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void AddServeCommand(CLI::App& app, CommandResult& result) {
+  CLI::App* const command =
+      app.add_subcommand("serve", "Own a paged KV pool and admit requests over gRPC");
+  const auto text = std::make_shared<ServeText>();
+  AddPoolArguments(*command, *text);
+  command->add_option("--listen", text->listen, "host:port or unix:/path, one or more")
+      ->capture_default_str();
+  command->add_option("--http", text->http, "host:port for probes and people, or none")
+      ->capture_default_str();
+  command->add_option("--lease", text->lease, "how long a reservation lives without a sign of life")
+      ->capture_default_str();
+  command
+      ->add_option("--drain-timeout", text->drain_timeout,
+                   "how long to let requests end after SIGTERM")
+      ->capture_default_str();
+  command->add_flag("--no-reflection", text->no_reflection,
+                    "do not describe the services to callers");
+  command->callback([text, &result] {
+    const absl::Status status = Serve(*text);
+    result.exit_code = status.ok() ? 0 : ReportError(status);
+  });
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,84 @@
+#include "tools/serve/serve_arguments.h"
+
+#include <limits>
+
+#include "kvcache/base/errors.h"
+#include "kvcache/base/size_text.h"
+#include "kvcache/sizing/block_demand.h"
+#include "rpc/address.h"
+#include "tools/duration_text.h"
+
+namespace plimsoll {
+namespace {
+
+absl::Status CheckNumber(const char* name, int64_t value, int64_t max) {
+  if (value >= 1 && value <= max) return absl::OkStatus();
+  return BadField(name, value, "1 to " + std::to_string(max));
+}
+
+absl::Status CheckNumbers(const ServeText& text) {
+  constexpr int64_t kMaxBlocks = std::numeric_limits<int32_t>::max();
+  constexpr int64_t kMaxBlockTokens = 1024;
+  constexpr int64_t kMaxBatch = int64_t{1} << 20;
+  PLIMSOLL_RETURN_IF_ERROR(CheckNumber("--blocks", text.blocks.value_or(1), kMaxBlocks));
+  PLIMSOLL_RETURN_IF_ERROR(CheckNumber("--block-tokens", text.block_tokens, kMaxBlockTokens));
+  PLIMSOLL_RETURN_IF_ERROR(CheckNumber("--max-batched-tokens", text.max_batched_tokens, kMaxBatch));
+  PLIMSOLL_RETURN_IF_ERROR(CheckNumber("--max-sequences", text.max_sequences, kMaxBatch));
+  if (text.utilization > 0 && text.utilization <= 1) return absl::OkStatus();
+  return BadField("--utilization", std::to_string(text.utilization), "above 0, at most 1");
+}
+
+absl::Status CheckSources(const ServeText& text) {
+  const bool ledger = text.device == "none";
+  if (text.model.empty() && !(ledger && text.blocks)) {
+    return absl::InvalidArgumentError(
+        "--model is missing: want a model folder, or --device none with --blocks");
+  }
+  if (ledger && text.memory.empty() && !text.blocks) {
+    return absl::InvalidArgumentError(
+        "--device none has no memory of its own: give --memory or --blocks");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAddresses(const ServeText& text) {
+  for (const std::string& address : text.listen) {
+    PLIMSOLL_RETURN_IF_ERROR(Annotate(CheckAddress(address), "--listen"));
+  }
+  if (text.http == "none") return absl::OkStatus();
+  return Annotate(ParseHostPort(text.http).status(), "--http");
+}
+
+}  // namespace
+
+absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
+  PLIMSOLL_RETURN_IF_ERROR(CheckNumbers(text));
+  PLIMSOLL_RETURN_IF_ERROR(CheckSources(text));
+  PLIMSOLL_RETURN_IF_ERROR(CheckAddresses(text));
+  const absl::StatusOr<Duration> lease = ParseDuration(text.lease, "--lease");
+  if (!lease.ok()) return lease.status();
+  const absl::StatusOr<Duration> drain = ParseDuration(text.drain_timeout, "--drain-timeout");
+  if (!drain.ok()) return drain.status();
+  ServeArguments arguments;
+  if (!text.memory.empty()) {
+    const absl::StatusOr<Bytes> memory = ParseSize(text.memory, "--memory");
+    if (!memory.ok()) return memory.status();
+    arguments.engine.memory = *memory;
+  }
+  if (text.blocks) arguments.engine.blocks = Blocks(*text.blocks);
+  arguments.engine.model_path = text.model;
+  arguments.engine.device = text.device;
+  arguments.engine.utilization = text.utilization;
+  arguments.engine.block_tokens = Tokens(text.block_tokens);
+  arguments.engine.loop.max_batched_tokens = Tokens(text.max_batched_tokens);
+  arguments.engine.loop.max_sequences = text.max_sequences;
+  arguments.engine.admission.epoch = RandomEpoch();
+  arguments.engine.admission.default_ttl = *lease;
+  arguments.listen = text.listen;
+  arguments.http = text.http == "none" ? "" : text.http;
+  arguments.reflection = !text.no_reflection;
+  arguments.drain_timeout = *drain;
+  return arguments;
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,46 @@
+// What `plimsoll serve` was asked to do, read and bounded.
+//
+// Threads: a value. Cost: none. Errors: InvalidArgument naming the argument.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/engine.h"
+#include "kvcache/base/clock.h"
+
+namespace plimsoll {
+
+// As typed.
+struct ServeText {
+  std::string model;
+  std::string device = "auto";
+  std::string memory;
+  std::optional<int64_t> blocks;
+  std::vector<std::string> listen = {"127.0.0.1:8470"};
+  std::string http = "127.0.0.1:8471";
+  std::string policy = "never-evict";
+  int64_t block_tokens = 16;
+  int64_t max_batched_tokens = 512;
+  int64_t max_sequences = 256;
+  double utilization = 0.92;
+  std::string lease = "30s";
+  std::string drain_timeout = "10s";
+  bool no_reflection = false;
+};
+
+struct ServeArguments {
+  EngineOptions engine;  // a ledger uses all of it but the device
+  std::vector<std::string> listen;
+  std::string http;  // empty: none
+  bool reflection;
+  Duration drain_timeout;
+
+  bool ledger() const { return engine.device == "none"; }
+};
+
+absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text);
+
+}  // namespace plimsoll
