@@ -160,7 +160,7 @@ TEST_P(ArenaConformance, OnlyCommittedChunksAreExported) {
 // mark until it is given back.
 TEST_P(ArenaConformance, AgreesWithAModelAfterEveryStep) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
-  SCOPED_TRACE("rerun with --gtest_shuffle --gtest_random_seed=" + std::to_string(seed));
+  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 random(static_cast<uint32_t>(seed));
   std::set<int64_t> model;
   for (int step = 0; step < 200; ++step) {

@@ -248,7 +248,7 @@ struct CacheAndModel {
 
 TEST(KvCacheProperty, AgreesWithTheModelAfterEveryStep) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
-  SCOPED_TRACE("rerun with --gtest_shuffle --gtest_random_seed=" + std::to_string(seed));
+  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 random(static_cast<uint32_t>(seed));
   CacheAndModel both;
   for (int step = 0; step < 100000; ++step) {
