@@ -36,8 +36,7 @@ void ReplayTally::Lost(const std::string& error) {
   ++report_.errors[error];
 }
 
-void ReplayTally::Ended(Duration now, Blocks blocks, Duration held, double token_time,
-                        const std::optional<std::string>& error) {
+void ReplayTally::Ended(Duration now, Blocks blocks, Duration held, double token_time) {
   PLIMSOLL_CHECK(running_ > 0);
   Pass(now);
   --running_;
@@ -46,9 +45,11 @@ void ReplayTally::Ended(Duration now, Blocks blocks, Duration held, double token
   const double slots = static_cast<double>((blocks.value() * report_.block_tokens).value());
   slot_time_ += slots * static_cast<double>(held.count());
   token_time_ += token_time;
-  if (!error) return;
+}
+
+void ReplayTally::Failed(const std::string& error) {
   ++report_.failed;
-  ++report_.errors[*error];
+  ++report_.errors[error];
 }
 
 ReplayReport ReplayTally::Report() const {

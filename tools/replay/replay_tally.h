@@ -6,7 +6,6 @@
 // Threads: none; the owner serialises calls. Cost: O(1). Errors: misuse aborts.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "kvcache/admission/reservation.h"
@@ -22,9 +21,10 @@ class ReplayTally {
   void Refused(Reason reason);
   void Lost(const std::string& error);
   // An admitted request is over after `held`, in which its token slots were filled for `token_time`
-  // nanoseconds in all; an `error` cut it off.
-  void Ended(Duration now, Blocks blocks, Duration held, double token_time,
-             const std::optional<std::string>& error = std::nullopt);
+  // nanoseconds in all.
+  void Ended(Duration now, Blocks blocks, Duration held, double token_time);
+  // It did not go as it should: counted besides, in any order.
+  void Failed(const std::string& error);
 
   int64_t running() const { return running_; }
   Blocks held() const { return held_; }

@@ -21,7 +21,7 @@ absl::StatusOr<TraceFormat> FormatOf(const std::string& first_line) {
   if (first_line.front() == '{') return TraceFormat::kMooncake;
   if (first_line.rfind(kAzureHeader, 0) == 0) return TraceFormat::kAzure;
   if (first_line.rfind(kLengthsHeader, 0) == 0) return TraceFormat::kLengths;
-  return BadField("first line", Shown(first_line),
+  return BadField("first line", Excerpt(first_line),
                   absl::StrFormat("a JSON object, or a header with %s... or %s...", kAzureHeader,
                                   kLengthsHeader));
 }

@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "kvcache/base/errors.h"
@@ -21,7 +20,7 @@ absl::StatusOr<std::vector<size_t>> ColumnsOf(const std::string& header, const F
   std::vector<size_t> places;
   for (const std::string& name : names) {
     const auto found = std::find(columns.begin(), columns.end(), name);
-    if (found == columns.end()) return BadField("header", Shown(header), "a column " + name);
+    if (found == columns.end()) return BadField("header", Excerpt(header), "a column " + name);
     places.push_back(static_cast<size_t>(found - columns.begin()));
   }
   return places;
@@ -33,7 +32,7 @@ absl::StatusOr<Fields> Pick(const std::string& line, const std::vector<size_t>& 
   Fields picked;
   for (const size_t place : places) {
     if (place >= all.size()) {
-      return BadField("line", Shown(line), absl::StrFormat("at least %d columns", place + 1));
+      return BadField("line", Excerpt(line), absl::StrFormat("at least %d columns", place + 1));
     }
     picked.push_back(all[place]);
   }
@@ -52,8 +51,9 @@ std::optional<int64_t> Digits(std::string_view text) {
 
 absl::StatusOr<Tokens> TokensIn(const std::string& text, const char* field, int64_t least) {
   const std::optional<int64_t> n = Digits(text);
-  if (!n || *n < least || *n > kMaxTokens) return BadField(field, Shown(text), TokensWanted(least));
-  return Tokens(*n);
+  if (n && *n >= least && *n <= kMaxTokens) return Tokens(*n);
+  return BadField(field, Excerpt(text),
+                  absl::StrFormat("a whole number from %d to %d", least, kMaxTokens));
 }
 
 // "2023-11-16" as days since 1970, for the years that nanoseconds since then can hold.
@@ -105,7 +105,7 @@ absl::StatusOr<Duration> TimeIn(const std::string& field) {
     const auto time = TimeOfDayIn(text.substr(11));
     if (date && time) return date->time_since_epoch() + *time;
   }
-  return BadField("TIMESTAMP", Shown(field), "a time like 2023-11-16 18:15:46.6805900");
+  return BadField("TIMESTAMP", Excerpt(field), "a time like 2023-11-16 18:15:46.6805900");
 }
 
 class AzureParser final : public TraceLineParser {
@@ -145,16 +145,6 @@ class LengthsParser final : public TraceLineParser {
 };
 
 }  // namespace
-
-std::string Shown(std::string_view text) {
-  constexpr size_t kLongest = 48;
-  std::string shown = absl::CHexEscape(std::string(text.substr(0, kLongest)));
-  return text.size() > kLongest ? shown + "..." : shown;
-}
-
-std::string TokensWanted(int64_t least) {
-  return absl::StrFormat("a whole number from %d to %d", least, kMaxTokens);
-}
 
 absl::StatusOr<std::unique_ptr<TraceLineParser>> AzureLines(const std::string& header) {
   auto places = ColumnsOf(header, {"TIMESTAMP", "ContextTokens", "GeneratedTokens"});

@@ -5,7 +5,6 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "tools/replay/trace.h"
@@ -23,11 +22,5 @@ std::unique_ptr<TraceLineParser> MooncakeLines();
 // The first line of a CSV file names its columns; others than those needed may be there.
 absl::StatusOr<std::unique_ptr<TraceLineParser>> AzureLines(const std::string& header);
 absl::StatusOr<std::unique_ptr<TraceLineParser>> LengthsLines(const std::string& header);
-
-// Text of a file as it may stand in a message: short and on one line.
-std::string Shown(std::string_view text);
-
-// "0 to <kMaxTokens>" and the like, for messages.
-std::string TokensWanted(int64_t least);
 
 }  // namespace plimsoll

@@ -22,7 +22,7 @@ absl::StatusOr<int64_t> WholeNumber(const json& object, const char* field, int64
   const bool small = found->is_number_integer() &&
                      (!found->is_number_unsigned() || found->get<uint64_t>() <= INT64_MAX);
   if (!small || found->get<int64_t>() < least || found->get<int64_t>() > most) {
-    return BadField(field, Shown(found->dump()), wanted);
+    return BadField(field, Excerpt(found->dump()), wanted);
   }
   return found->get<int64_t>();
 }
@@ -31,9 +31,10 @@ absl::StatusOr<int64_t> WholeNumber(const json& object, const char* field, int64
 absl::Status CheckHashIds(const json& object) {
   const auto ids = object.find("hash_ids");
   if (ids == object.end()) return absl::OkStatus();
-  if (!ids->is_array()) return BadField("hash_ids", Shown(ids->dump()), "a list of whole numbers");
+  if (!ids->is_array())
+    return BadField("hash_ids", Excerpt(ids->dump()), "a list of whole numbers");
   for (const json& id : *ids) {
-    if (!id.is_number_unsigned()) return BadField("hash_ids", Shown(id.dump()), "whole numbers");
+    if (!id.is_number_unsigned()) return BadField("hash_ids", Excerpt(id.dump()), "whole numbers");
   }
   return absl::OkStatus();
 }
@@ -43,7 +44,7 @@ class MooncakeParser final : public TraceLineParser {
   absl::StatusOr<TraceRequest> Parse(const std::string& line) const override {
     const absl::StatusOr<json> object = ParseStrictJson(line);
     if (!object.ok()) return object.status();
-    if (!object->is_object()) return BadField("line", Shown(line), "a JSON object");
+    if (!object->is_object()) return BadField("line", Excerpt(line), "a JSON object");
     const auto timestamp = WholeNumber(*object, "timestamp", 0, kMaxMilliseconds);
     if (!timestamp.ok()) return timestamp.status();
     const auto prompt = WholeNumber(*object, "input_length", 1, kMaxTokens);

@@ -1,0 +1,245 @@
+// plimsoll replay: a trace of real traffic against a server, or against the library itself.
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvcache/base/errors.h"
+#include "kvcache/base/size_text.h"
+#include "kvcache/model/config_reader.h"
+#include "kvcache/sizing/inference_plan.h"
+#include "rpc/client.h"
+#include "tools/command.h"
+#include "tools/duration_text.h"
+#include "tools/output_file.h"
+#include "tools/replay/live_replay.h"
+#include "tools/replay/simulation.h"
+#include "tools/replay/trace.h"
+
+namespace plimsoll {
+namespace {
+
+struct ReplayArguments {
+  std::string trace, format_of_trace, server, model, memory, work = "hold", wait = "1h";
+  std::string format = "text", output;
+  bool simulate = false;
+  std::optional<int64_t> blocks, limit;
+  int64_t block_tokens = 16;
+  uint64_t seed = 0;
+  int32_t vocab_size = 256;
+  WorkloadOptions pace;
+};
+
+absl::Status CheckCombination(const ReplayArguments& arguments) {
+  const auto wrong = [](const char* why) {
+    return absl::InvalidArgumentError(std::string("replay: ") + why);
+  };
+  const bool sized = arguments.blocks || !arguments.model.empty() || !arguments.memory.empty();
+  if (!arguments.simulate) {
+    return sized ? wrong("--model, --memory and --blocks go with --simulate") : absl::OkStatus();
+  }
+  if (!arguments.server.empty()) return wrong("--simulate needs no server; leave out --server");
+  if (!arguments.blocks && (arguments.model.empty() || arguments.memory.empty())) {
+    return wrong("no pool to simulate; give --blocks N, or --model PATH and --memory SIZE");
+  }
+  if (arguments.blocks && !arguments.memory.empty()) {
+    return wrong("two sizes for one pool; give --blocks or --memory");
+  }
+  return absl::OkStatus();
+}
+
+// The range of a count, before it becomes one.
+absl::Status CheckCounts(const ReplayArguments& arguments) {
+  constexpr int64_t kMaxBlocks = INT32_MAX;
+  if (arguments.blocks && (*arguments.blocks < 1 || *arguments.blocks > kMaxBlocks)) {
+    return BadField("--blocks", *arguments.blocks, "1 to " + std::to_string(kMaxBlocks));
+  }
+  if (arguments.block_tokens < 1 || arguments.block_tokens > 1024) {
+    return BadField("--block-tokens", arguments.block_tokens, "a power of two from 1 to 1024");
+  }
+  if (arguments.limit && *arguments.limit < 1) {
+    return BadField("--limit", *arguments.limit, "at least 1");
+  }
+  if (arguments.vocab_size < 1) return BadField("--vocab", arguments.vocab_size, "at least 1");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Blocks> PlannedBlocks(const ModelConfig& model, const ReplayArguments& arguments) {
+  const absl::StatusOr<Bytes> memory = ParseSize(arguments.memory, "--memory");
+  if (!memory.ok()) return memory.status();
+  const absl::StatusOr<InferencePlan> plan = PlanInference(
+      model, {.device_bytes = *memory, .block_tokens = Tokens(arguments.block_tokens)});
+  if (!plan.ok()) return plan.status();
+  if (plan->fits()) return plan->blocks;
+  return absl::ResourceExhaustedError(model.name + ": does not fit in --memory " +
+                                      arguments.memory + ": " + FormatSize(plan->shortfall_bytes) +
+                                      " short");
+}
+
+absl::StatusOr<SimulationOptions> PoolToSimulate(const ReplayArguments& arguments) {
+  SimulationOptions options{.blocks = Blocks(arguments.blocks.value_or(0)),
+                            .block_tokens = Tokens(arguments.block_tokens)};
+  if (arguments.model.empty()) return options;
+  const absl::StatusOr<ModelConfig> model = ReadModelConfig(arguments.model);
+  if (!model.ok()) return model.status();
+  options.max_context = model->max_context;
+  if (arguments.blocks) return options;
+  const absl::StatusOr<Blocks> blocks = PlannedBlocks(*model, arguments);
+  if (!blocks.ok()) return blocks.status();
+  options.blocks = *blocks;
+  return options;
+}
+
+absl::StatusOr<ReplayReport> RunSimulation(const ReplayArguments& arguments,
+                                           const Workload& workload) {
+  const absl::StatusOr<SimulationOptions> options = PoolToSimulate(arguments);
+  if (!options.ok()) return options.status();
+  absl::StatusOr<ReplayReport> report = Simulate(workload, *options);
+  if (report.ok()) report->seed = arguments.seed;
+  return report;
+}
+
+void ShowProgress(const ReplayProgress& progress) {
+  std::fprintf(stderr, "\rreplay: %lld of %lld answered, %lld running \033[K",
+               static_cast<long long>(progress.answered), static_cast<long long>(progress.requests),
+               static_cast<long long>(progress.running));
+}
+
+absl::StatusOr<ReplayReport> RunLive(const ReplayArguments& arguments, const Workload& workload) {
+  const absl::StatusOr<Duration> wait = ParseDuration(arguments.wait, "--wait");
+  if (!wait.ok()) return wait.status();
+  ClientOptions to;
+  if (!arguments.server.empty()) to.server = arguments.server;
+  const auto client = Client::Create(to);
+  if (!client.ok()) return client.status();
+  LiveReplayOptions options{
+      .work = arguments.work == "generate" ? ReplayWork::kGenerate : ReplayWork::kHold,
+      .max_wait = *wait,
+      .seed = arguments.seed,
+      .vocab_size = arguments.vocab_size};
+  const bool on_terminal = isatty(STDERR_FILENO) != 0;
+  if (on_terminal) options.on_progress = ShowProgress;
+  absl::StatusOr<ReplayReport> report = ReplayAgainst(**client, workload, options);
+  if (on_terminal) std::fprintf(stderr, "\r\033[K");
+  return report;
+}
+
+// What a server must not do, after its report is out.
+absl::Status Verdict(const ReplayReport& report) {
+  if (!report.server) return absl::OkStatus();
+  if (!report.server->conserved) {
+    return absl::InternalError("replay: blocks were not conserved; see the server's log");
+  }
+  if (report.server->leaked > Blocks(0)) {
+    return absl::InternalError("replay: " + std::to_string(report.server->leaked.value()) +
+                               " blocks are still taken; was somebody else using the server?");
+  }
+  if (report.lost + report.failed == 0) return absl::OkStatus();
+  return absl::InternalError(
+      "replay: " + std::to_string(report.lost + report.failed) +
+      " requests ended in errors, the first being: " + report.errors.begin()->first);
+}
+
+absl::StatusOr<Workload> ReadWorkload(const ReplayArguments& arguments) {
+  const auto trace =
+      ReadTrace(arguments.trace, TraceFormatFromName(arguments.format_of_trace), arguments.limit);
+  if (!trace.ok()) return trace.status();
+  WorkloadOptions pace = arguments.pace;
+  if (!arguments.simulate && arguments.work == "generate") pace.least_output = Tokens(1);
+  return MakeWorkload(*trace, pace);
+}
+
+absl::Status RunReplay(const ReplayArguments& arguments) {
+  PLIMSOLL_RETURN_IF_ERROR(CheckCombination(arguments));
+  PLIMSOLL_RETURN_IF_ERROR(CheckCounts(arguments));
+  const absl::StatusOr<Workload> workload = ReadWorkload(arguments);
+  if (!workload.ok()) return workload.status();
+  const absl::StatusOr<ReplayReport> report =
+      arguments.simulate ? RunSimulation(arguments, *workload) : RunLive(arguments, *workload);
+  if (!report.ok()) return report.status();
+  const std::string text = arguments.format == "json" ? ToJson(*report) : ToText(*report);
+  PLIMSOLL_RETURN_IF_ERROR(WriteOutput(arguments.output, text));
+  return Verdict(*report);
+}
+
+constexpr char kFooter[] =
+    "Traces, told apart by their first line:\n"
+    "  mooncake  JSON lines with timestamp (milliseconds), input_length and output_length\n"
+    "            (tokens) and hash_ids (one number per block of the prompt; equal numbers stand\n"
+    "            for equal prefixes)\n"
+    "  azure     CSV with the columns TIMESTAMP (2023-11-16 18:15:46.6805900), ContextTokens and\n"
+    "            GeneratedTokens\n"
+    "  lengths   CSV with the columns num_prefill_tokens and num_decode_tokens; there are no\n"
+    "            arrivals, so all requests come at once\n"
+    "Times may repeat but not run backwards; an output of 0 tokens is a prefill and no more.\n\n"
+    "hold keeps a reservation for prompt / prefill-rate + output x decode-ms, and --speed divides\n"
+    "that time and the arrivals; generate decodes for real, whatever time it takes.\n\n"
+    "In the report: waited counts requests admitted after queueing; means are weighted by time,\n"
+    "from the first arrival to the last completion; useful_fraction is the share of token slots\n"
+    "in promised blocks, added up over time, that held a token; prompt_tokens and prompt_blocks\n"
+    "are those of admitted requests; admission_us runs from sending a request to its grant,\n"
+    "queueing included.\n"
+    "Exit code: 0 done, 1 blocks leaked or requests ended in errors, 2 bad usage or trace, 4 no\n"
+    "server.\n\n"
+    "Examples: plimsoll replay --trace t.jsonl --simulate --model Llama-3.1-8B --memory 80GiB\n"
+    "          plimsoll replay --trace t.csv --server unix:/run/plimsoll --work hold --speed 60";
+
+void AddSourceOptions(CLI::App& replay, ReplayArguments& a) {
+  replay.add_option("--trace", a.trace, "File of requests to replay")->required();
+  replay.add_option("--format-of-trace", a.format_of_trace, "Its format (default: by first line)")
+      ->check(CLI::IsMember({"mooncake", "azure", "lengths"}));
+  replay.add_option("--limit", a.limit, "Replay only the first N requests");
+  replay.add_option("--speed", a.pace.speed, "How many times faster than the trace")
+      ->capture_default_str();
+  replay.add_option("--scale-lengths", a.pace.scale_lengths, "Factor on every length")
+      ->capture_default_str();
+  replay.add_option("--prefill-rate", a.pace.prefill_rate, "Prompt tokens per second")
+      ->capture_default_str();
+  replay.add_option("--decode-ms", a.pace.decode_ms, "Milliseconds of an output token")
+      ->capture_default_str();
+  replay.add_option("--seed", a.seed, "Seed of what is random: prompt tokens of --work generate")
+      ->capture_default_str();
+}
+
+void AddTargetOptions(CLI::App& replay, ReplayArguments& a) {
+  replay.add_option("--server", a.server, "Server to replay against (default: 127.0.0.1:8470)");
+  replay.add_option("--work", a.work, "hold: keep the reservation; generate: really decode")
+      ->check(CLI::IsMember({"hold", "generate"}))
+      ->capture_default_str();
+  replay.add_option("--wait", a.wait, "How long a request may queue; 0s: not at all")
+      ->capture_default_str();
+  replay.add_option("--vocab", a.vocab_size, "Prompt tokens are below this, for --work generate")
+      ->capture_default_str();
+  replay.add_flag("--simulate", a.simulate, "Use the library on a simulated clock, and no server");
+  replay.add_option("--blocks", a.blocks, "Blocks of the simulated pool");
+  replay.add_option("--model", a.model, "Model folder or config.json to size the pool for");
+  replay.add_option("--memory", a.memory, "Device memory to size the pool for (80GiB, 80GB)");
+  replay.add_option("--block-tokens", a.block_tokens, "Tokens of a simulated block")
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void AddReplayCommand(CLI::App& app, CommandResult& result) {
+  CLI::App* const replay = app.add_subcommand(
+      "replay", "Replay a trace of requests against a server, or in a simulation");
+  const auto arguments = std::make_shared<ReplayArguments>();
+  AddSourceOptions(*replay, *arguments);
+  AddTargetOptions(*replay, *arguments);
+  replay->add_option("--format", arguments->format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  replay->add_option("-o,--output", arguments->output,
+                     "File to write to (default: standard output)");
+  replay->footer(kFooter);
+  replay->callback([arguments, &result] {
+    const absl::Status status = RunReplay(*arguments);
+    if (!status.ok()) result.exit_code = ReportError(status);
+  });
+}
+
+}  // namespace plimsoll
