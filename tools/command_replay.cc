@@ -71,8 +71,9 @@ absl::Status CheckCounts(const ReplayArguments& arguments) {
 absl::StatusOr<Blocks> PlannedBlocks(const ModelConfig& model, const ReplayArguments& arguments) {
   const absl::StatusOr<Bytes> memory = ParseSize(arguments.memory, "--memory");
   if (!memory.ok()) return memory.status();
-  const absl::StatusOr<InferencePlan> plan = PlanInference(
-      model, {.device_bytes = *memory, .block_tokens = Tokens(arguments.block_tokens)});
+  InferenceOptions options{.device_bytes = *memory, .weights = std::nullopt, .kv = std::nullopt};
+  options.block_tokens = Tokens(arguments.block_tokens);
+  const absl::StatusOr<InferencePlan> plan = PlanInference(model, options);
   if (!plan.ok()) return plan.status();
   if (plan->fits()) return plan->blocks;
   return absl::ResourceExhaustedError(model.name + ": does not fit in --memory " +
