@@ -8,6 +8,10 @@ namespace plimsoll {
 
 void ReplayTally::Pass(Duration now) {
   PLIMSOLL_CHECK(now >= last_, now.count(), last_.count());
+  if (now == last_) return;
+  // A state between two events of one instant lasted no time, so it is no peak.
+  report_.peak_sequences = std::max(report_.peak_sequences, running_);
+  report_.peak_blocks = std::max(report_.peak_blocks, held_);
   sequence_time_ += static_cast<double>(running_) * static_cast<double>((now - last_).count());
   last_ = now;
 }
@@ -20,8 +24,7 @@ void ReplayTally::Admitted(Duration now, Tokens prompt, Blocks blocks, bool wait
   report_.prompt_tokens += prompt;
   report_.prompt_blocks += BlocksCovering(prompt, report_.block_tokens);
   held_ += blocks;
-  report_.peak_sequences = std::max(report_.peak_sequences, ++running_);
-  report_.peak_blocks = std::max(report_.peak_blocks, held_);
+  ++running_;
 }
 
 void ReplayTally::Refused(Reason reason) {
