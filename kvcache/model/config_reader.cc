@@ -89,6 +89,24 @@ absl::StatusOr<std::string> ReadText(const fs::path& file) {
   return text;
 }
 
+// Some publishers describe how the checkpoint is quantised in a file of its own.
+absl::Status ReadQuantizationBeside(const fs::path& config, ModelConfig& model) {
+  const fs::path file = config.parent_path() / "hf_quant_config.json";
+  std::error_code ignored;
+  if (model.quantization || !fs::exists(file, ignored)) return absl::OkStatus();
+  const absl::StatusOr<std::string> text = ReadText(file);
+  if (!text.ok()) return Annotate(text.status(), file.string());
+  const absl::StatusOr<nlohmann::json> json = ParseStrictJson(*text);
+  if (!json.ok()) return Annotate(json.status(), file.string());
+  if (!json->is_object()) return absl::InvalidArgumentError(file.string() + ": not a JSON object");
+  ConfigFields fields(*json);
+  const nlohmann::json* const object = fields.Object("quantization");
+  if (object == nullptr) return Annotate(fields.status(), file.string());
+  ConfigFields inner(*object, "quantization.");
+  model.quantization = inner.Text("quant_algo");
+  return Annotate(inner.status(), file.string());
+}
+
 // The folder's name for a config.json, else the file's name without its ending.
 std::string NameOfModel(const fs::path& file) {
   std::error_code ignored;
@@ -106,6 +124,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& path) {
   if (!text.ok()) return Annotate(text.status(), file.string());
   absl::StatusOr<ModelConfig> model = Parse(*text, NameOfModel(file));
   if (!model.ok()) return Annotate(model.status(), file.string());
+  PLIMSOLL_RETURN_IF_ERROR(ReadQuantizationBeside(file, *model));
   return model;
 }
 

@@ -18,7 +18,8 @@
 
 namespace plimsoll {
 
-// `path` is a model folder or its config.json.
+// `path` is a model folder or its config.json. A hf_quant_config.json beside it says that the
+// checkpoint is stored quantised.
 absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& path);
 
 // `name` becomes the model's name and stands before every message.

@@ -30,6 +30,18 @@ bool AddNarrowerWeights(const ModelConfig& model, InferenceOptions options,
   return false;
 }
 
+// The widest narrower type of K and V that fits, at `options` otherwise: for a model that misses by
+// less than a block.
+void AddNarrowerKv(const ModelConfig& model, InferenceOptions options,
+                   std::vector<FitSetting>& fits) {
+  const ElementType now = options.kv.value_or(DefaultKvType(model));
+  for (const ElementType type : {ElementType::kBf16, ElementType::kInt8, ElementType::kInt4}) {
+    if (BitsOf(type) >= BitsOf(now)) continue;
+    options.kv = type;
+    if (AddIfItFits(model, options, "--kv " + std::string(NameOf(type)), fits)) return;
+  }
+}
+
 std::string StepSetting(Tokens step) {
   return "--max-batched-tokens " + std::to_string(step.value());
 }
@@ -46,6 +58,7 @@ std::vector<FitSetting> NearestFits(const ModelConfig& model, const InferenceOpt
   if (!AddNarrowerWeights(model, options, "", fits) && fits.empty() && step_helps) {
     AddNarrowerWeights(model, smaller, " " + step, fits);
   }
+  AddNarrowerKv(model, options, fits);
   const absl::StatusOr<InferencePlan> plan = PlanInference(model, options);
   if (!plan.ok()) return fits;
   InferenceOptions larger = options;

@@ -19,8 +19,8 @@ struct FitSetting {
 };
 
 // For options whose plan has a shortfall: fewer tokens in a step if that is enough, the widest
-// narrower type of weights that is enough (or both together, where neither alone is), and the least
-// memory that is enough with the options as they are.
+// narrower type of weights that is enough (or both together, where neither alone is), the same for
+// K and V, and the least memory that is enough with the options as they are.
 std::vector<FitSetting> NearestFits(const ModelConfig& model, const InferenceOptions& options);
 
 }  // namespace plimsoll
