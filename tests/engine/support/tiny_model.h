@@ -34,7 +34,7 @@ struct TinyShape {
   int64_t context = 512;
   bool tied = false;
   std::string dtype = "bfloat16";
-  std::string more;  // further fields: ", \"rope_theta\": 500000.0"
+  std::string more = "";  // further fields: ", \"rope_theta\": 500000.0"
   uint64_t seed = 1;
 
   std::string Config() const {

@@ -1,0 +1,220 @@
+#include "engine/decoder/decoder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/decoder/layer_weights.h"
+#include "kvcache/model/config_reader.h"
+#include "tests/engine/decoder/naive_llama.h"
+#include "tests/engine/support/tiny_model.h"
+
+namespace plimsoll {
+namespace {
+
+using testing::HasSubstr;
+
+// With the cache in fp32 and sums in double, the reference is as exact as fp32 between operations.
+constexpr double kExact = 2e-5;
+// What rounding K and V to bf16 costs, seen from a model of fp32 throughout.
+constexpr double kBf16Cache = 2e-2;
+// What the fast operations may differ from the reference.
+constexpr double kFast = 1e-3;
+
+std::vector<int32_t> RandomTokens(size_t count, int64_t vocab, std::mt19937& random) {
+  std::vector<int32_t> tokens(count);
+  for (int32_t& each : tokens) {
+    each = static_cast<int32_t>(random() % static_cast<uint64_t>(vocab));
+  }
+  return tokens;
+}
+
+struct Variant {
+  const char* name;
+  TinyShape shape;
+};
+
+std::vector<Variant> Variants() {
+  return {
+      {"gqa", {}},
+      {"mqa", {.kv_heads = 1}},
+      {"mha", {.kv_heads = 8}},
+      {"tied", {.tied = true}},
+      {"fp16", {.dtype = "float16"}},
+      {"fp32", {.dtype = "float32"}},
+      {"wide heads", {.heads = 4, .head_dim = 32}},
+      {"biases", {.more = R"(, "attention_bias": true, "mlp_bias": true)"}},
+      {"mistral window",
+       {.architecture = "MistralForCausalLM", .more = R"(, "sliding_window": 7)"}},
+      {"qwen2", {.architecture = "Qwen2ForCausalLM"}},
+      {"qwen3", {.architecture = "Qwen3ForCausalLM"}},
+      {"linear", {.more = R"(, "rope_scaling": {"type": "linear", "factor": 4.0})"}},
+      {"dynamic", {.more = R"(, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0,
+                  "original_max_position_embeddings": 16})"}},
+      {"llama3",
+       {.more = R"(, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                  "high_freq_factor": 4.0, "original_max_position_embeddings": 64})"}},
+      {"yarn", {.more = R"(, "rope_scaling": {"rope_type": "yarn", "factor": 4.0,
+                  "original_max_position_embeddings": 128})"}},
+      {"longrope", {.more = R"(, "rope_scaling": {"rope_type": "longrope", "factor": 4.0,
+                  "original_max_position_embeddings": 16, "short_factor": [1, 1.1, 1.2, 1.3],
+                  "long_factor": [2, 3, 4, 5]})"}},
+  };
+}
+
+class EveryVariant : public testing::TestWithParam<Variant> {};
+
+TEST_P(EveryVariant, ReferenceAgreesWithAModelWithoutCache) {
+  const TinyModel model(GetParam().shape);
+  std::mt19937 random(1);
+  const std::vector<int32_t> tokens = RandomTokens(33, model.config.vocab_size, random);
+  const std::vector<float> want = NaiveLlama(model.config, *model.weights).Logits(tokens);
+  TinyEngine exact(model, ReferenceOps(), {.kv = ElementType::kFp32});
+  EXPECT_LT(RelativeError(exact.LogitsOf(tokens, 33), want), kExact);
+  TinyEngine rounded(model, ReferenceOps(), {.kv = ElementType::kBf16});
+  EXPECT_LT(RelativeError(rounded.LogitsOf(tokens, 33), want), kBf16Cache);
+}
+
+TEST_P(EveryVariant, FastAgreesWithReferenceHoweverThePromptIsCut) {
+  const TinyModel model(GetParam().shape);
+  const int seed = testing::UnitTest::GetInstance()->random_seed();
+  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
+  std::mt19937 random(static_cast<uint32_t>(seed));
+  const std::vector<int32_t> tokens = RandomTokens(40, model.config.vocab_size, random);
+  TinyEngine reference(model, ReferenceOps(), {});
+  TinyEngine fast(model, CpuOps(), {});
+  const std::vector<float> want = reference.LogitsOf(tokens, 40);
+  for (const size_t chunk : {1, 3, 4, 7, 40}) {
+    SCOPED_TRACE(chunk);
+    EXPECT_LT(RelativeError(fast.LogitsOf(tokens, chunk), want), kFast);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryVariant, testing::ValuesIn(Variants()), [](const auto& each) {
+  std::string name = each.param.name;
+  std::erase(name, ' ');
+  return name;
+});
+
+TEST(Decoder, ChunksOfAnySizeGiveTheReferenceTheSameBits) {
+  const TinyModel model(TinyShape{});
+  std::mt19937 random(2);
+  const std::vector<int32_t> tokens = RandomTokens(30, model.config.vocab_size, random);
+  TinyEngine engine(model, ReferenceOps(), {});
+  const std::vector<float> whole = engine.LogitsOf(tokens, 30);
+  for (const size_t chunk : {1, 4, 5}) EXPECT_EQ(engine.LogitsOf(tokens, chunk), whole) << chunk;
+}
+
+// Sequences of different lengths at different points, in one batch and in turn, with blocks that
+// come back from others: each must read as if it were alone.
+TEST(Decoder, SequencesOfARaggedBatchDoNotTouchEachOther) {
+  const TinyModel model(TinyShape{});
+  const int seed = testing::UnitTest::GetInstance()->random_seed();
+  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
+  std::mt19937 random(static_cast<uint32_t>(seed));
+  TinyEngine alone(model, ReferenceOps(), {});
+  TinyEngine together(model, CpuOps(), {.blocks = Blocks(40)});
+  struct Running {
+    SequenceId id;
+    std::vector<int32_t> tokens;
+    std::vector<float> want;
+    size_t done = 0;
+  };
+  const size_t vocab = static_cast<size_t>(model.config.vocab_size);
+  std::vector<Running> running;
+  for (int step = 0; step < 60; ++step) {
+    SCOPED_TRACE(step);
+    if (running.size() < 5) {
+      std::vector<int32_t> tokens =
+          RandomTokens(1 + random() % 28, model.config.vocab_size, random);
+      std::vector<float> want = alone.LogitsOf(tokens, tokens.size());
+      running.push_back({together.Begin(), std::move(tokens), std::move(want)});
+    }
+    std::vector<BatchEntry> batch;
+    std::vector<size_t> counts;
+    for (Running& each : running) {
+      counts.push_back(std::min(each.tokens.size() - each.done, 1 + random() % 9));
+      batch.push_back(
+          together.Append(each.id, std::span(each.tokens).subspan(each.done, counts.back())));
+    }
+    std::span<const float> logits;
+    const std::vector<float> all = together.Forward(batch);
+    logits = all;
+    for (size_t i = 0; i < running.size(); ++i) {
+      Running& each = running[i];
+      const auto got = logits.first(counts[i] * vocab);
+      const auto want = std::span(each.want).subspan(each.done * vocab, counts[i] * vocab);
+      EXPECT_LT(RelativeError(got, want), kFast);
+      logits = logits.subspan(counts[i] * vocab);
+      each.done += counts[i];
+    }
+    std::erase_if(running, [&](const Running& each) {
+      const bool over = each.done == each.tokens.size();
+      if (over) together.cache->End(each.id);
+      return over;
+    });
+    together.cache->CheckInvariants();
+  }
+}
+
+TEST(Decoder, OnlyTheLogitsAskedForAreReturned) {
+  const TinyModel model(TinyShape{});
+  const size_t vocab = static_cast<size_t>(model.config.vocab_size);
+  const std::vector<int32_t> tokens = {5, 6, 7, 8, 9};
+  TinyEngine engine(model, ReferenceOps(), {});
+  const std::vector<float> all = engine.LogitsOf(tokens, tokens.size());
+  BatchEntry quiet = engine.Append(engine.Begin(), tokens);
+  quiet.want_logits = false;
+  const BatchEntry last = engine.Append(engine.Begin(), tokens, /*all_logits=*/false);
+  const std::vector<BatchEntry> batch = {quiet, last};
+  const std::vector<float> got = engine.Forward(batch);
+  EXPECT_EQ(got, std::vector<float>(all.end() - static_cast<std::ptrdiff_t>(vocab), all.end()));
+  EXPECT_TRUE(engine.Forward({&quiet, 1}).empty());
+}
+
+// Memory is what was asked for and no more: the buffers of the pass and the rotary table.
+TEST(Decoder, BufferBytesCountEveryBuffer) {
+  const TinyModel model(TinyShape{});  // hidden 64, 8 x 8 heads, 2 kv heads, 96 wide, 101 tokens
+  TinyEngine engine(
+      model, ReferenceOps(),
+      {.blocks = Blocks(16), .decoder = {.max_batched_tokens = Tokens(16), .max_logit_rows = 16}});
+  const int64_t floats = 16 * (64 + 64 + 64 + 16 + 16 + 64 + 96 + 96 + 64 + 101 + 1 + 1);
+  const int64_t positions = engine.arena->committed_bytes() / engine.layout.block_bytes * 4;
+  EXPECT_EQ(engine.decoder->buffer_bytes(), Bytes(4 * floats + 4 * 2 * 4 * positions));
+}
+
+TEST(Decoder, AModelItCannotRunIsRefusedByName) {
+  const auto mixtral =
+      ParseModelConfig(TinyShape{.architecture = "MixtralForCausalLM",
+                                 .more = R"(, "num_local_experts": 4, "num_experts_per_tok": 2)"}
+                           .Config(),
+                       "mixtral");
+  ASSERT_TRUE(mixtral.ok()) << mixtral.status();
+  const absl::Status status = CheckDecodable(*mixtral);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no decoder for MixtralForCausalLM"));
+}
+
+TEST(Decoder, QuantisedWeightsAreRefusedByName) {
+  const auto model = ParseModelConfig(
+      TinyShape{.more = R"(, "quantization_config": {"quant_method": "fp8"})"}.Config(), "m");
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_THAT(std::string(CheckDecodable(*model).message()), HasSubstr("fp8"));
+}
+
+TEST(DecoderDeathTest, ABatchThatBreaksItsPromisesAborts) {
+  const TinyModel model(TinyShape{});
+  TinyEngine engine(model, ReferenceOps(), {});
+  const std::vector<int32_t> tokens = {1, 2, 3, 4, 5};
+  BatchEntry entry = engine.Append(engine.Begin(), tokens);
+  entry.first_position = 100;  // the table covers 8
+  EXPECT_DEATH(engine.Forward({&entry, 1}), "check failed");
+  entry.first_position = -1;
+  EXPECT_DEATH(engine.Forward({&entry, 1}), "check failed");
+}
+
+}  // namespace
+}  // namespace plimsoll
