@@ -61,7 +61,7 @@ class Both {
   explicit Both(uint32_t seed) : random_(seed) {}
 
   void Step() {
-    const int64_t time = Upto(20) == 0 ? Upto(20000) : Upto(400);
+    const int64_t time = Upto(200) == 0 ? Upto(70000) : Upto(150);
     clock_.Advance(milliseconds(time));
     model_.now += time;
     switch (Upto(9)) {
@@ -191,7 +191,7 @@ class Both {
       case 1:
         return Cancel();
       case 2:
-        return Drain(Upto(2) == 0);
+        return Drain(Upto(9) == 0);
       default:
         real_->Advance();
         return model_.Catch();

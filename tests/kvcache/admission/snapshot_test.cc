@@ -1,0 +1,95 @@
+#include "kvcache/admission/snapshot.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "kvcache/admission/shared_admission.h"
+#include "kvcache/base/clock.h"
+
+namespace plimsoll {
+namespace {
+
+// Every figure follows from one number, so that half of two snapshots shows.
+AdmissionSnapshot SnapshotOf(int64_t n) {
+  return {.revision = n,
+          .blocks = {.total = Blocks(4 * n + 10),
+                     .live = Blocks(n),
+                     .cached = Blocks(n + 1),
+                     .reserved = Blocks(n + 2),
+                     .free = Blocks(n + 7)},
+          .headroom = Blocks(n + 4),
+          .reservations = n + 5,
+          .waiting = n + 6,
+          .draining = n % 2 == 1,
+          .admitted = n + 8,
+          .waited = n + 9,
+          .refused_wait = n + 10,
+          .refused_never = n + 11,
+          .released = n + 12,
+          .expired = n + 13};
+}
+
+TEST(SnapshotPublisher, ReadsBackEveryFigure) {
+  SnapshotPublisher publisher;
+  EXPECT_EQ(publisher.Read(), AdmissionSnapshot{});
+  publisher.Publish(SnapshotOf(41));
+  EXPECT_EQ(publisher.Read(), SnapshotOf(41));
+}
+
+TEST(SnapshotPublisher, ReadersSeeWholeSnapshotsThatOnlyGrow) {
+  constexpr int64_t kWrites = 200000;
+  SnapshotPublisher publisher;
+  publisher.Publish(SnapshotOf(0));
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&publisher] {
+      int64_t last = 0;
+      while (last < kWrites) {
+        const AdmissionSnapshot seen = publisher.Read();
+        EXPECT_EQ(seen, SnapshotOf(seen.revision));
+        EXPECT_GE(seen.revision, last);
+        if (testing::Test::HasFailure()) return;
+        last = seen.revision;
+      }
+    });
+  }
+  for (int64_t n = 1; n <= kWrites; ++n) publisher.Publish(SnapshotOf(n));
+  for (std::thread& reader : readers) reader.join();
+}
+
+// Threads reserve and release through the lock while others read without it.
+TEST(SharedAdmission, ManyThreadsKeepTheCountsConserved) {
+  const SystemClock clock;
+  const auto cache = *KvCache::Create({.capacity = Blocks(64)});
+  SharedAdmission shared(*AdmissionController::Create({.epoch = "e"}, *cache, clock));
+  std::atomic<int> working = 3;
+  std::vector<std::thread> workers;
+  for (int i = 0; i < 3; ++i) {
+    workers.emplace_back([&shared, &working] {
+      for (int round = 0; round < 2000; ++round) {
+        const auto answer = shared.With([](AdmissionController& admission) {
+          return admission.Reserve({.prompt_tokens = Tokens(400), .max_new_tokens = Tokens(1)});
+        });
+        if (!answer.ok() || !std::holds_alternative<Reservation>(*answer)) continue;
+        const std::string id = std::get<Reservation>(*answer).id;
+        EXPECT_TRUE(shared.With([&](AdmissionController& a) { return a.Release(id); }).ok());
+      }
+      --working;
+    });
+  }
+  int64_t revision = 0;
+  while (working > 0) {
+    const AdmissionSnapshot seen = shared.published().Read();
+    ASSERT_TRUE(seen.blocks.Conserved());
+    ASSERT_GE(seen.revision, revision);
+    revision = seen.revision;
+  }
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_EQ(shared.published().Read().blocks.free, Blocks(64));
+}
+
+}  // namespace
+}  // namespace plimsoll
