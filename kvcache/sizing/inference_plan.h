@@ -30,8 +30,8 @@ struct InferenceOptions {
   Bytes device_bytes;         // > 0; the whole device
   double utilization = 0.92;  // in (0, 1]
   Bytes margin = Bytes(0);
-  std::optional<ElementType> weights;  // default: the checkpoint's type
-  std::optional<ElementType> kv;       // default: fp16 for fp16 models, else bf16
+  std::optional<ElementType> weights = std::nullopt;  // default: the checkpoint's type
+  std::optional<ElementType> kv = std::nullopt;       // default: fp16 for fp16 models, else bf16
   Tokens block_tokens = Tokens(16);
   Tokens max_batched_tokens = Tokens(8192);  // b * s: tokens of one step
   int64_t max_sequences = 256;               // rows of logits

@@ -1,0 +1,57 @@
+#include "kvcache/sizing/kv_bytes.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/kvcache/sizing/models.h"
+
+namespace plimsoll {
+namespace {
+
+constexpr int64_t kGiB = int64_t{1} << 30;
+
+TEST(KvBytes, AgreeWithEveryPublishedModel) {
+  for (const PublishedModel& published : kPublishedModels) {
+    const KvBytes kv = KvBytesOf(ModelNamed(published.name), ElementType::kFp16);
+    EXPECT_EQ(kv.per_token, Bytes(published.kv_per_token)) << published.name;
+    EXPECT_EQ(kv.per_token_long, Bytes(published.kv_per_token_long)) << published.name;
+    EXPECT_EQ(kv.window_per_sequence, Bytes(published.window_per_sequence)) << published.name;
+  }
+}
+
+TEST(KvBytes, OfLlama7BAtBatch64Times2048TokensAre64GiB) {
+  const Bytes token = KvBytesOf(Llama7B(), ElementType::kFp16).per_token;
+  EXPECT_EQ(token * 64 * 2048, Bytes(64 * kGiB));
+  EXPECT_EQ(token * 1 * 2048, Bytes(1 * kGiB));
+}
+
+TEST(KvBytes, ScaleByKvHeadsOverHeads) {
+  ModelConfig model = Llama7B();  // 32 heads
+  const Bytes all_heads = KvBytesOf(model, ElementType::kFp16).per_token;
+  for (const int64_t kv_heads : {1, 4, 8, 16}) {
+    for (AttentionSpec& layer : model.attention) layer.kv_heads = kv_heads;
+    EXPECT_EQ(KvBytesOf(model, ElementType::kFp16).per_token * 32, all_heads * kv_heads);
+  }
+}
+
+// One head of 128: 128 elements of K and of V; int8 and int4 add 4 bytes to each.
+TEST(KvBytes, QuantisedTypesCarryTheirScales) {
+  const AttentionSpec layer = {.heads = 1, .kv_heads = 1, .head_dim = 128, .value_dim = 128};
+  EXPECT_EQ(KvBytesOfLayer(layer, ElementType::kFp32), Bytes(1024));
+  EXPECT_EQ(KvBytesOfLayer(layer, ElementType::kBf16), Bytes(512));
+  EXPECT_EQ(KvBytesOfLayer(layer, ElementType::kFp8), Bytes(256));
+  EXPECT_EQ(KvBytesOfLayer(layer, ElementType::kInt8), Bytes(2 * (128 + 4)));
+  EXPECT_EQ(KvBytesOfLayer(layer, ElementType::kInt4), Bytes(2 * (64 + 4)));
+}
+
+TEST(KvBytes, KAndVMayDifferInWidth) {
+  const AttentionSpec layer = {.heads = 4, .kv_heads = 2, .head_dim = 192, .value_dim = 128};
+  EXPECT_EQ(KvBytesOfLayer(layer, ElementType::kBf16), Bytes(2 * (192 + 128) * 2));
+}
+
+TEST(KvBytes, TheFormulaHasTheNumbersInIt) {
+  EXPECT_EQ(KvBytesOf(Llama31(), ElementType::kBf16).formula,
+            "2 x 32 layers x 8 kv heads x 256 bytes, head dim 128 in bf16");
+}
+
+}  // namespace
+}  // namespace plimsoll
