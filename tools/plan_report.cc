@@ -1,6 +1,9 @@
 #include "tools/plan_report.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "kvcache/base/size_text.h"
@@ -56,11 +59,9 @@ std::string TermTable(const InferencePlan& plan) {
     out += Row("margin", plan.margin_bytes, plan.budget_bytes, "as given");
   }
   out += Row("unused", plan.unused_bytes, plan.budget_bytes, "less than one block");
-  const double utilization = static_cast<double>(plan.budget_bytes.value()) /
-                             static_cast<double>(plan.device_bytes.value());
   out += Row("budget", plan.budget_bytes, plan.budget_bytes,
-             absl::StrFormat("%s bytes of the device x %.4g", Grouped(plan.device_bytes.value()),
-                             utilization));
+             absl::StrFormat("%s bytes of the device x %g", Grouped(plan.device_bytes.value()),
+                             plan.utilization));
   return out;
 }
 
@@ -82,7 +83,8 @@ std::string Misfit(const InferencePlan& plan, const std::vector<FitSetting>& fit
       Grouped(plan.shortfall_bytes.value()), FormatSize(plan.shortfall_bytes));
   if (!fits.empty()) out += "Nearest settings that fit:\n";
   for (const FitSetting& fit : fits) {
-    out += absl::StrFormat("  %-44s %s blocks\n", fit.setting, Grouped(fit.blocks.value()));
+    out += absl::StrFormat("  %-44s %s block%s\n", fit.setting, Grouped(fit.blocks.value()),
+                           fit.blocks == Blocks(1) ? "" : "s");
   }
   return out;
 }

@@ -150,6 +150,7 @@ absl::StatusOr<InferencePlan> PlanInference(const ModelConfig& model,
   plan.kv_bytes_per_token = kv.per_token;
   plan.kv_bytes_per_token_long = kv.per_token_long;
   plan.window_bytes_per_sequence = kv.window_per_sequence;
+  plan.utilization = options.utilization;
   plan.device_bytes = options.device_bytes;
   plan.budget_bytes = BudgetOf(options.device_bytes, options.utilization);
   plan.block_tokens = options.block_tokens;

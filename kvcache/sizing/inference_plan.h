@@ -63,6 +63,7 @@ struct InferencePlan {
       state_bytes_per_sequence;
   ElementType weights_type, kv_type;
   // memory
+  double utilization;
   Bytes device_bytes, budget_bytes, weights_bytes, draft_bytes, io_bytes, activation_bytes,
       runtime_bytes, margin_bytes, kv_pool_bytes, unused_bytes;
   // By how much the budget misses what the terms and one block need; zero when one block fits. When

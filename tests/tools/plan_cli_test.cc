@@ -1,0 +1,224 @@
+// `plimsoll plan` as a person runs it: real process, real files, exit codes and single lines.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/kvcache/model/published_models.h"
+#include "tests/support/run_program.h"
+#include "tests/support/temp_dir.h"
+
+namespace plimsoll {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class PlanCli : public testing::Test {
+ protected:
+  ProgramResult Plan(const std::vector<std::string>& arguments) const {
+    std::vector<std::string> argv = {PlimsollProgram(), "plan"};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    return RunProgram(argv);
+  }
+
+  // The configuration of a published model in a folder of that name.
+  std::string Model(std::string_view name) const {
+    folder_.Write(std::string(name) + "/config.json", Published(name).config);
+    return folder_.File(name);
+  }
+
+  // One line on standard error, nothing on standard output, exit code 2.
+  void ExpectRefused(const std::vector<std::string>& arguments, const std::string& why) const {
+    const ProgramResult result = Plan(arguments);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, AllOf(StartsWith("plimsoll: "), HasSubstr(why)));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+
+  TempDir folder_;
+  std::string llama_ = Model("meta-llama/Llama-3.1-8B");
+};
+
+TEST_F(PlanCli, JsonOfLlama31On80GiBHasTheKnownFigures) {
+  const ProgramResult result = Plan({"--model", llama_, "--memory", "80GiB", "--format", "json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json plan = json::parse(result.out);
+  EXPECT_EQ(plan["model"]["name"], "Llama-3.1-8B");
+  EXPECT_EQ(plan["model"]["parameters"], 8030261248);
+  EXPECT_EQ(plan["model"]["kv_bytes_per_token"], 131072);
+  EXPECT_EQ(plan["capacity"]["block_tokens"], 16);
+  EXPECT_EQ(plan["capacity"]["block_bytes"], 2097152);
+  EXPECT_EQ(plan["memory"]["weights_bytes"], 16060522496);
+  EXPECT_EQ(plan["memory"]["budget_bytes"], 79027398246);
+  int64_t sum = 0;
+  for (const char* const part :
+       {"weights_bytes", "draft_bytes", "io_bytes", "activation_bytes", "runtime_bytes",
+        "margin_bytes", "kv_pool_bytes", "unused_bytes"}) {
+    sum += plan["memory"][part].get<int64_t>();
+  }
+  EXPECT_EQ(plan["memory"]["budget_bytes"], sum);
+}
+
+TEST_F(PlanCli, JsonHasEveryKey) {
+  const json plan = json::parse(
+      Plan({"--model", llama_, "--gpu", "h100", "--context", "4096", "100", "--format", "json"})
+          .out);
+  for (const char* const key :
+       {"name", "architecture", "parameters", "parameters_stored", "parameters_active", "layers",
+        "kv_bytes_per_token", "kv_bytes_per_token_long", "window_bytes_per_sequence",
+        "state_bytes_per_sequence"}) {
+    EXPECT_TRUE(plan["model"].contains(key)) << key;
+  }
+  for (const char* const key :
+       {"block_tokens", "block_bytes", "blocks", "tokens", "longest_context", "max_sequences"}) {
+    EXPECT_TRUE(plan["capacity"].contains(key)) << key;
+  }
+  EXPECT_EQ(plan["capacity"]["max_sequences"].size(), 2U);
+  EXPECT_EQ(plan["capacity"]["max_sequences"][1]["context"], 100);
+  std::vector<std::string> terms;
+  for (const json& term : plan["formulas"]) terms.push_back(term["term"]);
+  EXPECT_THAT(terms, testing::IsSupersetOf(
+                         {"weights", "kv", "input", "output", "logits", "activations", "runtime"}));
+}
+
+TEST_F(PlanCli, InputAndOutputOf13BAt1024TokensAre10MiBEach) {
+  const json plan =
+      json::parse(Plan({"--model", Model("meta-llama/Llama-2-13b-hf"), "--memory", "80GiB",
+                        "--weights", "fp16", "--max-batched-tokens", "1024", "--format", "json"})
+                      .out);
+  for (const json& term : plan["formulas"]) {
+    if (term["term"] == "input" || term["term"] == "output") {
+      EXPECT_EQ(term["bytes"], 10485760);
+    }
+  }
+}
+
+TEST_F(PlanCli, TheTableHasTermsFormulasAndCapacity) {
+  const ProgramResult result =
+      Plan({"--model", llama_ + "/config.json", "--gpu", "h100", "--weights", "int4"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.err, "");
+  for (const char* const text :
+       {"Llama-3.1-8B (LlamaForCausalLM)", "8,030,261,248 parameters", "weights in int4",
+        "6979321856 x 4 bits + 218103808 bytes of scales", "estimated for h100-80gb", "131,072",
+        "blocks of 16 tokens (2 MiB each)", "sequences"}) {
+    EXPECT_THAT(result.out, HasSubstr(text));
+  }
+}
+
+TEST_F(PlanCli, AModelThatDoesNotFitSaysByHowMuchAndWhatWould) {
+  const ProgramResult text = Plan({"--model", llama_, "--memory", "16GiB"});
+  EXPECT_EQ(text.exit_code, 1);
+  EXPECT_THAT(text.out,
+              AllOf(HasSubstr("8030261248 parameters x 2 bytes"), HasSubstr("Does not fit: "),
+                    HasSubstr("--weights int8"), HasSubstr("--memory ")));
+  EXPECT_THAT(text.err, AllOf(StartsWith("plimsoll: Llama-3.1-8B: does not fit: "),
+                              HasSubstr(" bytes short; try --weights int8\n")));
+  const ProgramResult parsed = Plan({"--model", llama_, "--memory", "16GiB", "--format", "json"});
+  EXPECT_EQ(parsed.exit_code, 1);
+  const json plan = json::parse(parsed.out);
+  EXPECT_GT(plan["memory"]["shortfall_bytes"], 0);
+  EXPECT_EQ(plan["nearest_fits"][0]["setting"], "--weights int8");
+}
+
+TEST_F(PlanCli, WritesToAFileAndSaysWhyWhenItCannot) {
+  const std::string file = folder_.File("plan.json");
+  const std::vector<std::string> arguments = {"--model",  llama_, "--memory", "80GiB",
+                                              "--format", "json", "-o"};
+  const auto with = [&](const std::string& path) {
+    std::vector<std::string> all = arguments;
+    all.push_back(path);
+    return Plan(all);
+  };
+  EXPECT_EQ(with(file).exit_code, 0);
+  EXPECT_EQ(json::parse(ReadFile(file))["model"]["layers"], 32);
+  const ProgramResult nowhere = with(folder_.File("no/such/folder/plan.json"));
+  EXPECT_EQ(nowhere.exit_code, 1);
+  EXPECT_THAT(nowhere.err, HasSubstr("plan.json: No such file or directory"));
+  const ProgramResult full = with("/dev/full");
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_EQ(full.err, "plimsoll: /dev/full: No space left on device\n");
+}
+
+TEST_F(PlanCli, BadUsageIsOneLine) {
+  ExpectRefused({}, "--model");
+  ExpectRefused({"--model", llama_}, "give --gpu NAME or --memory SIZE");
+  ExpectRefused({"--model", llama_, "--gpu", "h9000"}, "gpu=h9000: want one of h100-80gb");
+  ExpectRefused({"--model", llama_, "--memory", "80Gigs"}, "memory=80Gigs: want a size");
+  ExpectRefused({"--model", llama_, "--memory", "0"}, "device_bytes=0");
+  ExpectRefused({"--model", llama_, "--memory", "80GiB", "--weights", "int3"}, "weights=int3");
+  ExpectRefused({"--model", llama_, "--memory", "80GiB", "--kv", "fp64"}, "kv=fp64");
+  ExpectRefused({"--model", llama_, "--memory", "80GiB", "--utilization", "1.5"},
+                "utilization=1.5");
+  ExpectRefused({"--model", llama_, "--memory", "80GiB", "--utilization", "nan"},
+                "utilization=nan");
+  ExpectRefused({"--model", llama_, "--memory", "80GiB", "--margin", "-1"}, "margin");
+  ExpectRefused({"--model", llama_, "--memory", "80GiB", "--block-tokens", "12"},
+                "block_tokens=12");
+  ExpectRefused({"--model", llama_, "--memory", "80GiB", "--format", "yaml"}, "--format");
+  ExpectRefused({"--model", llama_, "--memory", "80GiB", "--nonsense"}, "--nonsense");
+}
+
+TEST_F(PlanCli, TokenCountsOutOfRangeAreRefused) {
+  for (const std::string count : {"0", "-1", "9223372036854775807", "18446744073709551616"}) {
+    for (const std::string option : {"--context", "--max-batched-tokens", "--max-sequences"}) {
+      ExpectRefused({"--model", llama_, "--memory", "80GiB", option + "=" + count}, "");
+    }
+  }
+}
+
+TEST_F(PlanCli, ABadModelIsNamedWithItsFieldAndValue) {
+  const auto refused = [&](const std::string& text, const std::string& why) {
+    const std::string file = folder_.Write("bad/config.json", text);
+    ExpectRefused({"--model", folder_.File("bad"), "--memory", "80GiB"}, file + ": " + why);
+  };
+  const std::string good(Published("meta-llama/Llama-3.1-8B").config);
+  const auto changed = [&](const std::string& find, const std::string& replace) {
+    std::string text = good;
+    return text.replace(text.find(find), find.size(), replace);
+  };
+  ExpectRefused({"--model", "/no/such/model", "--memory", "80GiB"}, "/no/such/model: No such file");
+  ExpectRefused({"--model", folder_.path(), "--memory", "80GiB"}, "config.json: No such file");
+  refused("", "not JSON at line 1");
+  refused(good.substr(0, good.size() / 2), "not JSON");
+  refused(std::string(100'000, '['), "nested deeper than 64");
+  refused("{\"architectures\": [\"MambaForCausalLM\"]}", "unknown architecture MambaForCausalLM");
+  refused(changed("\"num_hidden_layers\": 32", "\"num_hidden_layers\": 1000000"),
+          "num_hidden_layers=1000000: want a whole number from 1 to 100000");
+  refused(changed("\"num_hidden_layers\": 32", "\"num_hidden_layers\": 32.5"),
+          "num_hidden_layers=32.5");
+  refused(changed("\"vocab_size\": 128256", "\"vocab_size\": 18446744073709551616"),
+          "vocab_size=1.84");
+  refused(changed("\"vocab_size\": 128256", "\"vocab_size\": 1, \"vocab_size\": 2"),
+          "duplicate key \"vocab_size\"");
+  refused(changed("\"num_key_value_heads\": 8", "\"num_key_value_heads\": 7"),
+          "num_key_value_heads=7");
+}
+
+TEST_F(PlanCli, ABareInfinityInAFieldThatNobodyNeedsIsAccepted) {
+  std::string text(Published("meta-llama/Llama-3.1-8B").config);
+  text.insert(1, "\"time_step_limit\": [0.0, Infinity], ");
+  const std::string file = folder_.Write("infinite/config.json", text);
+  EXPECT_EQ(Plan({"--model", file, "--memory", "80GiB"}).exit_code, 0);
+}
+
+TEST_F(PlanCli, HelpNamesEveryOptionAndTheGpus) {
+  const ProgramResult help = Plan({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* const text :
+       {"--model", "--gpu", "--memory", "--weights", "--kv", "--utilization", "--margin",
+        "--block-tokens", "--max-batched-tokens", "--max-sequences", "--context", "--format",
+        "--output", "h100-80gb", "Example:"}) {
+    EXPECT_THAT(help.out, HasSubstr(text));
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll
