@@ -49,8 +49,9 @@ void Collect(const std::vector<std::string>& lines, size_t indent, std::vector<F
     if (start == '/' || start == '#' || start == '}' || OpensType(line)) continue;
     if (line.find('(') == std::string::npos) continue;
     const size_t end = EndOf(lines, i, indent);
-    if (end < lines.size() && lines[end].substr(indent, 1) == "}")
+    if (end < lines.size() && IndentOf(lines[end]) == indent && lines[end][indent] == '}') {
       found.push_back({i, end - i + 1});
+    }
     i = end;
   }
 }
