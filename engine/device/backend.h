@@ -1,0 +1,56 @@
+// One device that an engine can run on: its operations, its memory, its copies.
+//
+// Pointers that a backend hands out, and those that its operations take, are valid on its device;
+// the copies are the way across.
+//
+// Threads: Memory from any; all else from the thread that owns the engine. Cost: Memory is a few
+// small files or one driver call; copies and Synchronize wait for the device. Errors: Internal from
+// a device, ResourceExhausted when its memory does not suffice.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/ops/ops.h"
+#include "kvcache/base/units.h"
+#include "kvcache/pool/arena.h"
+
+namespace plimsoll {
+
+struct DeviceMemory {
+  Bytes total;  // what this process may ever have
+  Bytes free;   // what it could have now
+};
+
+class DeviceBackend {
+ public:
+  virtual ~DeviceBackend() = default;
+
+  virtual std::string_view name() const = 0;  // "cpu", "cuda"
+  virtual const Ops& ops() const = 0;
+  // OK, or Unimplemented with the reason why a decoder cannot run on `ops` yet.
+  virtual absl::Status CanDecode() const = 0;
+
+  virtual absl::StatusOr<DeviceMemory> Memory() const = 0;
+  // The unit of an arena's chunks: they are a multiple of it.
+  virtual Bytes ChunkGranule() const = 0;
+  virtual absl::StatusOr<std::unique_ptr<Arena>> CreateArena(Bytes max, Bytes chunk) const = 0;
+
+  virtual absl::Status CopyToDevice(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
+  virtual absl::Status CopyToHost(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
+  // Returns when everything queued on the device is done, with what went wrong in it.
+  virtual absl::Status Synchronize() const = 0;
+};
+
+// Highway kernels on host memory. Every build has it.
+const DeviceBackend& CpuBackend();
+
+// The first GPU, through libplimsoll_cuda.so: beside the running program, in ../lib from there, or
+// where the loader looks. Loaded once, for the life of the process; so is a failure.
+// FailedPrecondition, in one line, when there is no module, no driver or no GPU.
+absl::StatusOr<const DeviceBackend*> LoadCudaBackend();
+
+}  // namespace plimsoll

@@ -1,0 +1,40 @@
+#include <unistd.h>
+
+#include <cstring>
+
+#include "engine/device/backend.h"
+#include "engine/device/host_memory.h"
+
+namespace plimsoll {
+namespace {
+
+class Cpu final : public DeviceBackend {
+ public:
+  std::string_view name() const override { return "cpu"; }
+  const Ops& ops() const override { return CpuOps(); }
+  absl::Status CanDecode() const override { return absl::OkStatus(); }
+
+  absl::StatusOr<DeviceMemory> Memory() const override { return HostMemory("/"); }
+  Bytes ChunkGranule() const override { return Bytes(sysconf(_SC_PAGESIZE)); }
+  absl::StatusOr<std::unique_ptr<Arena>> CreateArena(Bytes max, Bytes chunk) const override {
+    return CreateHostArena(max, chunk);
+  }
+
+  absl::Status CopyToDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    std::memcpy(to, from, static_cast<size_t>(bytes.value()));
+    return absl::OkStatus();
+  }
+  absl::Status CopyToHost(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    return CopyToDevice(to, from, bytes);
+  }
+  absl::Status Synchronize() const override { return absl::OkStatus(); }
+};
+
+}  // namespace
+
+const DeviceBackend& CpuBackend() {
+  static const Cpu backend;
+  return backend;
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,114 @@
+// The module's only symbol, and the calls behind it.
+#include "engine/device/cuda_module.h"
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+#include "engine/device/cuda_error.h"
+#include "engine/device/cuda_memory.h"
+
+namespace plimsoll::cuda {
+namespace {
+
+constexpr int64_t kSlabGranule = int64_t{2} << 20;  // what the driver maps by anyway
+
+int chosen_device = 0;
+
+int Open(int device, PlimsollCudaMessage* message) {
+  int devices = 0;
+  int code = Report(cudaGetDeviceCount(&devices), "cudaGetDeviceCount", message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  code = Report(cudaSetDevice(device), "cudaSetDevice", message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  chosen_device = device;
+  return Report(cudaFree(nullptr), "cudaFree", message);  // starts the context
+}
+
+int Memory(int64_t* total, int64_t* free, PlimsollCudaMessage* message) {
+  size_t total_bytes = 0;
+  size_t free_bytes = 0;
+  const int code = Report(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo", message);
+  *total = static_cast<int64_t>(total_bytes);
+  *free = static_cast<int64_t>(free_bytes);
+  return code;
+}
+
+int Synchronize(PlimsollCudaMessage* message) {
+  return Report(cudaDeviceSynchronize(), "cudaDeviceSynchronize", message);
+}
+
+int Copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind,
+         PlimsollCudaMessage* message) {
+  return Report(cudaMemcpy(to, from, static_cast<size_t>(bytes), kind), "cudaMemcpy", message);
+}
+
+int CopyToDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
+  return Copy(to, from, bytes, cudaMemcpyHostToDevice, message);
+}
+
+int CopyToHost(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
+  return Copy(to, from, bytes, cudaMemcpyDeviceToHost, message);
+}
+
+int ArenaGranule(int64_t* bytes, PlimsollCudaMessage* message) {
+  if (HasVmm(chosen_device)) return VmmGranule(chosen_device, bytes, message);
+  *bytes = kSlabGranule;
+  return PLIMSOLL_CUDA_OK;
+}
+
+int ArenaCreate(int64_t chunk_bytes, int64_t chunks, PlimsollCudaArena** arena,
+                PlimsollCudaMessage* message) {
+  const ArenaShape shape = {chosen_device, chunk_bytes, chunks};
+  std::unique_ptr<PlimsollCudaArena> created;
+  const int code = HasVmm(chosen_device) ? CreateVmmArena(shape, &created, message)
+                                         : CreateSlabArena(shape, &created, message);
+  *arena = created.release();
+  return code;
+}
+
+void ArenaDestroy(PlimsollCudaArena* arena) { delete arena; }
+
+const char* ArenaKind(const PlimsollCudaArena* arena) { return arena->Kind(); }
+
+void* ArenaBase(const PlimsollCudaArena* arena) { return arena->Base(); }
+
+int ArenaCommit(PlimsollCudaArena* arena, int64_t first, int64_t count,
+                PlimsollCudaMessage* message) {
+  return arena->Commit(first, count, message);
+}
+
+int ArenaDecommit(PlimsollCudaArena* arena, int64_t first, int64_t count,
+                  PlimsollCudaMessage* message) {
+  return arena->Decommit(first, count, message);
+}
+
+int ArenaExport(PlimsollCudaArena* arena, int64_t chunk, int* file, PlimsollCudaMessage* message) {
+  return arena->Export(chunk, file, message);
+}
+
+constexpr PlimsollCudaModule kModule = {
+    .version = PLIMSOLL_CUDA_VERSION,
+    .can_decode = 0,
+    .open = &Open,
+    .memory = &Memory,
+    .synchronize = &Synchronize,
+    .copy_to_device = &CopyToDevice,
+    .copy_to_host = &CopyToHost,
+    .arena_granule = &ArenaGranule,
+    .arena_create = &ArenaCreate,
+    .arena_destroy = &ArenaDestroy,
+    .arena_kind = &ArenaKind,
+    .arena_base = &ArenaBase,
+    .arena_commit = &ArenaCommit,
+    .arena_decommit = &ArenaDecommit,
+    .arena_export = &ArenaExport,
+};
+
+}  // namespace
+}  // namespace plimsoll::cuda
+
+extern "C" __attribute__((visibility("default"))) const PlimsollCudaModule* plimsoll_cuda_module(
+    void) {
+  return &plimsoll::cuda::kModule;
+}

@@ -1,0 +1,69 @@
+/* What libplimsoll_cuda.so offers the program that loads it: plain C, so that the two share no C++
+ * types and may be built by different compilers.
+ *
+ * Every call returns one of the codes below and, when it is not OK, writes one line to `message`.
+ * A failed call changes nothing. One device per process; one thread calls at a time.
+ */
+#ifndef PLIMSOLL_ENGINE_DEVICE_CUDA_MODULE_H_
+#define PLIMSOLL_ENGINE_DEVICE_CUDA_MODULE_H_
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Goes up with every change to this file. */
+#define PLIMSOLL_CUDA_VERSION 1
+#define PLIMSOLL_CUDA_ENTRY "plimsoll_cuda_module"
+
+enum PlimsollCudaCode {
+  PLIMSOLL_CUDA_OK = 0,
+  PLIMSOLL_CUDA_NO_DEVICE = 1,     /* no driver, or no GPU */
+  PLIMSOLL_CUDA_OUT_OF_MEMORY = 2, /* of the device, or of addresses */
+  PLIMSOLL_CUDA_UNSUPPORTED = 3,   /* this device or driver cannot do it */
+  PLIMSOLL_CUDA_FAILED = 4         /* any other CUDA error */
+};
+
+typedef struct PlimsollCudaMessage {
+  char text[240]; /* ends in a zero */
+} PlimsollCudaMessage;
+
+typedef struct PlimsollCudaArena PlimsollCudaArena;
+
+typedef struct PlimsollCudaModule {
+  uint32_t version;    /* PLIMSOLL_CUDA_VERSION, of the module; read before anything else */
+  uint32_t can_decode; /* whether it has a kernel for every operation */
+
+  /* Chooses a device and starts its context. Before all others. */
+  int (*open)(int device, PlimsollCudaMessage* message);
+  int (*memory)(int64_t* total, int64_t* free, PlimsollCudaMessage* message);
+  int (*synchronize)(PlimsollCudaMessage* message);
+  int (*copy_to_device)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
+  int (*copy_to_host)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
+
+  /* Bytes of which an arena's chunks are a multiple. */
+  int (*arena_granule)(int64_t* bytes, PlimsollCudaMessage* message);
+  int (*arena_create)(int64_t chunk_bytes, int64_t chunks, PlimsollCudaArena** arena,
+                      PlimsollCudaMessage* message);
+  void (*arena_destroy)(PlimsollCudaArena* arena);
+  const char* (*arena_kind)(const PlimsollCudaArena* arena); /* "cuda-vmm" or "cuda-slab" */
+  void* (*arena_base)(const PlimsollCudaArena* arena);
+  /* Chunks [first, first + count): inside the arena, and none, respectively all, committed. */
+  int (*arena_commit)(PlimsollCudaArena* arena, int64_t first, int64_t count,
+                      PlimsollCudaMessage* message);
+  int (*arena_decommit)(PlimsollCudaArena* arena, int64_t first, int64_t count,
+                        PlimsollCudaMessage* message);
+  /* A file descriptor for a committed chunk, owned by the caller. */
+  int (*arena_export)(PlimsollCudaArena* arena, int64_t chunk, int* file,
+                      PlimsollCudaMessage* message);
+} PlimsollCudaModule;
+
+/* The module's only symbol, named PLIMSOLL_CUDA_ENTRY. Touches no driver. */
+typedef const PlimsollCudaModule* (*PlimsollCudaEntry)(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
