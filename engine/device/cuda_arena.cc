@@ -83,6 +83,10 @@ absl::Status CudaArena::Decommit(ChunkRange range) {
 }
 
 absl::StatusOr<int> CudaArena::Export(int64_t chunk) {
+  if (!module_.arena_can_export(memory_)) {
+    return absl::UnimplementedError(
+        absl::StrFormat("export: %s has no file descriptors", module_.arena_kind(memory_)));
+  }
   PLIMSOLL_RETURN_IF_ERROR(CheckState({.first = chunk, .count = 1}, /*committed=*/true));
   PlimsollCudaMessage message = {};
   int file = -1;

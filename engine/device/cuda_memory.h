@@ -20,6 +20,7 @@ struct PlimsollCudaArena {
   virtual void* Base() const = 0;
   virtual int Commit(int64_t first, int64_t count, PlimsollCudaMessage* message) = 0;
   virtual int Decommit(int64_t first, int64_t count, PlimsollCudaMessage* message) = 0;
+  virtual bool CanExport() const = 0;
   virtual int Export(int64_t chunk, int* file, PlimsollCudaMessage* message) = 0;
 };
 

@@ -83,6 +83,8 @@ int ArenaDecommit(PlimsollCudaArena* arena, int64_t first, int64_t count,
   return arena->Decommit(first, count, message);
 }
 
+int ArenaCanExport(const PlimsollCudaArena* arena) { return arena->CanExport(); }
+
 int ArenaExport(PlimsollCudaArena* arena, int64_t chunk, int* file, PlimsollCudaMessage* message) {
   return arena->Export(chunk, file, message);
 }
@@ -102,6 +104,7 @@ constexpr PlimsollCudaModule kModule = {
     .arena_base = &ArenaBase,
     .arena_commit = &ArenaCommit,
     .arena_decommit = &ArenaDecommit,
+    .arena_can_export = &ArenaCanExport,
     .arena_export = &ArenaExport,
 };
 

@@ -54,7 +54,9 @@ typedef struct PlimsollCudaModule {
                       PlimsollCudaMessage* message);
   int (*arena_decommit)(PlimsollCudaArena* arena, int64_t first, int64_t count,
                         PlimsollCudaMessage* message);
-  /* A file descriptor for a committed chunk, owned by the caller. */
+  /* Whether chunks can be exported at all; then, a file descriptor for a committed chunk, owned by
+   * the caller. */
+  int (*arena_can_export)(const PlimsollCudaArena* arena);
   int (*arena_export)(PlimsollCudaArena* arena, int64_t chunk, int* file,
                       PlimsollCudaMessage* message);
 } PlimsollCudaModule;

@@ -19,6 +19,7 @@ class SlabArena final : public PlimsollCudaArena {
   int Decommit(int64_t, int64_t, PlimsollCudaMessage* message) override {
     return Unsupported("a slab is given back only as a whole", message);
   }
+  bool CanExport() const override { return false; }
   int Export(int64_t, int*, PlimsollCudaMessage* message) override {
     return Unsupported("a slab has no file descriptor", message);
   }

@@ -46,6 +46,7 @@ class VmmArena final : public PlimsollCudaArena {
   void* Base() const override { return reinterpret_cast<void*>(base_); }
   int Commit(int64_t first, int64_t count, PlimsollCudaMessage* message) override;
   int Decommit(int64_t first, int64_t count, PlimsollCudaMessage* message) override;
+  bool CanExport() const override { return properties_.requestedHandleTypes != 0; }
   int Export(int64_t chunk, int* file, PlimsollCudaMessage* message) override;
 
  private:
@@ -126,9 +127,6 @@ int VmmArena::Decommit(int64_t first, int64_t count, PlimsollCudaMessage* messag
 }
 
 int VmmArena::Export(int64_t chunk, int* file, PlimsollCudaMessage* message) {
-  if (properties_.requestedHandleTypes == 0) {
-    return Unsupported("this device does not export memory as a file descriptor", message);
-  }
   return Report(driver_.export_handle(file, handles_[static_cast<size_t>(chunk)],
                                       CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0),
                 "cuMemExportToShareableHandle", message);
