@@ -63,7 +63,8 @@ AdmissionController::AdmissionController(const AdmissionOptions& options, KvCach
 AdmissionController::~AdmissionController() = default;
 
 absl::Status AdmissionController::Validate(const ReservationRequest& request) const {
-  return state_->Validate(request);
+  PLIMSOLL_RETURN_IF_ERROR(state_->Validate(request));
+  return state_->FindRepeat(request, state_->clock.Now()).status();
 }
 
 Answer AdmissionController::CanAdmit(const ReservationRequest& request) const {
