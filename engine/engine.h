@@ -1,13 +1,16 @@
 // The engine: a model on a device, its paged pool sized by the plan, admission and the loop.
 //
-// Create loads the weights, plans the memory with the same code as `plimsoll plan`, commits the
-// pool and reports predicted beside measured bytes for each stage.
+// Create plans the memory with the same code as `plimsoll plan`, loads the weights, commits the
+// pool and reports predicted beside measured bytes for each stage. Activations on the CPU are fp32;
+// what they and the rotary table take beyond the plan's formula is counted as runtime, so that the
+// prediction is of this engine and the pool is what is really left.
 //
 // Threads: the parts say for themselves. Errors: those of reading the model; ResourceExhausted with
 // both figures when the memory is not there; Unimplemented for a model the decoder cannot run.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,13 +31,15 @@ struct MemoryStage {
 struct EngineOptions {
   std::string model_path;        // a folder with config.json and safetensors
   std::string device = "auto";   // "auto", "cpu", "cuda"
-  std::optional<Bytes> memory;   // device memory to plan for; default: the device's own
+  std::optional<Bytes> memory;   // device memory to plan for; default: what the device has free
   std::optional<Blocks> blocks;  // a pool of exactly this many blocks instead
   double utilization = 0.92;
   Tokens block_tokens = Tokens(16);
   std::optional<ElementType> kv_type;  // default: fp16 for fp16 models, bf16 otherwise
   LoopOptions loop;
-  AdmissionOptions admission;
+  AdmissionOptions admission;  // an empty epoch is replaced; max_context becomes the model's
+  bool reference = false;      // scalar operations, the judge of the fast ones; CPU only
+  bool poison_pool = false;    // fills the pool with NaN first, so that a test sees a stray read
 };
 
 class Engine {

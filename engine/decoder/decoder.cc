@@ -44,7 +44,8 @@ class LlamaDecoder final : public Decoder {
   const ModelConfig& model() const override { return model_; }
   const Options& options() const override { return options_; }
   Bytes buffer_bytes() const override {
-    return buffers_.slab.bytes() + RotaryTableBytes(model_.rotary, positions_);
+    const size_t rotary = rotary_.cos.capacity() + rotary_.sin.capacity();
+    return buffers_.slab.bytes() + BytesOf(ElementType::kFp32, static_cast<int64_t>(rotary));
   }
 
  private:
@@ -217,6 +218,11 @@ PagedLayer LlamaDecoder::Cache(int64_t layer) const {
 }
 
 }  // namespace
+
+Bytes Decoder::BufferBytesFor(const ModelConfig& model, const Options& options, Tokens positions) {
+  return StepBufferBytes(model, options.max_batched_tokens.value(), options.max_logit_rows) +
+         RotaryTableBytes(model.rotary, positions);
+}
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& model,
                                                          const Weights& weights, const Ops& ops,

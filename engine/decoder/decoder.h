@@ -49,13 +49,17 @@ class Decoder {
                                                          const Options& options);
   virtual ~Decoder() = default;
 
+  // What buffer_bytes() would be for sequences of up to `positions` tokens.
+  static Bytes BufferBytesFor(const ModelConfig& model, const Options& options, Tokens positions);
+
   // Logits of the rows asked for, in order of the batch: row-major [rows, vocab]. Valid until the
   // next call.
   virtual absl::StatusOr<std::span<const float>> Forward(std::span<const BatchEntry> batch) = 0;
 
   virtual const ModelConfig& model() const = 0;
   virtual const Options& options() const = 0;
-  virtual Bytes buffer_bytes() const = 0;  // activations and logits, allocated at creation
+  // Activations, logits and the rotary table: all that was allocated at creation.
+  virtual Bytes buffer_bytes() const = 0;
 };
 
 }  // namespace plimsoll

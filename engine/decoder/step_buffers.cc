@@ -23,10 +23,8 @@ struct Piece {
   }
 };
 
-}  // namespace
-
-absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, int64_t rows,
-                                           int64_t logit_rows) {
+// In the order of StepBuffers.
+std::array<Piece, 12> PiecesOf(const ModelConfig& model, int64_t rows, int64_t logit_rows) {
   int64_t q_width = 0;
   int64_t kv_width = 0;
   for (const AttentionSpec& layer : model.attention) {
@@ -35,34 +33,45 @@ absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, int64_t row
   }
   const int64_t hidden = model.hidden_size;
   const int64_t wide = model.intermediate_size;
-  const std::array<Piece, 12> pieces = {{{rows, hidden},
-                                         {rows, hidden},
-                                         {rows, q_width},
-                                         {rows, kv_width},
-                                         {rows, kv_width},
-                                         {rows, q_width},
-                                         {rows, wide},
-                                         {rows, wide},
-                                         {logit_rows, hidden},
-                                         {logit_rows, model.vocab_size},
-                                         {rows, 1},
-                                         {logit_rows, 1}}};
-  int64_t bytes = 0;
-  for (const Piece& piece : pieces) bytes += piece.AlignedBytes();
-  absl::StatusOr<Slab> slab = Slab::Create(Bytes(bytes));
+  return {{{rows, hidden},
+           {rows, hidden},
+           {rows, q_width},
+           {rows, kv_width},
+           {rows, kv_width},
+           {rows, q_width},
+           {rows, wide},
+           {rows, wide},
+           {logit_rows, hidden},
+           {logit_rows, model.vocab_size},
+           {rows, 1},
+           {logit_rows, 1}}};
+}
+
+}  // namespace
+
+Bytes StepBufferBytes(const ModelConfig& model, int64_t rows, int64_t logit_rows) {
+  Bytes bytes;
+  for (const Piece& piece : PiecesOf(model, rows, logit_rows)) bytes += Bytes(piece.AlignedBytes());
+  return bytes;
+}
+
+absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, int64_t rows,
+                                           int64_t logit_rows) {
+  absl::StatusOr<Slab> slab = Slab::Create(StepBufferBytes(model, rows, logit_rows));
   if (!slab.ok()) return Annotate(slab.status(), "step buffers");
-  std::byte* next = slab->data();
-  size_t piece = 0;
-  const auto take = [&] { return std::exchange(next, next + pieces[piece++].AlignedBytes()); };
-  const auto floats = [&] { return reinterpret_cast<float*>(take()); };
-  const auto integers = [&] { return reinterpret_cast<int32_t*>(take()); };
   StepBuffers buffers;
+  std::byte* next = slab->data();
+  const std::array<Piece, 12> pieces = PiecesOf(model, rows, logit_rows);
+  const Piece* piece = pieces.data();
+  const auto take = [&] { return std::exchange(next, next + piece++->AlignedBytes()); };
   for (float** each :
        {&buffers.x, &buffers.normed, &buffers.q, &buffers.k, &buffers.v, &buffers.attended,
         &buffers.gate, &buffers.up, &buffers.last, &buffers.logits}) {
-    *each = floats();
+    *each = reinterpret_cast<float*>(take());
   }
-  for (int32_t** each : {&buffers.ids, &buffers.picked}) *each = integers();
+  for (int32_t** each : {&buffers.ids, &buffers.picked}) {
+    *each = reinterpret_cast<int32_t*>(take());
+  }
   buffers.slab = *std::move(slab);
   return buffers;
 }

@@ -30,6 +30,9 @@ struct StepBuffers {
   Slab slab;  // that holds them all
 };
 
+// What they occupy together.
+Bytes StepBufferBytes(const ModelConfig& model, int64_t rows, int64_t logit_rows);
+
 absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, int64_t rows,
                                            int64_t logit_rows);
 
