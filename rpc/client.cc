@@ -8,6 +8,7 @@
 #include "rpc/address.h"
 #include "rpc/client_calls.h"
 #include "rpc/convert_generation.h"
+#include "rpc/library_logs.h"
 #include "rpc/status.h"
 
 namespace plimsoll {
@@ -123,6 +124,7 @@ class GenerationCall final : public grpc::ClientReadReactor<wire::GenerateRespon
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& options) {
   PLIMSOLL_RETURN_IF_ERROR(Annotate(CheckAddress(options.server), "server"));
+  SilenceLibraries();
   return std::unique_ptr<Client>(new Client(std::make_unique<State>(options)));
 }
 

@@ -181,8 +181,11 @@ absl::StatusOr<Renewal> FromWire(const wire::RenewReservationsResponse& in, Inst
     renewal.renewed.push_back(*std::move(reservation));
   }
   for (const wire::LostReservation& each : in.lost()) {
-    renewal.lost.push_back(
-        {.id = each.reservation_id(), .stale_epoch = each.cause() == wire::LOSS_CAUSE_STALE_EPOCH});
+    const bool stale = each.cause() == wire::LOSS_CAUSE_STALE_EPOCH;
+    if (!stale && each.cause() != wire::LOSS_CAUSE_NOT_FOUND) {
+      return BadField("cause", int64_t{each.cause()}, "a value of this version");
+    }
+    renewal.lost.push_back({.id = each.reservation_id(), .stale_epoch = stale});
   }
   return renewal;
 }

@@ -1,7 +1,6 @@
 #include "rpc/server.h"
 
 #include <grpc/grpc.h>
-#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -14,6 +13,7 @@
 #include "rpc/admission_endpoint.h"
 #include "rpc/capacity_endpoint.h"
 #include "rpc/generation_endpoint.h"
+#include "rpc/library_logs.h"
 #include "rpc/served.h"
 
 namespace plimsoll {
@@ -51,11 +51,6 @@ void NoticeCallersWhoVanish(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-}
-
-// gRPC reports a failed bind on standard error in its own words; ours are in the Status.
-void SilenceGrpcUnlessAsked() {
-  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
 std::string WithPort(const std::string& address, int port) {
@@ -97,7 +92,7 @@ Server::~Server() { Stop(); }
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       SharedAdmission& admission,
                                                       const Clock& clock, GenerationLoop* loop) {
-  SilenceGrpcUnlessAsked();
+  SilenceLibraries();
   grpc::EnableDefaultHealthCheckService(true);
   for (const std::string& address : options.listen) {
     PLIMSOLL_RETURN_IF_ERROR(CheckAddress(address));

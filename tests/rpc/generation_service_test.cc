@@ -1,0 +1,187 @@
+// Tokens over the wire, from a decoder whose next token is the last one plus one.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <future>
+
+#include "tests/rpc/test_server.h"
+
+namespace plimsoll {
+namespace {
+
+constexpr int64_t kVocabulary = 1000;
+
+// Says the last token plus one; fails, or waits to be let go, where a test wants that.
+class CountingDecoder final : public Decoder {
+ public:
+  CountingDecoder() {
+    model_.vocab_size = kVocabulary;
+    model_.max_context = Tokens(100000);
+  }
+  absl::StatusOr<std::span<const float>> Forward(std::span<const BatchEntry> batch) override {
+    while (paused) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (failing) return absl::InternalError("the device is gone");
+    logits_.clear();
+    for (const BatchEntry& entry : batch) {
+      if (!entry.want_logits) continue;
+      logits_.resize(logits_.size() + kVocabulary, 0.0F);
+      const auto next = static_cast<size_t>((entry.tokens.back() + 1) % kVocabulary);
+      logits_[logits_.size() - kVocabulary + next] = 1.0F;
+    }
+    return logits_;
+  }
+  const ModelConfig& model() const override { return model_; }
+  const Options& options() const override { return options_; }
+  Bytes buffer_bytes() const override { return Bytes(0); }
+
+  std::atomic<bool> paused = false;
+  std::atomic<bool> failing = false;
+
+ private:
+  ModelConfig model_;
+  Options options_;
+  std::vector<float> logits_;
+};
+
+class GenerationService : public testing::Test {
+ protected:
+  GenerationService() : loop_(decoder_, server_.admission(), {}) {
+    server_.Start(&loop_);
+    thread_ = std::thread([this] { loop_.Run(); });
+    client_ = server_.Connect();
+  }
+  ~GenerationService() override {
+    decoder_.paused = false;
+    client_.reset();
+    server_.server->Stop();
+    loop_.Stop();
+    thread_.join();
+  }
+
+  GenerationRequest Admitted(std::vector<int32_t> prompt, int64_t fresh) {
+    const Reservation granted = Granted(client_->Reserve(RequestOf(std::ssize(prompt), fresh)));
+    return {.reservation_id = granted.id,
+            .prompt = std::move(prompt),
+            .max_new_tokens = Tokens(fresh),
+            .sampling = {}};
+  }
+
+  TestServer server_{{.blocks = Blocks(1000)}};
+  CountingDecoder decoder_;
+  GenerationLoop loop_;
+  std::thread thread_;
+  std::unique_ptr<Client> client_;
+};
+
+TEST_F(GenerationService, StreamsTokensInOrderAndThenTheReason) {
+  std::vector<int32_t> tokens;
+  const absl::StatusOr<FinishReason> reason =
+      client_->Generate(Admitted({7, 8, 9}, 5), [&](int32_t token) { tokens.push_back(token); });
+  ASSERT_TRUE(reason.ok()) << reason.status();
+  EXPECT_EQ(*reason, FinishReason::kLength);
+  EXPECT_EQ(tokens, (std::vector<int32_t>{10, 11, 12, 13, 14}));
+  EXPECT_TRUE(server_.AllFree()) << "the reservation ended with the generation";
+  EXPECT_EQ(client_->GetServerInfo()->loop->generated_tokens, 5);
+}
+
+TEST_F(GenerationService, ManyAtOnceEachGetTheirOwnTokens) {
+  constexpr int kGenerations = 200;
+  std::vector<std::vector<int32_t>> tokens(kGenerations);
+  std::vector<std::promise<absl::StatusOr<FinishReason>>> over(kGenerations);
+  for (int i = 0; i < kGenerations; ++i) {
+    const auto at = static_cast<size_t>(i);
+    client_->GenerateAsync(
+        Admitted({i}, 20), [&tokens, at](int32_t token) { tokens[at].push_back(token); },
+        [&over, at](absl::StatusOr<FinishReason> reason) { over[at].set_value(reason); });
+  }
+  for (int i = 0; i < kGenerations; ++i) {
+    const auto at = static_cast<size_t>(i);
+    ASSERT_TRUE(over[at].get_future().get().ok());
+    ASSERT_EQ(tokens[at].size(), 20);
+    for (int32_t k = 0; k < 20; ++k) {
+      EXPECT_EQ(tokens[at][static_cast<size_t>(k)], (i + 1 + k) % kVocabulary);
+    }
+  }
+  EXPECT_TRUE(server_.AllFree());
+}
+
+TEST_F(GenerationService, ACallerWhoCancelsEndsTheGeneration) {
+  std::promise<absl::Status> over;
+  std::atomic<bool> started = false;
+  const int64_t ticket = client_->GenerateAsync(
+      Admitted({1}, 15000), [&](int32_t) { started = true; },
+      [&](absl::StatusOr<FinishReason> reason) { over.set_value(reason.status()); });
+  ASSERT_TRUE(Eventually([&] { return started.load(); }));
+  client_->Cancel(ticket);
+  EXPECT_TRUE(absl::IsCancelled(over.get_future().get()));
+  client_->Cancel(ticket);
+  EXPECT_TRUE(Eventually([&] { return server_.AllFree(); }));
+}
+
+TEST_F(GenerationService, ReleasingTheReservationEndsTheGeneration) {
+  const GenerationRequest request = Admitted({1}, 15000);
+  std::promise<absl::StatusOr<FinishReason>> over;
+  std::atomic<bool> started = false;
+  client_->GenerateAsync(
+      request, [&](int32_t) { started = true; },
+      [&](absl::StatusOr<FinishReason> reason) { over.set_value(reason); });
+  ASSERT_TRUE(Eventually([&] { return started.load(); }));
+  EXPECT_TRUE(client_->Release(request.reservation_id).ok());
+  EXPECT_EQ(*over.get_future().get(), FinishReason::kCancelled);
+  EXPECT_TRUE(server_.AllFree());
+}
+
+TEST_F(GenerationService, AFailedStepIsToldToTheCaller) {
+  decoder_.failing = true;
+  const absl::Status status = client_->Generate(Admitted({1}, 10), [](int32_t) {}).status();
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_NE(status.message().find("the device is gone"), absl::string_view::npos);
+  EXPECT_TRUE(Eventually([&] { return server_.AllFree(); }));
+}
+
+TEST_F(GenerationService, WhatIsWrongWithTheRequestIsSaidAndLeavesTheReservation) {
+  const GenerationRequest good = Admitted({1, 2}, 10);
+  const auto code_of = [&](const std::function<void(GenerationRequest&)>& spoil) {
+    GenerationRequest bad = good;
+    spoil(bad);
+    return client_->Generate(bad, [](int32_t) {}).status().code();
+  };
+  using enum absl::StatusCode;
+  EXPECT_EQ(code_of([](auto& r) { r.prompt.clear(); }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.prompt = {-1}; }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.prompt = {kVocabulary}; }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.prompt = {1, 2, 3}; }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.max_new_tokens = Tokens(0); }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.max_new_tokens = Tokens(11); }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.sampling.temperature = -1; }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.sampling.temperature = std::nan(""); }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.sampling.top_p = 0; }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.sampling.top_k = -1; }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto& r) { r.reservation_id = "e1-99"; }), kNotFound);
+  EXPECT_EQ(code_of([](auto& r) { r.reservation_id = "e0-1"; }), kFailedPrecondition);
+  EXPECT_EQ(code_of([](auto& r) { r.reservation_id = ""; }), kInvalidArgument);
+  EXPECT_EQ(code_of([](auto&) {}), kOk);
+}
+
+TEST_F(GenerationService, ACallerWhoDiesMidStreamGivesEverythingBack) {
+  constexpr int kGenerations = 10;
+  std::array<std::atomic<bool>, kGenerations> started{};
+  auto dying = server_.Connect();
+  for (std::atomic<bool>& each : started) {
+    dying->GenerateAsync(
+        Admitted({1}, 1000), [&each](int32_t) { each = true; },
+        [](absl::StatusOr<FinishReason>) {});
+  }
+  ASSERT_TRUE(Eventually([&] {
+    return std::all_of(started.begin(), started.end(),
+                       [](const auto& each) { return each.load(); });
+  }));
+  dying.reset();
+  EXPECT_TRUE(Eventually([&] { return server_.AllFree(); }));
+}
+
+}  // namespace
+}  // namespace plimsoll

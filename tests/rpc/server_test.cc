@@ -1,0 +1,134 @@
+// Starting, listening, health, reflection and the HTTP port.
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <nlohmann/json.hpp>
+
+#include "rpc/address.h"
+#include "rpc/http_endpoint.h"
+#include "tests/rpc/raw_call.h"
+#include "tests/rpc/test_server.h"
+
+namespace plimsoll {
+namespace {
+
+constexpr char kHealth[] = "/grpc.health.v1.Health/Check";
+constexpr char kReflection[] = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+constexpr char kListServices[] = "\x3a\x01*";  // ServerReflectionRequest{list_services: "*"}
+
+absl::StatusOr<std::unique_ptr<Server>> StartAt(TestServer& base,
+                                                const std::vector<std::string>& addresses) {
+  return Server::Start(
+      {.listen = addresses, .info = {.version = "", .epoch = "e", .model = "", .device = "none"}},
+      base.admission(), base.clock, nullptr);
+}
+
+TEST(Server, ListensOnSeveralAddresses) {
+  TestServer base;
+  const TempDir folder;
+  const std::string socket = "unix:" + folder.File("s");
+  const auto server = StartAt(base, {"127.0.0.1:0", socket, "localhost:0"});
+  ASSERT_TRUE(server.ok()) << server.status();
+  ASSERT_EQ((*server)->addresses().size(), 3);
+  for (const std::string& address : (*server)->addresses()) {
+    const auto client = std::move(Client::Create({.server = address})).value();
+    EXPECT_TRUE(client->GetCapacity().ok()) << address;
+  }
+}
+
+TEST(Server, APortInUseIsAnErrorThatNamesIt) {
+  TestServer first;
+  first.Start();
+  TestServer base;
+  const absl::Status status = StartAt(base, {"127.0.0.1:0", first.address()}).status();
+  EXPECT_EQ(status.message(), "cannot listen on " + first.address() + ": Address already in use");
+}
+
+TEST(Server, ASocketFileInUseIsAnErrorAndADeadOneIsReplaced) {
+  TestServer first({.unix_socket = true});
+  first.Start();
+  TestServer base;
+  const absl::Status status = StartAt(base, {first.address()}).status();
+  EXPECT_EQ(status.message(), "cannot listen on " + first.address() + ": Address already in use");
+  EXPECT_TRUE(first.Connect()->GetCapacity().ok()) << "the first server kept its socket";
+}
+
+TEST(Server, AnAddressThatCannotBeUsedIsAnErrorWithTheReason) {
+  TestServer base;
+  for (const char* bad : {"", "8470", ":8470", "host:", "host:x", "host:65536", "host:-1",
+                          "unix:", "unix:relative", "a:b:c", "[::1]", "http://host:1"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(StartAt(base, {bad}).status())) << bad;
+    EXPECT_TRUE(absl::IsInvalidArgument(Client::Create({.server = bad}).status())) << bad;
+  }
+  const absl::Status nowhere = StartAt(base, {"unix:/nonexistent/folder/socket"}).status();
+  EXPECT_EQ(nowhere.message(),
+            "cannot listen on unix:/nonexistent/folder/socket: No such file or directory");
+}
+
+TEST(Server, NoServerIsUnavailableAndNamesTheAddress) {
+  const auto client = std::move(Client::Create({.server = "127.0.0.1:1"})).value();
+  const absl::Status status = client->GetCapacity().status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_EQ(std::string(status.message()).rfind("no server at 127.0.0.1:1", 0), 0) << status;
+}
+
+TEST(Server, HealthIsServingUntilItDrains) {
+  TestServer server;
+  server.Start();
+  const auto channel = ChannelTo(server.address());
+  EXPECT_EQ(RawCall(channel, kHealth, "").bytes, "\x08\x01");  // SERVING
+  server.server->StartDraining();
+  EXPECT_EQ(RawCall(channel, kHealth, "").bytes, "\x08\x02");  // NOT_SERVING
+}
+
+// The method is a stream; one message and half-close is a unary call to the wire.
+TEST(Server, ReflectionListsTheServices) {
+  TestServer server;
+  server.Start();
+  const RawAnswer answer = RawCall(ChannelTo(server.address()), kReflection, kListServices);
+  ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
+  for (const char* service :
+       {"AdmissionService", "CapacityService", "GenerationService", "AdminService"}) {
+    EXPECT_NE(answer.bytes.find(std::string("plimsoll.v1.") + service), std::string::npos)
+        << service;
+  }
+}
+
+TEST(Server, ReflectionCanBeTurnedOff) {
+  TestServer server({.reflection = false});
+  server.Start();
+  EXPECT_EQ(RawCall(ChannelTo(server.address()), kReflection, kListServices).status.error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST(HttpEndpoint, AnswersProbesAndShowsTheCapacity) {
+  TestServer server;
+  server.Start();
+  const auto http = std::move(HttpEndpoint::Start("127.0.0.1:0", [&] {
+                      return server.server->Capacity();
+                    })).value();
+  Granted(server.Connect()->Reserve(RequestOf(100, 60)));
+  httplib::Client browser("http://" + http->address());
+  const auto capacity = browser.Get("/api/v1/capacity");
+  ASSERT_TRUE(capacity);
+  EXPECT_EQ(capacity->get_header_value("Content-Type"), "application/json");
+  const auto json = nlohmann::json::parse(capacity->body);
+  EXPECT_EQ(json.at("total_blocks"), 100);
+  EXPECT_EQ(json.at("reserved_blocks"), 10);
+  EXPECT_EQ(json.at("epoch"), "e1");
+  EXPECT_EQ(json.size(), 13);
+  EXPECT_EQ(browser.Get("/healthz")->status, 200);
+  EXPECT_EQ(browser.Get("/nothing")->status, 404);
+  server.server->StartDraining();
+  EXPECT_EQ(browser.Get("/healthz")->status, 503);
+}
+
+TEST(HttpEndpoint, APortInUseIsAnErrorThatNamesIt) {
+  const auto capacity = [] { return CapacityReport(); };
+  const auto first = std::move(HttpEndpoint::Start("127.0.0.1:0", capacity)).value();
+  const absl::Status status = HttpEndpoint::Start(first->address(), capacity).status();
+  EXPECT_EQ(status.message(), "cannot listen on " + first->address() + ": Address already in use");
+}
+
+}  // namespace
+}  // namespace plimsoll

@@ -1,0 +1,105 @@
+// A server of this process on a real socket, whose leases run on simulated time.
+//
+// Threads: the test's. Leases end when the test moves `clock`; ticks of the server keep real time,
+// so what follows is awaited with Eventually.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kvcache/admission/shared_admission.h"
+#include "rpc/client.h"
+#include "rpc/server.h"
+#include "tests/support/temp_dir.h"
+
+namespace plimsoll {
+
+// Whether `holds` becomes true within ten seconds, which no test needs unless it fails.
+inline bool Eventually(const std::function<bool()>& holds) {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > give_up) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+struct TestServerOptions {
+  Blocks blocks = Blocks(100);
+  bool unix_socket = false;
+  bool reflection = true;
+  Tokens max_context = Tokens(kMaxTokens);
+  std::string epoch = "e1";
+  int64_t max_waiting = 10000;
+};
+
+class TestServer {
+ public:
+  using Options = TestServerOptions;
+
+  explicit TestServer(const Options& options = {}) : options_(options) {
+    cache_ = std::move(KvCache::Create({.capacity = options.blocks})).value();
+    AdmissionOptions admission{.epoch = options.epoch};
+    admission.max_context = options.max_context;
+    admission.max_waiting = options.max_waiting;
+    shared_ = std::make_unique<SharedAdmission>(
+        std::move(AdmissionController::Create(admission, *cache_, clock)).value());
+  }
+
+  // Separate, so that a loop may be made on admission() first.
+  void Start(GenerationLoop* loop = nullptr) {
+    const std::string address =
+        options_.unix_socket ? "unix:" + folder_.File("socket") : "127.0.0.1:0";
+    server = std::move(Server::Start({.listen = {address},
+                                      .reflection = options_.reflection,
+                                      .info = {.version = "test",
+                                               .epoch = options_.epoch,
+                                               .model = "",
+                                               .device = "none"}},
+                                     *shared_, clock, loop))
+                 .value();
+  }
+
+  const std::string& address() const { return server->addresses().front(); }
+  SharedAdmission& admission() { return *shared_; }
+  AdmissionSnapshot Now() const { return server->Capacity().snapshot; }
+  bool AllFree() const { return Now().blocks.free == Now().blocks.total; }
+  std::unique_ptr<Client> Connect() const {
+    return std::move(Client::Create({.server = address()})).value();
+  }
+
+  SimulatedClock clock;
+  std::unique_ptr<Server> server;
+
+ private:
+  const Options options_;
+  TempDir folder_;
+  std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<SharedAdmission> shared_;
+
+  // After what it serves: declared last of all, `server` is stopped by hand.
+ public:
+  ~TestServer() { server.reset(); }
+};
+
+inline ReservationRequest RequestOf(int64_t prompt, int64_t fresh) {
+  return {.prompt_tokens = Tokens(prompt), .max_new_tokens = Tokens(fresh)};
+}
+
+inline const Reservation& Granted(const absl::StatusOr<Answer>& answer) {
+  PLIMSOLL_CHECK(answer.ok(), answer.status().ToString());
+  PLIMSOLL_CHECK(std::holds_alternative<Reservation>(*answer));
+  return std::get<Reservation>(*answer);
+}
+
+inline const Refusal& Refused(const absl::StatusOr<Answer>& answer) {
+  PLIMSOLL_CHECK(answer.ok(), answer.status().ToString());
+  PLIMSOLL_CHECK(std::holds_alternative<Refusal>(*answer));
+  return std::get<Refusal>(*answer);
+}
+
+}  // namespace plimsoll
