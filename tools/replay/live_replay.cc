@@ -23,7 +23,6 @@ constexpr int64_t kMaxUnanswered = 4096;
 constexpr size_t kRenewedAtOnce = 1000;
 constexpr Duration kLongestSleep = std::chrono::milliseconds(100);
 constexpr Duration kProgressInterval = std::chrono::milliseconds(200);
-constexpr Duration kTimeToSettle = std::chrono::seconds(10);
 
 // A reservation that is held, or generates.
 struct Held {
@@ -93,7 +92,7 @@ class LiveReplay {
   int64_t releasing_ = 0;
   std::map<size_t, Held> held_;
   std::priority_queue<HoldEnd, std::vector<HoldEnd>, std::greater<>> hold_ends_;
-  Duration next_renewal_ = Duration::zero();
+  Duration next_renewal_ = Duration::max();
   Duration next_progress_ = Duration::zero();
 
   std::vector<Duration> admissions_;
@@ -123,6 +122,7 @@ Duration LiveReplay::UntilNextDeadline() const {
     next = std::min(next, RequestOf(next_arrival_).arrival);
   }
   if (!hold_ends_.empty()) next = std::min(next, hold_ends_.top().when);
+  next = std::min(next, next_renewal_);
   return std::max(Duration::zero(), next - Now());
 }
 
@@ -136,7 +136,8 @@ void LiveReplay::SendArrivals() {
 
 void LiveReplay::Ask(size_t i, Duration sent, Duration max_wait) {
   const ReservationRequest request{.prompt_tokens = RequestOf(i).prompt,
-                                   .max_new_tokens = RequestOf(i).output};
+                                   .max_new_tokens = RequestOf(i).output,
+                                   .ttl = options_.ttl};
   client_.ReserveAsync(request, max_wait,
                        [this, inbox = inbox_, i, sent, max_wait](absl::StatusOr<Answer> answer) {
                          const Duration answered = Now();
@@ -166,6 +167,7 @@ void LiveReplay::Admit(size_t i, const Reservation& reservation, bool queued) {
   tally_.Admitted(now, RequestOf(i).prompt, reservation.blocks, queued);
   held_[i] = {reservation.id, reservation.blocks, reservation.ttl, now, now};
   if (options_.work == ReplayWork::kGenerate) return Generate(i);
+  next_renewal_ = std::min(next_renewal_, now + reservation.ttl / 3);
   hold_ends_.push({now + workload_.HoldTime(RequestOf(i)), i});
 }
 
@@ -242,19 +244,19 @@ void LiveReplay::Release(size_t i) {
 
 // A generation is a sign of life by itself; what is only held needs one before its lease ends.
 void LiveReplay::RenewLeases() {
-  if (options_.work == ReplayWork::kGenerate || Now() < next_renewal_) return;
+  const Duration now = Now();
+  if (now < next_renewal_) return;
   std::vector<size_t> due;
-  Duration shortest = std::chrono::seconds(30);
+  next_renewal_ = Duration::max();
   for (const auto& [i, held] : held_) {
-    shortest = std::min(shortest, held.ttl);
-    if (Now() - held.last_sign >= held.ttl / 3) due.push_back(i);
+    if (now - held.last_sign >= held.ttl / 3) due.push_back(i);
+    next_renewal_ = std::min(next_renewal_, now + held.ttl / 6);
   }
   for (std::span<const size_t> rest = due; !rest.empty();) {
     const size_t n = std::min(rest.size(), kRenewedAtOnce);
     Renew(rest.first(n));
     rest = rest.subspan(n);
   }
-  next_renewal_ = Now() + shortest / 6;
 }
 
 // A renewal that gets no answer is tried again at the next round.
@@ -309,9 +311,9 @@ Blocks Taken(const CapacityReport& report) {
 }
 
 // The state when what was taken is back to `taken`, or when it has had time enough for that.
-absl::StatusOr<CapacityReport> Settled(Client& client, Blocks taken) {
+absl::StatusOr<CapacityReport> Settled(Client& client, Blocks taken, Duration time_to_settle) {
   const SystemClock clock;
-  const Instant give_up = clock.Now() + kTimeToSettle;
+  const Instant give_up = clock.Now() + time_to_settle;
   while (true) {
     absl::StatusOr<CapacityReport> report = client.GetCapacity();
     if (!report.ok() || Taken(*report) <= taken || clock.Now() >= give_up) return report;
@@ -327,7 +329,8 @@ absl::StatusOr<ReplayReport> ReplayAgainst(Client& client, const Workload& workl
   if (!before.ok()) return before.status();
   LiveReplay replay(client, workload, options, before->block_tokens);
   replay.Run();
-  const absl::StatusOr<CapacityReport> after = Settled(client, Taken(*before));
+  const absl::StatusOr<CapacityReport> after =
+      Settled(client, Taken(*before), options.time_to_settle);
   if (!after.ok()) return after.status();
   if (after->epoch != before->epoch) {
     return absl::FailedPreconditionError("replay: the server was restarted meanwhile");

@@ -34,8 +34,11 @@ struct ReplayProgress {
 struct LiveReplayOptions {
   ReplayWork work = ReplayWork::kHold;
   Duration max_wait = std::chrono::hours(1);
-  uint64_t seed = 0;                                            // of the prompt tokens
-  int32_t vocab_size = 256;                                     // prompt tokens are below it
+  Duration ttl = Duration::zero();  // of each lease; zero: the server's default
+  uint64_t seed = 0;                // of the prompt tokens
+  int32_t vocab_size = 256;         // prompt tokens are below it
+  // How long blocks may take to come back at the end; a grant that nobody heard of takes 5 s.
+  Duration time_to_settle = std::chrono::seconds(10);
   std::function<void(const ReplayProgress&)> on_progress = {};  // a few times a second
 };
 
