@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "kvcache/admission/admission_controller.h"
+#include "kvcache/base/mutex.h"
 
 namespace plimsoll {
 
@@ -24,14 +24,14 @@ class SharedAdmission {
   // Runs `use(controller)` under the lock and returns what it returns.
   template <class Use>
   auto With(Use&& use) ABSL_LOCKS_EXCLUDED(mutex_) {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     return std::forward<Use>(use)(*controller_);
   }
 
   const SnapshotPublisher& published() const { return published_; }
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   const std::unique_ptr<AdmissionController> controller_ ABSL_PT_GUARDED_BY(mutex_);
   const SnapshotPublisher& published_;
 };

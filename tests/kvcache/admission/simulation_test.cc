@@ -230,7 +230,7 @@ TEST(AdmissionSimulation, NothingIsLostAndNothingLeaks) {
   for (int seed = first; seed < first + 200; ++seed) {
     SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
     Simulation simulation(static_cast<uint32_t>(seed));
-    simulation.Run(std::chrono::seconds(10));
+    simulation.Run(std::chrono::seconds(3));
     simulation.Kill();
     simulation.Wait(kTtl);
     const AdmissionSnapshot end = simulation.Snapshot();
