@@ -1,0 +1,203 @@
+// `plimsoll replay` as a person runs it: real processes, exit codes, one line for what is wrong.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/run_program.h"
+#include "tests/support/temp_dir.h"
+
+namespace plimsoll {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+const std::string kSample = std::string(PLIMSOLL_SOURCE_DIR) + "/tools/samples/chat.jsonl";
+
+constexpr char kLlama31[] =
+    R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096,
+        "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "vocab_size": 128256, "tie_word_embeddings": false,
+        "max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_theta": 500000.0,
+        "torch_dtype": "bfloat16"})";
+
+ProgramResult Replay(const std::vector<std::string>& arguments) {
+  std::vector<std::string> argv = {PlimsollProgram(), "replay"};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return RunProgram(argv);
+}
+
+// A ledger server in a process of its own, on a Unix socket, until the end of the test.
+class LedgerProcess {
+ public:
+  explicit LedgerProcess(const std::string& blocks) {
+    std::vector<std::string> argv = {PlimsollProgram(), "serve",      "--device", "none",
+                                     "--blocks",        blocks,       "--listen", address(),
+                                     "--http",          "127.0.0.1:0"};
+    std::vector<char*> arguments;
+    for (std::string& argument : argv) arguments.push_back(argument.data());
+    arguments.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    const int failed =
+        posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environ);
+    posix_spawn_file_actions_destroy(&actions);
+    PLIMSOLL_CHECK(failed == 0, failed);
+  }
+  ~LedgerProcess() {
+    kill(pid_, SIGTERM);
+    waitpid(pid_, nullptr, 0);
+  }
+  LedgerProcess(const LedgerProcess&) = delete;
+  LedgerProcess& operator=(const LedgerProcess&) = delete;
+
+  std::string address() const { return "unix:" + folder_.File("socket"); }
+  json Capacity() const {
+    const ProgramResult result =
+        RunProgram({PlimsollProgram(), "capacity", "--server", address(), "--format", "json"});
+    return result.exit_code == 0 ? json::parse(result.out) : json();
+  }
+  bool Ready() const {
+    for (int attempt = 0; attempt < 200; ++attempt) {
+      if (!Capacity().is_null()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    return false;
+  }
+
+ private:
+  const TempDir folder_;
+  pid_t pid_ = 0;
+};
+
+TEST(ReplayCli, SimulatesTheSampleTwiceToTheSameBytes) {
+  const std::vector<std::string> arguments = {"--trace", kSample, "--simulate", "--blocks", "600",
+                                              "--seed",  "7",     "--format",   "json"};
+  const ProgramResult first = Replay(arguments);
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_EQ(first.err, "") << "progress is for terminals";
+  EXPECT_EQ(Replay(arguments).out, first.out);
+  const json report = json::parse(first.out);
+  EXPECT_EQ(report["requests"], 161);
+  EXPECT_EQ(report["admitted"], 160);
+  EXPECT_EQ(report["refusals"]["NEVER_FITS"], 1);
+  EXPECT_GT(report["waited"], 0);
+  EXPECT_EQ(report["seed"], 7);
+  EXPECT_LE(report["peak_blocks"], 600);
+}
+
+TEST(ReplayCli, SizesTheSimulatedPoolByTheModelAndItsContext) {
+  TempDir folder;
+  const std::string model = folder.Write("llama/config.json", kLlama31);
+  const ProgramResult result = Replay({"--trace", kSample, "--simulate", "--model", model,
+                                       "--memory", "80GiB", "--format", "json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json report = json::parse(result.out);
+  EXPECT_EQ(report["admitted"], 160);
+  EXPECT_EQ(report["waited"], 0);
+  EXPECT_EQ(report["refusals"]["NEVER_FITS"], 1) << "151,000 tokens exceed the context";
+  EXPECT_GT(report["total_blocks"], 20000);
+}
+
+TEST(ReplayCli, WritesToAFileAndSaysWhenItCannot) {
+  TempDir folder;
+  const std::string file = folder.File("report.txt");
+  ASSERT_EQ(Replay({"--trace", kSample, "--simulate", "--blocks", "600", "-o", file}).exit_code, 0);
+  EXPECT_THAT(ReadFile(file), HasSubstr("160, "));
+  const ProgramResult full =
+      Replay({"--trace", kSample, "--simulate", "--blocks", "600", "-o", "/dev/full"});
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_THAT(full.err, HasSubstr("/dev/full"));
+}
+
+TEST(ReplayCli, HoldsOnAServerProcessAndLeavesItEmpty) {
+  LedgerProcess server("600");
+  ASSERT_TRUE(server.Ready());
+  const ProgramResult result = Replay({"--trace", kSample, "--server", server.address(), "--speed",
+                                       "40", "--limit", "100", "--format", "json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  const json report = json::parse(result.out);
+  EXPECT_EQ(report["requests"], 100);
+  EXPECT_EQ(report["admitted"].get<int>() + report["refused"].get<int>(), 100);
+  EXPECT_GT(report["waited"], 0) << "at forty times the speed no machine keeps 600 blocks free";
+  EXPECT_EQ(report["refusals"].value("NEVER_FITS", 0), report["refused"]);
+  EXPECT_EQ(report["leaked_blocks"], 0);
+  EXPECT_EQ(report["conserved"], true);
+  EXPECT_LE(report["peak_blocks"], 600);
+  EXPECT_LE(report["admission_us"]["p50"], report["admission_us"]["p99"]);
+  EXPECT_EQ(server.Capacity()["free_blocks"], 600);
+}
+
+TEST(ReplayCli, WithoutAServerItExitsWith4) {
+  TempDir folder;
+  const ProgramResult result =
+      Replay({"--trace", kSample, "--server", "unix:" + folder.File("nobody")});
+  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_THAT(result.err, HasSubstr("nobody"));
+}
+
+TEST(ReplayCli, GenerationOnALedgerFailsAndSaysSo) {
+  LedgerProcess server("600");
+  ASSERT_TRUE(server.Ready());
+  const ProgramResult result = Replay({"--trace", kSample, "--server", server.address(), "--work",
+                                       "generate", "--limit", "3", "--speed", "1000"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("3 requests ended in errors"));
+  EXPECT_EQ(server.Capacity()["free_blocks"], 600);
+}
+
+struct BadUse {
+  std::vector<std::string> arguments;
+  std::string message;
+};
+
+TEST(ReplayCli, BadUseIsOneLineAndExitCode2) {
+  TempDir folder;
+  const std::string broken = folder.Write("broken.csv",
+                                          "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                                          "2023-11-16 18:15:46,-374,44\n");
+  const BadUse uses[] = {
+      {{"--trace", broken, "--simulate", "--blocks", "9"},
+       "broken.csv line 2: ContextTokens=-374: want a whole number from 1 to"},
+      {{"--trace", folder.File("none"), "--simulate", "--blocks", "9"}, "No such file"},
+      {{"--trace", folder.Write("empty", ""), "--simulate", "--blocks", "9"}, "no requests"},
+      {{"--trace", kSample, "--format-of-trace", "azure", "--simulate", "--blocks", "9"},
+       "chat.jsonl line 1: header="},
+      {{"--trace", kSample, "--format-of-trace", "vidur"}, "vidur"},
+      {{"--simulate", "--blocks", "9"}, "--trace"},
+      {{"--trace", kSample, "--simulate"}, "no pool to simulate"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--memory", "1GiB"}, "two sizes"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--server", "a:1"},
+       "leave out --server"},
+      {{"--trace", kSample, "--blocks", "9"}, "go with --simulate"},
+      {{"--trace", kSample, "--simulate", "--blocks", "0"}, "--blocks=0"},
+      {{"--trace", kSample, "--simulate", "--blocks", "-3"}, "--blocks=-3"},
+      {{"--trace", kSample, "--simulate", "--blocks", "18446744073709551616"}, "--blocks"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--block-tokens", "12"}, "=12"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--limit", "0"}, "--limit=0"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--speed", "0"}, "--speed=0"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--speed", "nan"}, "--speed=nan"},
+      {{"--trace", kSample, "--simulate", "--model", folder.File("none"), "--memory", "1GiB"},
+       "none"},
+      {{"--trace", kSample, "--server", "nonsense"}, "nonsense"},
+      {{"--trace", kSample, "--wait", "soon"}, "--wait=soon"}};
+  for (const BadUse& use : uses) {
+    const ProgramResult result = Replay(use.arguments);
+    EXPECT_EQ(result.exit_code, 2) << use.message << "\n" << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, HasSubstr(use.message));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll
