@@ -5,7 +5,7 @@
 // not in SupportedArchitectures(): a wrong number is worse than none. Fields that nothing here
 // needs are not looked at.
 //
-// Threads: pure. Cost: O(text); about 50 us for a published file.
+// Threads: pure. Cost: O(text); tens of microseconds for a published file.
 // Errors: InvalidArgument, one line naming the file, the field (or architecture) and the value.
 #pragma once
 

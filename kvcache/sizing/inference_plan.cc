@@ -83,7 +83,7 @@ void AddTerms(const ModelConfig& model, const InferenceOptions& options, Inferen
 }
 
 // Cuts what the terms leave into blocks.
-void AddPool(InferencePlan& plan) {
+void AddPool(const std::string& token_formula, InferencePlan& plan) {
   const Bytes terms = plan.weights_bytes + plan.draft_bytes + plan.io_bytes +
                       plan.activation_bytes + plan.runtime_bytes + plan.margin_bytes;
   const Bytes left = plan.budget_bytes > terms ? plan.budget_bytes - terms : Bytes(0);
@@ -96,7 +96,8 @@ void AddPool(InferencePlan& plan) {
   plan.formulas.push_back({"kv",
                            std::to_string(plan.blocks.value()) + " blocks x " +
                                std::to_string(plan.block_tokens.value()) + " tokens x " +
-                               std::to_string(plan.kv_bytes_per_token.value()) + " bytes",
+                               std::to_string(plan.kv_bytes_per_token.value()) + " bytes (" +
+                               token_formula + ")",
                            plan.kv_pool_bytes});
 }
 
@@ -156,7 +157,7 @@ absl::StatusOr<InferencePlan> PlanInference(const ModelConfig& model,
   plan.block_tokens = options.block_tokens;
   plan.block_bytes = kv.per_token * options.block_tokens.value();
   AddTerms(model, options, plan);
-  AddPool(plan);
+  AddPool(kv.formula, plan);
   AddCapacity(model, options.contexts, plan);
   return plan;
 }

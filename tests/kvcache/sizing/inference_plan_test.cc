@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 
 #include "kvcache/base/size_text.h"
 #include "tests/kvcache/sizing/models.h"
@@ -54,6 +56,22 @@ TEST(InferencePlan, Of13BAt1024TokensHas10MiBOfInputAndOfOutput) {
            {.device_bytes = Bytes(80 * kGiB), .max_batched_tokens = Tokens(1024)});
   EXPECT_EQ(Term(plan, "input"), Bytes(10 * kMiB));
   EXPECT_EQ(Term(plan, "output"), Bytes(10 * kMiB));
+}
+
+TEST(InferencePlan, EveryTermHasItsFormulaWithTheNumbersIn) {
+  const InferencePlan plan = Plan(Llama31(), {.device_bytes = Bytes(80 * kGiB)});
+  std::map<std::string, std::string> formulas;
+  for (const PlanTerm& term : plan.formulas) formulas[term.term] = term.formula;
+  EXPECT_EQ(formulas["weights"], "8030261248 parameters x 2 bytes");
+  EXPECT_EQ(formulas["input"], "8192 tokens x 4096 hidden x 2 bytes");
+  EXPECT_EQ(formulas["output"], formulas["input"]);
+  EXPECT_EQ(formulas["logits"], "256 sequences x 128256 vocabulary x 4 bytes");
+  EXPECT_EQ(formulas["activations"],
+            "8192 tokens x (4096 residual x 4 bytes + 57344 of a layer x 2 bytes)");
+  EXPECT_EQ(formulas["runtime"], "as given");
+  EXPECT_EQ(formulas["kv"],
+            "29386 blocks x 16 tokens x 131072 bytes (2 x 32 layers x 8 kv heads x 256 bytes, "
+            "head dim 128 in bf16)");
 }
 
 TEST(InferencePlan, KAndVAreFp16ForFp16ModelsElseBf16) {
