@@ -5,7 +5,7 @@
 // Invariants: a row of a result depends on that row's inputs alone, bit for bit: not on the other
 // rows of the call, nor on the number of threads. Sums are in fp32, a fixed order per machine.
 //
-// Threads: one call at a time. Cost: linear reads each weight once per 16 rows; no call allocates.
+// Threads: one call at a time. Cost: linear reads each weight once per 24 rows; no call allocates.
 // Errors: those of arguments.h.
 #pragma once
 
