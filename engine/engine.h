@@ -29,17 +29,19 @@ struct MemoryStage {
 };
 
 struct EngineOptions {
-  std::string model_path;        // a folder with config.json and safetensors
-  std::string device = "auto";   // "auto", "cpu", "cuda"
-  std::optional<Bytes> memory;   // device memory to plan for; default: what the device has free
-  std::optional<Blocks> blocks;  // a pool of exactly this many blocks instead
+  std::string model_path;       // a folder with config.json and safetensors
+  std::string device = "auto";  // "auto", "cpu", "cuda"
+  // Device memory to plan for; default: what the device has free.
+  std::optional<Bytes> memory = std::nullopt;
+  std::optional<Blocks> blocks = std::nullopt;  // a pool of exactly this many blocks instead
   double utilization = 0.92;
   Tokens block_tokens = Tokens(16);
-  std::optional<ElementType> kv_type;  // default: fp16 for fp16 models, bf16 otherwise
-  LoopOptions loop;
-  AdmissionOptions admission;  // an empty epoch is replaced; max_context becomes the model's
-  bool reference = false;      // scalar operations, the judge of the fast ones; CPU only
-  bool poison_pool = false;    // fills the pool with NaN first, so that a test sees a stray read
+  // How K and V are stored; default: fp16 for fp16 models, bf16 otherwise.
+  std::optional<ElementType> kv_type = std::nullopt;
+  LoopOptions loop = {};
+  AdmissionOptions admission = {};  // an empty epoch is replaced; max_context becomes the model's
+  bool reference = false;           // scalar operations, the judge of the fast ones; CPU only
+  bool poison_pool = false;  // fills the pool with NaN first, so that a test sees a stray read
 };
 
 class Engine {

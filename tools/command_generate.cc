@@ -25,7 +25,7 @@ namespace plimsoll {
 namespace {
 
 struct GenerateArguments {
-  std::string model, tokens, device = "auto", memory, logits, format = "text", output;
+  std::string model, tokens, device = "auto", memory, kv, logits, format = "text", output;
   int64_t max_new_tokens = 0;
   int64_t block_tokens = 16;
   SamplingOptions sampling;
@@ -68,18 +68,16 @@ class Collector final : public GenerationListener {
 absl::StatusOr<EngineOptions> EngineOptionsFrom(const GenerateArguments& arguments,
                                                 const GenerationRequest& request) {
   constexpr int64_t kLogitRows = 64;  // of one step, where all are asked for
-  EngineOptions options{.model_path = arguments.model,
-                        .device = arguments.device,
-                        .memory = std::nullopt,
-                        .blocks = std::nullopt,
-                        .kv_type = std::nullopt,
-                        .loop = {},
-                        .admission = {}};
+  EngineOptions options{.model_path = arguments.model, .device = arguments.device};
   const int64_t block = arguments.block_tokens;
   if (block < 1 || block > 1024 || (block & (block - 1)) != 0) {
     return BadField("block_tokens", block, "a power of two from 1 to 1024");
   }
   options.block_tokens = Tokens(block);
+  if (!arguments.kv.empty()) {
+    options.kv_type = ElementTypeFromName(arguments.kv);
+    if (!options.kv_type) return BadField("kv", Excerpt(arguments.kv), "fp32, fp16 or bf16");
+  }
   options.reference = arguments.reference;
   options.loop.max_sequences = request.all_logits ? kLogitRows : 1;
   const Tokens total = Tokens(std::ssize(request.prompt)) + request.max_new_tokens;
@@ -139,28 +137,37 @@ std::string Report(const GenerateArguments& arguments, const Engine& engine,
   return report.dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-absl::Status RunGenerate(const GenerateArguments& arguments) {
-  absl::StatusOr<GenerationRequest> request = RequestFrom(arguments);
-  if (!request.ok()) return request.status();
+absl::StatusOr<std::unique_ptr<Engine>> StartEngine(const GenerateArguments& arguments,
+                                                    const GenerationRequest& request,
+                                                    const Clock& clock) {
   const absl::StatusOr<ModelConfig> model = ReadModelConfig(arguments.model);
   if (!model.ok()) return model.status();
-  PLIMSOLL_RETURN_IF_ERROR(CheckRequest(*request, *model));
-  const absl::StatusOr<EngineOptions> options = EngineOptionsFrom(arguments, *request);
+  PLIMSOLL_RETURN_IF_ERROR(CheckRequest(request, *model));
+  const absl::StatusOr<EngineOptions> options = EngineOptionsFrom(arguments, request);
   if (!options.ok()) return options.status();
-  const SystemClock clock;
-  const absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Create(*options, clock);
-  if (!engine.ok()) return engine.status();
-  if (!(*engine)->device_note().empty()) {
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Create(*options, clock);
+  if (engine.ok() && !(*engine)->device_note().empty()) {
     std::fprintf(stderr, "plimsoll: using the CPU: %s\n", (*engine)->device_note().c_str());
   }
+  return engine;
+}
+
+// Sets `refused` when the pool is too small for the request.
+absl::Status RunGenerate(const GenerateArguments& arguments, bool& refused) {
+  absl::StatusOr<GenerationRequest> request = RequestFrom(arguments);
+  if (!request.ok()) return request.status();
+  const SystemClock clock;
+  const absl::StatusOr<std::unique_ptr<Engine>> engine = StartEngine(arguments, *request, clock);
+  if (!engine.ok()) return engine.status();
   std::unique_ptr<NpyFile> logits;
   if (request->all_logits) {
     absl::StatusOr<std::unique_ptr<NpyFile>> file =
-        NpyFile::Create(arguments.logits, model->vocab_size);
+        NpyFile::Create(arguments.logits, (*engine)->model().vocab_size);
     if (!file.ok()) return file.status();
     logits = *std::move(file);
   }
   absl::StatusOr<std::string> reservation = Reserve(**engine, *request);
+  refused = absl::IsResourceExhausted(reservation.status());
   if (!reservation.ok()) return reservation.status();
   request->reservation_id = *std::move(reservation);
   const auto collector = std::make_shared<Collector>(arguments.max_new_tokens, logits.get());
@@ -186,6 +193,7 @@ void AddGenerateCommand(CLI::App& app, CommandResult& result) {
   command->add_option("--device", a.device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--memory", a.memory,
                       "Device memory to plan for (SIZE); default: what this request needs");
+  command->add_option("--kv", a.kv, "Type of K and V (default: fp16 for fp16 models, else bf16)");
   command->add_option("--block-tokens", a.block_tokens, "Tokens of a block, a power of two")
       ->capture_default_str();
   command->add_option("--temperature", a.sampling.temperature, "0 takes the likeliest token")
@@ -202,14 +210,16 @@ void AddGenerateCommand(CLI::App& app, CommandResult& result) {
                       "then for each new token");
   command
       ->add_flag("--reference", a.reference, "Use the scalar operations that judge the fast ones")
-      ->group("");
+      ->group("");  // for developers: not in the help
   command->add_option("--format", a.format, "How to print the tokens")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   command->add_option("-o,--output", a.output, "Write here instead of standard output");
   command->callback([arguments, &result] {
-    const absl::Status status = RunGenerate(*arguments);
+    bool refused = false;
+    const absl::Status status = RunGenerate(*arguments, refused);
     if (!status.ok()) result.exit_code = ReportError(Annotate(status, "generate"));
+    if (refused) result.exit_code = 3;
   });
 }
 

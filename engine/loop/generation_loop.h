@@ -38,7 +38,7 @@ struct GenerationRequest {
   std::string reservation_id;
   std::vector<int32_t> prompt;  // not empty; at most the reservation's prompt_tokens
   Tokens max_new_tokens;        // > 0; prompt + new within the reservation
-  SamplingOptions sampling;
+  SamplingOptions sampling = {};
   bool stop_at_eos = true;  // where the model has an end-of-sequence token; it is delivered too
   // OnLogits hears every position, the last new token's too, which costs one row more.
   bool all_logits = false;
