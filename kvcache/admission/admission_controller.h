@@ -48,7 +48,7 @@ namespace plimsoll {
 struct AdmissionOptions {
   std::string epoch;  // not empty, no '-'; one server life
   Duration default_ttl = std::chrono::seconds(30);
-  Duration max_ttl = std::chrono::hours(1);  // at most ten years
+  Duration max_ttl = std::chrono::hours(1);           // at most ten years
   Duration confirm_window = std::chrono::seconds(5);  // zero: grants need no confirmation
   Tokens max_context = Tokens(kMaxTokens);            // the model's; longer requests never fit
   int64_t max_waiting = 10000;                        // callers in the queue

@@ -5,7 +5,8 @@
 // blocks move from reserved to live one by one as tokens arrive, and back to free when it ends.
 //
 // Invariants, which CheckInvariants() verifies:
-//   1. live + cached + reserved + free == total. Every call checks this one before it returns.
+//   1. live + cached + reserved + free == total. counts() shows it in O(1); a build with
+//      PLIMSOLL_DEBUG_CHECKS verifies it after every call.
 //   2. A block is on the free list exactly when no sequence holds it.
 //   3. A sequence holds BlocksForSequence(length) blocks; all promises not yet filled add up to
 //      `reserved`.
@@ -95,7 +96,8 @@ class KvCache {
   KvCache(BlockPool pool, Tokens block_tokens);
   std::optional<std::string> FindWrongOwner() const;
   std::optional<std::string> FindWrongSequence() const;
-  // Checks conservation; in a build with PLIMSOLL_DEBUG_CHECKS, everything in a small pool.
+  // In a build with PLIMSOLL_DEBUG_CHECKS, aborts unless the counters agree and, in a small pool,
+  // everything else does too.
   void Verify() const;
 
   const Tokens block_tokens_;
