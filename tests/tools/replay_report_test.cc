@@ -44,6 +44,8 @@ ReplayReport ServerReport() {
   report.server = ServerFigures{};
   report.server->admission = {microseconds(150), microseconds(2500), microseconds(9000)};
   report.server->generation = GenerationFigures{.generated_tokens = 50, .tokens_per_second = 12.5};
+  report.server->device = "cpu";
+  report.server->memory = {{"weights", Bytes(24 << 20), Bytes(25 << 20)}};
   return report;
 }
 
@@ -56,6 +58,9 @@ TEST(ReplayReport, AServerAddsLatencyLeaksAndTokens) {
   EXPECT_EQ(object["generated_tokens"], 50);
   EXPECT_EQ(object["tokens_per_second"], 12.5);
   EXPECT_EQ(object["refusals"]["NEVER_FITS"], 2);
+  EXPECT_EQ(object["device"], "cpu");
+  EXPECT_EQ(object["memory"][0]["predicted_bytes"], 24 << 20);
+  EXPECT_EQ(object["memory"][0]["measured_bytes"], 25 << 20);
 }
 
 TEST(ReplayReport, TheTableShowsWhatPeopleLookAt) {
@@ -63,6 +68,7 @@ TEST(ReplayReport, TheTableShowsWhatPeopleLookAt) {
   EXPECT_THAT(text, HasSubstr("2  2 NEVER_FITS"));
   EXPECT_THAT(text, HasSubstr("2.50 ms"));
   EXPECT_THAT(text, HasSubstr("12.5"));
+  EXPECT_THAT(text, HasSubstr("24 MiB predicted, 25 MiB measured"));
 }
 
 TEST(ReplayTally, CountsEveryRequestOnceAndAddsUpFailures) {

@@ -327,6 +327,8 @@ absl::StatusOr<ReplayReport> ReplayAgainst(Client& client, const Workload& workl
                                            const LiveReplayOptions& options) {
   const absl::StatusOr<CapacityReport> before = client.GetCapacity();
   if (!before.ok()) return before.status();
+  const absl::StatusOr<ServerInfo> info = client.GetServerInfo();
+  if (!info.ok()) return info.status();
   LiveReplay replay(client, workload, options, before->block_tokens);
   replay.Run();
   const absl::StatusOr<CapacityReport> after =
@@ -341,6 +343,10 @@ absl::StatusOr<ReplayReport> ReplayAgainst(Client& client, const Workload& workl
   // A grant may reach us before the end that made room for it; the server never held more.
   report.peak_blocks = std::min(report.peak_blocks, report.total_blocks);
   if (Taken(*after) > Taken(*before)) report.server->leaked = Taken(*after) - Taken(*before);
+  report.server->device = info->device;
+  for (const MemoryStage& stage : info->memory) {
+    report.server->memory.push_back({stage.name, stage.predicted, stage.measured});
+  }
   report.server->conserved =
       before->snapshot.blocks.Conserved() && after->snapshot.blocks.Conserved();
   return report;

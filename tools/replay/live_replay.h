@@ -9,7 +9,7 @@
 // blocks are compared with those before the first request, so nobody else should use it meanwhile.
 //
 // Threads: the caller's does all bookkeeping; the client's only bring answers.
-// Cost: two or three calls per request. Errors: those of asking the server for its capacity, before
+// Cost: two or three calls per request. Errors: those of asking the server about itself, before
 // and after; errors of single requests are counted.
 #pragma once
 

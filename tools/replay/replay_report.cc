@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
+#include "kvcache/base/size_text.h"
 
 namespace plimsoll {
 namespace {
@@ -23,12 +24,19 @@ void AddServer(const ServerFigures& server, ordered_json& object) {
                             {"max", Microseconds(server.admission.max)}};
   object["leaked_blocks"] = server.leaked.value();
   object["conserved"] = server.conserved;
+  object["device"] = server.device;
+  object["memory"] = ordered_json::array();
+  for (const MemoryFigures& memory : server.memory) {
+    object["memory"].push_back({{"stage", memory.stage},
+                                {"predicted_bytes", memory.predicted.value()},
+                                {"measured_bytes", memory.measured.value()}});
+  }
   if (!server.generation) return;
   object["generated_tokens"] = server.generation->generated_tokens;
   object["tokens_per_second"] = Rounded(server.generation->tokens_per_second);
 }
 
-std::string Row(const char* name, const std::string& value) {
+std::string Row(const std::string& name, const std::string& value) {
   return absl::StrFormat("%-20s %s\n", name, value);
 }
 
@@ -56,7 +64,14 @@ std::string ServerRows(const ServerFigures& server) {
     text += Row("tokens per second", absl::StrFormat("%.1f", server.generation->tokens_per_second));
   }
   text += Row("leaked blocks", absl::StrFormat("%d", server.leaked.value()));
-  return text + Row("conserved", server.conserved ? "yes" : "NO");
+  text += Row("conserved", server.conserved ? "yes" : "NO");
+  text += Row("device", server.device);
+  for (const MemoryFigures& memory : server.memory) {
+    text +=
+        Row(memory.stage, absl::StrFormat("%s predicted, %s measured", FormatSize(memory.predicted),
+                                          FormatSize(memory.measured)));
+  }
+  return text;
 }
 
 }  // namespace

@@ -29,12 +29,21 @@ struct GenerationFigures {
   double tokens_per_second = 0;  // from the first admission to the last token
 };
 
+// Memory of one stage of the server's start-up.
+struct MemoryFigures {
+  std::string stage;
+  Bytes predicted;
+  Bytes measured;
+};
+
 // What only a replay against a server can say.
 struct ServerFigures {
   LatencyFigures admission;   // from sending a request to holding its grant, queueing included
   Blocks leaked = Blocks(0);  // taken at the end beyond what was taken before the first request
   bool conserved = true;      // live + cached + reserved + free was total, before and after
   std::optional<GenerationFigures> generation = std::nullopt;
+  std::string device = {};                 // "cpu", "cuda", or "none" for a ledger
+  std::vector<MemoryFigures> memory = {};  // of an engine
 };
 
 struct ReplayReport {
