@@ -89,14 +89,14 @@ void HostArena::Mark(ChunkRange range, bool committed) {
   committed_count_ += committed ? range.count : -range.count;
 }
 
-// The pages are taken now, not at the first touch: a pool that says it is there is there.
+// The pages are taken now, not at the first touch: a pool that says it is there is there. An
+// fallocate that fails gives back what it took.
 absl::Status HostArena::Commit(ChunkRange range) {
   PLIMSOLL_RETURN_IF_ERROR(CheckState(range, /*committed=*/false));
   const off_t offset = OffsetOf(range.first);
   const off_t bytes = OffsetOf(range.count);
   if (Allocate(file_, 0, offset, bytes) != 0) {
     const int error = errno;
-    Allocate(file_, kPunchHole, offset, bytes);  // what it took before it failed
     return CallFailed("fallocate " + std::to_string(bytes) + " bytes", error);
   }
   void* const mapped = mmap(base_ + offset, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
@@ -163,7 +163,10 @@ absl::StatusOr<std::unique_ptr<Arena>> CreateHostArena(Bytes max_bytes, Bytes ch
   const size_t reserved = static_cast<size_t>(chunks * chunk_bytes.value());
   void* const base =
       mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) return CallFailed("mmap " + std::to_string(reserved) + " bytes", errno);
+  if (base == MAP_FAILED) {
+    const int error = errno;
+    return CallFailed("mmap " + std::to_string(reserved) + " bytes", error);
+  }
   const int file = memfd_create("plimsoll-pool", MFD_CLOEXEC);
   if (file < 0) {
     const int error = errno;

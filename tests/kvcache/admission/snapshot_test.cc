@@ -49,7 +49,7 @@ TEST(SnapshotPublisher, ReadersSeeWholeSnapshotsThatOnlyGrow) {
   for (int i = 0; i < 3; ++i) {
     readers.emplace_back([&publisher, &reading] {
       int64_t last = 0;
-      for (int reads = 0; reads < 20000 && !testing::Test::HasFailure(); ++reads) {
+      for (int reads = 0; reads < 60000 && !testing::Test::HasFailure(); ++reads) {
         const AdmissionSnapshot seen = publisher.Read();
         EXPECT_EQ(seen, SnapshotOf(seen.revision));
         EXPECT_GE(seen.revision, last);
@@ -60,7 +60,7 @@ TEST(SnapshotPublisher, ReadersSeeWholeSnapshotsThatOnlyGrow) {
   }
   for (int64_t n = 1; reading > 0; ++n) {
     publisher.Publish(SnapshotOf(n));
-    for (int pause = 0; n % 8 == 0 && pause < 100; ++pause) publisher.Read();
+    for (int pause = 0; n % 8 == 0 && pause < 20; ++pause) publisher.Read();
   }
   for (std::thread& reader : readers) reader.join();
 }
