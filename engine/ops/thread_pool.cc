@@ -21,10 +21,10 @@ ThreadPool::ThreadPool(int threads) {
 ThreadPool::~ThreadPool() {
   PLIMSOLL_CHECK(!running_);
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     stopping_ = true;
     ++changes_;
-    changed_.SignalAll();
+    changed_.notify_all();
   }
   for (std::thread& worker : workers_) worker.join();
 }
@@ -47,18 +47,18 @@ void ThreadPool::Run(int64_t count, int64_t grain, Call call, void* context) {
 }
 
 void ThreadPool::Open(const Loop& loop) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   next_ = 0;
   loop_ = loop;
   ++changes_;
-  changed_.SignalAll();
+  changed_.notify_all();
 }
 
 // A worker that wakes after this finds no open loop and goes back to sleep, so nobody waits for it.
 void ThreadPool::CloseAndWait() {
-  absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   loop_ = Loop();
-  while (active_ > 0) idle_.Wait(&mutex_);
+  idle_.wait(lock, [&] { return active_ == 0; });
 }
 
 void ThreadPool::TakeRanges(const Loop& loop) {
@@ -74,8 +74,8 @@ void ThreadPool::WaitForChange(int64_t seen) {
     if (changes_.load(std::memory_order_relaxed) != seen) return;
     PauseProcessor();
   }
-  absl::MutexLock lock(&mutex_);
-  while (changes_ == seen) changed_.Wait(&mutex_);
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return changes_ != seen; });
 }
 
 void ThreadPool::WorkerMain() {
@@ -84,7 +84,7 @@ void ThreadPool::WorkerMain() {
     WaitForChange(seen);
     Loop loop;
     {
-      absl::MutexLock lock(&mutex_);
+      const std::lock_guard lock(mutex_);
       if (stopping_) return;
       seen = changes_;
       loop = loop_;
@@ -92,8 +92,8 @@ void ThreadPool::WorkerMain() {
       ++active_;
     }
     TakeRanges(loop);
-    absl::MutexLock lock(&mutex_);
-    if (--active_ == 0) idle_.Signal();
+    const std::lock_guard lock(mutex_);
+    if (--active_ == 0) idle_.notify_one();
   }
 }
 

@@ -12,13 +12,12 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <thread>
 #include <type_traits>
 #include <vector>
-
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 
 namespace plimsoll {
 
@@ -53,11 +52,11 @@ class ThreadPool {
   };
 
   void Run(int64_t count, int64_t grain, Call call, void* context);
-  void Open(const Loop& loop) ABSL_LOCKS_EXCLUDED(mutex_);
-  void CloseAndWait() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Open(const Loop& loop);
+  void CloseAndWait();
   void TakeRanges(const Loop& loop);
   void WorkerMain();
-  void WaitForChange(int64_t seen) ABSL_LOCKS_EXCLUDED(mutex_);
+  void WaitForChange(int64_t seen);
 
   std::vector<std::thread> workers_;
   std::atomic<bool> running_{false};
@@ -65,11 +64,13 @@ class ThreadPool {
   std::atomic<int64_t> changes_{0};  // loops opened, plus one for the end
   std::atomic<bool> stopping_{false};
 
-  absl::Mutex mutex_;
-  absl::CondVar changed_;
-  absl::CondVar idle_;
-  Loop loop_ ABSL_GUARDED_BY(mutex_);
-  int active_ ABSL_GUARDED_BY(mutex_) = 0;  // workers inside the open loop
+  // The standard's mutex, which the thread sanitizer knows: all that the vector loops read and
+  // write is handed over by it.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::condition_variable idle_;
+  Loop loop_;       // under mutex_
+  int active_ = 0;  // under mutex_: workers inside the open loop
 };
 
 }  // namespace plimsoll
