@@ -1,17 +1,18 @@
 #include "engine/loop/generation_loop.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <unordered_map>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "engine/loop/generation.h"
 #include "engine/loop/generation_request.h"
 #include "engine/loop/step_plan.h"
 #include "engine/ops/sampler.h"
 #include "kvcache/base/check.h"
 #include "kvcache/base/clock.h"
+#include "kvcache/base/mutex.h"
 
 namespace plimsoll {
 
@@ -29,10 +30,14 @@ struct GenerationLoop::State {
   void EndOver();
   void CountStep(Duration busy);
   bool Stopping() {
-    absl::MutexLock lock(&mutex);
+    MutexLock lock(mutex);
     return stop;
   }
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return stop || !arrivals.empty(); }
+  // Sleeps until something arrives or the loop is stopped.
+  void AwaitWork() {
+    MutexLock lock(mutex);
+    while (!stop && arrivals.empty()) work.wait(mutex);
+  }
 
   Decoder& decoder;
   SharedAdmission& admission;
@@ -48,7 +53,8 @@ struct GenerationLoop::State {
   std::vector<Candidate> candidates;
   LoopStats step;  // what the step adds to the counters
 
-  absl::Mutex mutex;
+  Mutex mutex;
+  std::condition_variable_any work;  // something arrived, or the loop was stopped
   bool stop ABSL_GUARDED_BY(mutex) = false;
   int64_t next_ticket ABSL_GUARDED_BY(mutex) = 1;
   std::vector<std::shared_ptr<Generation>> arrivals ABSL_GUARDED_BY(mutex);
@@ -72,7 +78,7 @@ GenerationLoop::State::State(Decoder& its_decoder, SharedAdmission& its_admissio
 }
 
 void GenerationLoop::State::TakeArrivals() {
-  absl::MutexLock lock(&mutex);
+  MutexLock lock(mutex);
   active.insert(active.end(), arrivals.begin(), arrivals.end());
   arrivals.clear();
   ended.reserve(active.size());
@@ -178,7 +184,7 @@ void GenerationLoop::State::EndOver() {
   });
   std::erase_if(active, [](const auto& each) { return each->over; });
   {
-    absl::MutexLock lock(&mutex);
+    MutexLock lock(mutex);
     for (const auto& each : ended) tickets.erase(each->ticket);
     stats.running = std::min(std::ssize(active), max_running);
   }
@@ -187,7 +193,7 @@ void GenerationLoop::State::EndOver() {
 }
 
 void GenerationLoop::State::CountStep(Duration busy) {
-  absl::MutexLock lock(&mutex);
+  MutexLock lock(mutex);
   stats.steps += shares.empty() ? 0 : 1;
   stats.prompt_tokens += std::exchange(step.prompt_tokens, 0);
   stats.generated_tokens += std::exchange(step.generated_tokens, 0);
@@ -218,13 +224,14 @@ absl::StatusOr<int64_t> GenerationLoop::Submit(GenerationRequest request,
   const absl::StatusOr<SequenceId> sequence = state_->admission.With(begin);
   if (!sequence.ok()) return sequence.status();
   {
-    absl::MutexLock lock(&state_->mutex);
+    MutexLock lock(state_->mutex);
     if (!state_->stop) {
       const int64_t ticket = state_->next_ticket++;
       auto generation =
           std::make_shared<Generation>(ticket, std::move(request), std::move(listener), *sequence);
       state_->tickets.emplace(ticket, generation);
       state_->arrivals.push_back(std::move(generation));
+      state_->work.notify_one();
       return ticket;
     }
   }
@@ -233,7 +240,7 @@ absl::StatusOr<int64_t> GenerationLoop::Submit(GenerationRequest request,
 }
 
 void GenerationLoop::Cancel(int64_t ticket) {
-  absl::MutexLock lock(&state_->mutex);
+  MutexLock lock(state_->mutex);
   const auto found = state_->tickets.find(ticket);
   if (found != state_->tickets.end()) found->second->cancelled = true;
 }
@@ -263,9 +270,7 @@ bool GenerationLoop::Step() {
 void GenerationLoop::Run() {
   State& state = *state_;
   while (!state.Stopping()) {
-    if (Step()) continue;
-    absl::MutexLock lock(&state.mutex);
-    state.mutex.Await(absl::Condition(&state, &State::HasWork));
+    if (!Step()) state.AwaitWork();
   }
   state.TakeArrivals();
   for (const auto& each : state.active) {
@@ -276,12 +281,13 @@ void GenerationLoop::Run() {
 }
 
 void GenerationLoop::Stop() {
-  absl::MutexLock lock(&state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->stop = true;
+  state_->work.notify_one();
 }
 
 LoopStats GenerationLoop::Stats() const {
-  absl::MutexLock lock(&state_->mutex);
+  MutexLock lock(state_->mutex);
   return state_->stats;
 }
 

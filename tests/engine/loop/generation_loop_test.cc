@@ -54,8 +54,8 @@ const TinyModel& Model() {
 // A decoder, admission over its cache, and the loop.
 struct Stack {
   explicit Stack(const TinyEngine::Options& options = {}, const LoopOptions& loop_options = {},
-                 const TinyModel& model = Model())
-      : engine(model, ReferenceOps(), options),
+                 const TinyModel& model = Model(), const Ops& ops = ReferenceOps())
+      : engine(model, ops, options),
         admission(*AdmissionController::Create({.epoch = "e"}, *engine.cache, clock)),
         loop(std::make_unique<GenerationLoop>(*engine.decoder, admission, loop_options)) {}
 
@@ -286,9 +286,13 @@ TEST(GenerationLoop, BlocksAreFreeWhenTheEndIsHeard) {
   stack.RunAll();
 }
 
+// With the fast operations: those that judge them may take what they like, as may the checks of a
+// debug build.
 TEST(GenerationLoop, AStepTakesNothingFromTheHeap) {
-  TinyEngine::Options options{.blocks = Blocks(64)};
-  Stack stack(options);
+#ifdef PLIMSOLL_DEBUG_CHECKS
+  GTEST_SKIP() << "verifying every structure after each step takes memory";
+#endif
+  Stack stack({}, {}, Model(), CpuOps());
   std::vector<std::shared_ptr<Collector>> listeners;
   for (int i = 0; i < 3; ++i) {
     listeners.push_back(std::make_shared<Collector>());
