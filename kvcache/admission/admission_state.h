@@ -45,7 +45,7 @@ struct AdmissionController::State {
   // Answers callers who wait under the request id that `record` was just given to.
   void ServeRepeats(const ReservationRecord& record, Instant now);
   // Takes a caller out of the queue with a refusal: `reason` in place of the verdict's.
-  void TurnAway(Waiter waiter, Reason reason, Instant now);
+  void TurnAway(const Waiter& waiter, Reason reason, Instant now);
 
   // Holding.
   // The record of a held reservation; NotFound if it has ended, or was released and stops.

@@ -81,7 +81,7 @@ void AdmissionController::State::ServeRepeats(const ReservationRecord& record, I
   }
 }
 
-void AdmissionController::State::TurnAway(Waiter waiter, Reason reason, Instant now) {
+void AdmissionController::State::TurnAway(const Waiter& waiter, Reason reason, Instant now) {
   Verdict verdict = Decide(waiter.request, queue.blocks());
   verdict.decision = Decision::kWait;
   verdict.reason = reason;
