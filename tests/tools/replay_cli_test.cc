@@ -34,13 +34,13 @@ ProgramResult Replay(const std::vector<std::string>& arguments) {
   return RunProgram(argv);
 }
 
-// A ledger server in a process of its own, on a Unix socket, until the end of the test.
-class LedgerProcess {
+// A server in a process of its own, on a Unix socket, until the end of the test.
+class ServerProcess {
  public:
-  explicit LedgerProcess(const std::string& blocks) {
-    std::vector<std::string> argv = {PlimsollProgram(), "serve",      "--device", "none",
-                                     "--blocks",        blocks,       "--listen", address(),
-                                     "--http",          "127.0.0.1:0"};
+  explicit ServerProcess(const std::vector<std::string>& pool) {
+    std::vector<std::string> argv = {PlimsollProgram(), "serve",  "--listen",
+                                     address(),         "--http", "none"};
+    argv.insert(argv.end(), pool.begin(), pool.end());
     std::vector<char*> arguments;
     for (std::string& argument : argv) arguments.push_back(argument.data());
     arguments.push_back(nullptr);
@@ -52,12 +52,12 @@ class LedgerProcess {
     posix_spawn_file_actions_destroy(&actions);
     PLIMSOLL_CHECK(failed == 0, failed);
   }
-  ~LedgerProcess() {
+  ~ServerProcess() {
     kill(pid_, SIGTERM);
     waitpid(pid_, nullptr, 0);
   }
-  LedgerProcess(const LedgerProcess&) = delete;
-  LedgerProcess& operator=(const LedgerProcess&) = delete;
+  ServerProcess(const ServerProcess&) = delete;
+  ServerProcess& operator=(const ServerProcess&) = delete;
 
   std::string address() const { return "unix:" + folder_.File("socket"); }
   json Capacity() const {
@@ -119,7 +119,7 @@ TEST(ReplayCli, WritesToAFileAndSaysWhenItCannot) {
 }
 
 TEST(ReplayCli, HoldsOnAServerProcessAndLeavesItEmpty) {
-  LedgerProcess server("600");
+  ServerProcess server({"--device", "none", "--blocks", "600"});
   ASSERT_TRUE(server.Ready());
   const ProgramResult result = Replay({"--trace", kSample, "--server", server.address(), "--speed",
                                        "40", "--limit", "100", "--format", "json"});
@@ -146,13 +146,43 @@ TEST(ReplayCli, WithoutAServerItExitsWith4) {
 }
 
 TEST(ReplayCli, GenerationOnALedgerFailsAndSaysSo) {
-  LedgerProcess server("600");
+  ServerProcess server({"--device", "none", "--blocks", "600"});
   ASSERT_TRUE(server.Ready());
   const ProgramResult result = Replay({"--trace", kSample, "--server", server.address(), "--work",
                                        "generate", "--limit", "3", "--speed", "1000"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr("3 requests ended in errors"));
   EXPECT_EQ(server.Capacity()["free_blocks"], 600);
+}
+
+TEST(ReplayCli, GeneratesOnAnEngineEveryTokenItAskedFor) {
+  TempDir folder;
+  const std::string like = folder.Write("llama/config.json", kLlama31);
+  const std::string model = folder.File("small");
+  const ProgramResult made =
+      RunProgram({PlimsollProgram(), "make-model", "--like",     like, "--out",          model,
+                  "--layers",        "2",          "--hidden",   "64", "--intermediate", "128",
+                  "--heads",         "4",          "--kv-heads", "2",  "--head-dim",     "16",
+                  "--vocab",         "300",        "--seed",     "1"});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  ServerProcess server({"--model", model, "--device", "cpu", "--blocks", "30"});
+  ASSERT_TRUE(server.Ready());
+  // Scaled, ten requests of 100 + 20 tokens, all at once.
+  std::string trace = "num_prefill_tokens,num_decode_tokens\n";
+  for (int i = 0; i < 10; ++i) trace += "1000,200\n";
+  const ProgramResult result =
+      Replay({"--trace", folder.Write("trace.csv", trace), "--server", server.address(), "--work",
+              "generate", "--scale-lengths", "0.1", "--vocab", "300", "--format", "json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json report = json::parse(result.out);
+  EXPECT_EQ(report["admitted"], 10);
+  EXPECT_GT(report["waited"], 0) << "ten requests of 8 blocks do not fit in 30";
+  EXPECT_EQ(report["generated_tokens"], 200);
+  EXPECT_GT(report["tokens_per_second"], 0);
+  EXPECT_EQ(report["leaked_blocks"], 0);
+  EXPECT_EQ(report["device"], "cpu");
+  EXPECT_FALSE(report["memory"].empty());
+  EXPECT_EQ(server.Capacity()["free_blocks"], 30);
 }
 
 struct BadUse {
