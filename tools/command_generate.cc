@@ -95,7 +95,7 @@ absl::StatusOr<GenerationRequest> RequestFrom(const GenerateArguments& arguments
   absl::StatusOr<std::vector<int32_t>> prompt = ParseTokenList(arguments.tokens);
   if (!prompt.ok()) return prompt.status();
   if (arguments.max_new_tokens < 1 || arguments.max_new_tokens > kMaxTokens) {
-    return BadField("max_new_tokens", arguments.max_new_tokens, "a number above 0");
+    return BadField("max_new_tokens", arguments.max_new_tokens, "1 to 2^40");
   }
   return GenerationRequest{.reservation_id = {},
                            .prompt = *std::move(prompt),

@@ -87,7 +87,7 @@ TEST_P(EveryVariant, FastAgreesWithReferenceHoweverThePromptIsCut) {
   TinyEngine reference(model, ReferenceOps(), {});
   TinyEngine fast(model, CpuOps(), {});
   const std::vector<float> want = reference.LogitsOf(tokens, 40);
-  for (const size_t chunk : {1, 3, 4, 7, 40}) {
+  for (const size_t chunk : {1u, 3u, 4u, 7u, 40u}) {
     SCOPED_TRACE(chunk);
     EXPECT_LT(RelativeError(fast.LogitsOf(tokens, chunk), want), kFast);
   }
@@ -105,7 +105,7 @@ TEST(Decoder, ChunksOfAnySizeGiveTheReferenceTheSameBits) {
   const std::vector<int32_t> tokens = RandomTokens(30, model.config.vocab_size, random);
   TinyEngine engine(model, ReferenceOps(), {});
   const std::vector<float> whole = engine.LogitsOf(tokens, 30);
-  for (const size_t chunk : {1, 4, 5}) EXPECT_EQ(engine.LogitsOf(tokens, chunk), whole) << chunk;
+  for (const size_t chunk : {1u, 4u, 5u}) EXPECT_EQ(engine.LogitsOf(tokens, chunk), whole) << chunk;
 }
 
 // Sequences of different lengths at different points, in one batch and in turn, with blocks that

@@ -61,8 +61,8 @@ TEST(StepPlanProperty, LimitsHoldAndNoRowIsWasted) {
       pending += each.pending;
     }
     const int64_t count = std::ssize(sequences);
-    const StepLimits limits = {std::max<int64_t>(1, count + random() % 20),
-                               std::max<int64_t>(1, count + random() % 5)};
+    const StepLimits limits = {std::max<int64_t>(1, count + static_cast<int64_t>(random() % 20)),
+                               std::max<int64_t>(1, count + static_cast<int64_t>(random() % 5))};
     std::vector<StepShare> shares;
     PlanStep(sequences, limits, shares);
     int64_t rows = 0, logit_rows = 0;

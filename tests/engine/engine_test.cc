@@ -1,0 +1,185 @@
+#include "engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/engine/support/tiny_model.h"
+
+namespace plimsoll {
+namespace {
+
+using testing::HasSubstr;
+
+const TinyModel& Model() {
+  static const TinyModel model(TinyShape{});
+  return model;
+}
+
+EngineOptions CpuEngine() {
+  return {.model_path = Model().folder(),
+          .device = "cpu",
+          .block_tokens = Tokens(4),
+          .loop = {.max_batched_tokens = Tokens(32), .max_sequences = 8},
+          .poison_pool = true};
+}
+
+class Collector final : public GenerationListener {
+ public:
+  void OnToken(int32_t token) override { tokens.push_back(token); }
+  void OnFinished(FinishReason, const absl::Status& its_status) override { status = its_status; }
+  std::vector<int32_t> tokens;
+  absl::Status status = absl::UnknownError("not finished");
+};
+
+std::vector<int32_t> Generate(Engine& engine, std::vector<int32_t> prompt, int64_t count) {
+  const auto answer = engine.admission().With([&](AdmissionController& admission) {
+    return admission.Reserve(
+        {.prompt_tokens = Tokens(std::ssize(prompt)), .max_new_tokens = Tokens(count)});
+  });
+  PLIMSOLL_CHECK(answer.ok() && std::holds_alternative<Reservation>(*answer));
+  const auto listener = std::make_shared<Collector>();
+  const auto ticket = engine.loop().Submit({.reservation_id = std::get<Reservation>(*answer).id,
+                                            .prompt = std::move(prompt),
+                                            .max_new_tokens = Tokens(count)},
+                                           listener);
+  PLIMSOLL_CHECK(ticket.ok(), ticket.status());
+  while (engine.loop().Step()) {
+  }
+  EXPECT_TRUE(listener->status.ok()) << listener->status;
+  return listener->tokens;
+}
+
+TEST(Engine, APoolOfExactlyTheBlocksAskedForIsCommitted) {
+  EngineOptions options = CpuEngine();
+  options.blocks = Blocks(10);
+  const SimulatedClock clock;
+  const auto engine = Engine::Create(options, clock);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  EXPECT_EQ((*engine)->plan().blocks, Blocks(10));
+  // Two of K and V, 3 layers, 2 heads of 8 dims, 2 bytes, 4 tokens.
+  EXPECT_EQ((*engine)->plan().block_bytes, Bytes(2 * 3 * 2 * 8 * 2 * 4));
+  EXPECT_EQ((*engine)->device(), "cpu");
+  EXPECT_EQ((*engine)->device_note(), "");
+  EXPECT_EQ(Generate(**engine, {1, 2, 3}, 30).size(), 30u);
+}
+
+// The plan and what is allocated, side by side: weights to the byte, but for alignment; buffers no
+// more than planned; the pool to the page.
+TEST(Engine, PredictedAndMeasuredBytesAgree) {
+  EngineOptions options = CpuEngine();
+  options.memory = Bytes(8 << 20);
+  const SimulatedClock clock;
+  const auto engine = Engine::Create(options, clock);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const InferencePlan& plan = (*engine)->plan();
+  EXPECT_GT(plan.blocks, Blocks(100));
+  constexpr int64_t kAlignment = 4096;  // a page of the pool; less for weights
+  Bytes measured;
+  for (const MemoryStage& stage : (*engine)->memory()) {
+    SCOPED_TRACE(stage.name);
+    EXPECT_LE(stage.measured.value(), stage.predicted.value() + kAlignment);
+    EXPECT_GE(stage.measured.value(), stage.predicted.value() * 9 / 10);
+    measured += stage.measured;
+  }
+  EXPECT_EQ((*engine)->memory().size(), 3u);
+  EXPECT_LE(measured.value(), plan.budget_bytes.value() + 2 * kAlignment);
+}
+
+TEST(Engine, FastAndReferenceOperationsChooseTheSameTokens) {
+  EngineOptions options = CpuEngine();
+  options.blocks = Blocks(20);
+  const SimulatedClock clock;
+  const auto fast = Engine::Create(options, clock);
+  options.reference = true;
+  const auto reference = Engine::Create(options, clock);
+  ASSERT_TRUE(fast.ok() && reference.ok());
+  const std::vector<int32_t> prompt = {9, 8, 7, 6, 5, 4, 3, 2, 1};
+  EXPECT_EQ(Generate(**fast, prompt, 8), Generate(**reference, prompt, 8));
+}
+
+TEST(Engine, RequestsBeyondTheModelsContextNeverFit) {
+  EngineOptions options = CpuEngine();
+  options.blocks = Blocks(1000);
+  const SimulatedClock clock;
+  const auto engine = Engine::Create(options, clock);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const auto answer = (*engine)->admission().With([](AdmissionController& admission) {
+    return admission.Reserve({.prompt_tokens = Tokens(512), .max_new_tokens = Tokens(1)});
+  });
+  ASSERT_TRUE(answer.ok());
+  ASSERT_TRUE(std::holds_alternative<Refusal>(*answer));
+  EXPECT_EQ(std::get<Refusal>(*answer).decision, Decision::kNever);
+  EXPECT_EQ(std::get<Refusal>(*answer).binding_term, "context");
+}
+
+TEST(Engine, AConfigFileNamesItsFolder) {
+  EngineOptions options = CpuEngine();
+  options.model_path += "/config.json";
+  options.blocks = Blocks(4);
+  const SimulatedClock clock;
+  EXPECT_TRUE(Engine::Create(options, clock).ok());
+}
+
+struct Refused {
+  const char* what;
+  EngineOptions options;
+  absl::StatusCode code;
+  const char* says;
+};
+
+TEST(Engine, WhatCannotBeIsRefusedInOneLine) {
+  const auto with = [](auto change) {
+    EngineOptions options = CpuEngine();
+    options.blocks = Blocks(4);
+    change(options);
+    return options;
+  };
+  using Options = EngineOptions;
+  const std::vector<Refused> cases = {
+      {"too little memory", with([](Options& o) {
+         o.blocks.reset();
+         o.memory = Bytes(100'000);
+       }),
+       absl::StatusCode::kResourceExhausted, "short"},
+      {"more memory than there is", with([](Options& o) {
+         o.blocks.reset();
+         o.memory = Bytes(int64_t{1} << 46);
+         o.block_tokens = Tokens(1024);
+         o.utilization = 0.5;
+       }),
+       absl::StatusCode::kResourceExhausted, "are free"},
+      {"more blocks than there is memory for", with([](Options& o) {
+         o.blocks = Blocks((int64_t{1} << 31) - 1);
+         o.block_tokens = Tokens(1024);
+       }),
+       absl::StatusCode::kResourceExhausted, "are free"},
+      {"no blocks", with([](Options& o) { o.blocks = Blocks(0); }),
+       absl::StatusCode::kInvalidArgument, "blocks=0"},
+      {"no rows", with([](Options& o) { o.loop.max_batched_tokens = Tokens(0); }),
+       absl::StatusCode::kInvalidArgument, "max_batched_tokens=0"},
+      {"no sequences", with([](Options& o) { o.loop.max_sequences = 0; }),
+       absl::StatusCode::kInvalidArgument, "max_sequences=0"},
+      {"odd blocks", with([](Options& o) { o.block_tokens = Tokens(3); }),
+       absl::StatusCode::kInvalidArgument, "block_tokens=3"},
+      {"a cache of integers", with([](Options& o) { o.kv_type = ElementType::kInt8; }),
+       absl::StatusCode::kInvalidArgument, "int8"},
+      {"unknown device", with([](Options& o) { o.device = "tpu"; }),
+       absl::StatusCode::kInvalidArgument, "tpu"},
+      {"no model", with([](Options& o) { o.model_path = "/nowhere"; }),
+       absl::StatusCode::kInvalidArgument, "/nowhere"},
+  };
+  const SimulatedClock clock;
+  for (const Refused& refused : cases) {
+    SCOPED_TRACE(refused.what);
+    const absl::Status status = Engine::Create(refused.options, clock).status();
+    EXPECT_EQ(status.code(), refused.code) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(refused.says));
+    EXPECT_EQ(status.message().find('\n'), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll
