@@ -29,7 +29,7 @@ TEST_F(Decisions, PromisesPromptAndNewTokensTogether) {
 
 TEST_F(Decisions, WhatCouldFitLaterWaitsWithTheBlocksItIsShort) {
   Hold(8);
-  const Refusal refusal = Refused(RequestOf(5 * 16, 0));
+  const Refusal refusal = Refused(RequestOf(80, 0));
   EXPECT_EQ(refusal.decision, Decision::kWait);
   EXPECT_EQ(refusal.reason, Reason::kNoFreeBlocks);
   EXPECT_EQ(refusal.needed, Blocks(5));

@@ -43,7 +43,7 @@ class NaiveAdmission {
 
   std::string Reserve(const Ask& ask) {
     Catch();
-    const std::string answer = AnswerNow(ask);
+    std::string answer = AnswerNow(ask);
     CountRefusal(answer);
     return answer;
   }
@@ -51,7 +51,7 @@ class NaiveAdmission {
   // The answer, or "queued".
   std::string ReserveOrWait(const Ask& ask, int64_t max_wait, int64_t ticket) {
     Catch();
-    const std::string answer = AnswerNow(ask);
+    std::string answer = AnswerNow(ask);
     if (answer.rfind("wait NO_FREE_BLOCKS", 0) != 0 || max_wait == 0) {
       CountRefusal(answer);
       return answer;
@@ -232,7 +232,7 @@ class NaiveAdmission {
                          [&](auto& w) { return w.ask.tenant == turns_.front(); });
   }
   Waiter TakeNext() {
-    const Waiter next = Next();
+    Waiter next = Next();
     Leave(next.ticket);
     if (!turns_.empty() && turns_.front() == next.ask.tenant) {
       std::rotate(turns_.begin(), turns_.begin() + 1, turns_.end());

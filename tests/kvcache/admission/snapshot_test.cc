@@ -46,6 +46,7 @@ TEST(SnapshotPublisher, ReadersSeeWholeSnapshotsThatOnlyGrow) {
   publisher.Publish(SnapshotOf(0));
   std::atomic<int> reading = 3;
   std::vector<std::thread> readers;
+  readers.reserve(3);
   for (int i = 0; i < 3; ++i) {
     readers.emplace_back([&publisher, &reading] {
       int64_t last = 0;
@@ -72,6 +73,7 @@ TEST(SharedAdmission, ManyThreadsKeepTheCountsConserved) {
   SharedAdmission shared(*AdmissionController::Create({.epoch = "e"}, *cache, clock));
   std::atomic<int> working = 3;
   std::vector<std::thread> workers;
+  workers.reserve(3);
   for (int i = 0; i < 3; ++i) {
     workers.emplace_back([&shared, &working] {
       for (int round = 0; round < 2000; ++round) {

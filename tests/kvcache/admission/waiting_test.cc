@@ -161,8 +161,8 @@ TEST_F(RetryAfter, ComesFromTheLeasesThatEndFirstUntilBlocksHaveComeBack) {
   After(seconds(1));
   Hold(7);
   // The first lease ends in 4 s and covers 3 blocks, the second in 5 s covers 10.
-  EXPECT_EQ(Refused(RequestOf(3 * 16, 0)).retry_after, seconds(4));
-  EXPECT_EQ(Refused(RequestOf(4 * 16, 0)).retry_after, seconds(5));
+  EXPECT_EQ(Refused(RequestOf(48, 0)).retry_after, seconds(4));
+  EXPECT_EQ(Refused(RequestOf(64, 0)).retry_after, seconds(5));
 }
 
 TEST_F(RetryAfter, FollowsTheRateAtWhichBlocksComeBack) {
@@ -172,7 +172,7 @@ TEST_F(RetryAfter, FollowsTheRateAtWhichBlocksComeBack) {
     ASSERT_TRUE(admission_->Release(held.id).ok());
   }
   Hold(10);
-  const Duration wait = Refused(RequestOf(6 * 16, 0)).retry_after;
+  const Duration wait = Refused(RequestOf(96, 0)).retry_after;
   EXPECT_GT(wait, milliseconds(2700));
   EXPECT_LT(wait, milliseconds(3300));
 }
