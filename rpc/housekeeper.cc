@@ -1,23 +1,23 @@
 #include "rpc/housekeeper.h"
 
 #include <cstdio>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 
 namespace plimsoll {
 namespace {
 
-void ReportViolation(const AdmissionSnapshot& now) {
+std::string CountsText(const AdmissionSnapshot& now) {
   const BlockCounts& blocks = now.blocks;
-  std::fprintf(stderr,
-               "plimsoll: blocks are not conserved at revision %lld: live %lld + cached %lld + "
-               "reserved %lld + free %lld is not %lld\n",
-               static_cast<long long>(now.revision), static_cast<long long>(blocks.live.value()),
-               static_cast<long long>(blocks.cached.value()),
-               static_cast<long long>(blocks.reserved.value()),
-               static_cast<long long>(blocks.free.value()),
-               static_cast<long long>(blocks.total.value()));
+  return absl::StrFormat(
+      "blocks are not conserved at revision %d: live %d + cached %d + reserved %d + free %d is not "
+      "%d",
+      now.revision, blocks.live.value(), blocks.cached.value(), blocks.reserved.value(),
+      blocks.free.value(), blocks.total.value());
 }
 
 }  // namespace
@@ -87,7 +87,10 @@ void Housekeeper::Report() {
   const AdmissionSnapshot now = admission_.published().Read();
   if (now.revision != verified_revision_ && !now.blocks.Conserved()) {
     violations_.fetch_add(1);
-    ReportViolation(now);
+    const std::optional<std::string> owner = admission_.With(
+        [](AdmissionController& admission) { return admission.cache().FindViolation(); });
+    std::fprintf(stderr, "plimsoll: %s; %s\n", CountsText(now).c_str(),
+                 owner.value_or("a recount finds nothing wrong").c_str());
   }
   verified_revision_ = now.revision;
   std::vector<std::shared_ptr<Watcher>> watchers;

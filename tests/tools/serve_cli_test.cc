@@ -218,6 +218,34 @@ TEST(ServeCli, SizesALedgerByThePlan) {
                 "does not fit 8 GiB");
 }
 
+TEST(ServeCli, ServesAnEngineThatReallyDecodes) {
+  const TempDir folder;
+  folder.Write("llama31/config.json", kLlama31);
+  const ProgramResult made =
+      Plimsoll({"make-model", "--like", folder.File("llama31"), "--out", folder.File("tiny"),
+                "--layers", "2", "--hidden", "64", "--intermediate", "128", "--heads", "4",
+                "--kv-heads", "2", "--head-dim", "16", "--vocab", "500"});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const ServerProcess server({"--model", folder.File("tiny"), "--device", "cpu", "--memory",
+                              "64MiB", "--listen", "127.0.0.1:0", "--http", "none"});
+  ASSERT_NE(server.address(), "") << server.output();
+  EXPECT_NE(server.output().find("weights: predicted 269.62 KiB, measured 269.62 KiB"),
+            std::string::npos)
+      << server.output();
+  const std::string trace =
+      folder.Write("trace.jsonl",
+                   R"({"timestamp": 0, "input_length": 40, "output_length": 9, "hash_ids": []}
+{"timestamp": 1, "input_length": 30, "output_length": 11, "hash_ids": []}
+)");
+  const ProgramResult replayed = Ask(server, {"replay", "--trace", trace, "--work", "generate"});
+  ASSERT_EQ(replayed.exit_code, 0) << replayed.err;
+  EXPECT_EQ(JsonOf(replayed).at("admitted"), 2);
+  const nlohmann::json capacity = JsonOf(Ask(server, {"capacity"}));
+  EXPECT_EQ(capacity.at("free_blocks"), capacity.at("total_blocks"));
+  // Two layers of two heads of 16 bf16 numbers, K and V: 256 bytes a token, 16 tokens a block.
+  EXPECT_EQ(capacity.at("block_bytes"), 4096);
+}
+
 TEST(ServeCli, DrainsOnSigtermAndSaysWhatItCutOff) {
   ServerProcess idle = Ledger({"--blocks", "10"});
   idle.Signal(SIGTERM);
