@@ -34,12 +34,9 @@ struct Client::State {
   // A short call that blocks: `call` is given the stub's connection and a context.
   template <class Call>
   absl::Status Blocking(Call call) {
-    grpc::ClientContext context;
-    SetDeadline(context);
-    calls.Enter(&context);
-    const grpc::Status status = call(calls.for_short_calls(), &context);
-    calls.Leave(&context, nullptr);
-    return Outcome(status);
+    CallInFlight flight(calls, /*may_take_long=*/false);
+    SetDeadline(*flight.context());
+    return Outcome(call(flight.connection(), flight.context()));
   }
 
   void ConfirmAsync(const std::string& id);
@@ -62,12 +59,22 @@ absl::StatusOr<Value> FromServer(absl::StatusOr<Value> value) {
                              std::string(value.status().message()));
 }
 
-template <class Request, class Response>
+// An asynchronous call. Its callback owns it, so that it is over when the callback is.
+template <class Request, class Response, class Handler>
 struct UnaryCall {
-  grpc::ClientContext context;
+  UnaryCall(ClientCalls& calls, bool may_take_long) : flight(calls, may_take_long) {}
+
+  CallInFlight flight;
   Request request;
   Response response;
+  Handler done;
 };
+using ReserveCall =
+    UnaryCall<wire::ReserveCapacityRequest, wire::ReserveCapacityResponse, Client::AnswerHandler>;
+using ReleaseCall = UnaryCall<wire::ReleaseReservationRequest, wire::ReleaseReservationResponse,
+                              Client::StatusHandler>;
+using ConfirmCall = UnaryCall<wire::RenewReservationsRequest, wire::RenewReservationsResponse,
+                              Client::StatusHandler>;
 
 wire::RenewReservationsRequest RenewalOf(const std::vector<std::string>& ids) {
   wire::RenewReservationsRequest request;
@@ -88,12 +95,16 @@ class GenerationCall final : public grpc::ClientReadReactor<wire::GenerateRespon
  public:
   using End = std::function<void(grpc::Status, absl::StatusOr<FinishReason>)>;
 
-  GenerationCall(const GenerationRequest& request, std::function<void(int32_t)> on_token, End end)
-      : request_(ToWire(request)), on_token_(std::move(on_token)), end_(std::move(end)) {}
+  GenerationCall(ClientCalls& calls, const GenerationRequest& request,
+                 std::function<void(int32_t)> on_token, End end)
+      : flight_(calls, /*may_take_long=*/true),
+        request_(ToWire(request)),
+        on_token_(std::move(on_token)),
+        end_(std::move(end)) {}
 
-  grpc::ClientContext* context() { return &context_; }
-  void Start(Connection& connection) {
-    connection.generation->async()->Generate(&context_, &request_, this);
+  grpc::ClientContext* context() { return flight_.context(); }
+  void Start() {
+    flight_.connection().generation->async()->Generate(context(), &request_, this);
     StartRead(&message_);
     StartCall();
   }
@@ -112,7 +123,7 @@ class GenerationCall final : public grpc::ClientReadReactor<wire::GenerateRespon
   }
 
  private:
-  grpc::ClientContext context_;
+  CallInFlight flight_;
   wire::GenerateRequest request_;
   wire::GenerateResponse message_;
   absl::StatusOr<FinishReason> reason_ = absl::InternalError("the stream ended without a reason");
@@ -212,9 +223,8 @@ absl::Status Client::WatchCapacity(Duration min_interval,
   wire::WatchCapacityRequest in;
   *in.mutable_min_interval() = ToWire(min_interval);
   wire::WatchCapacityResponse out;
-  grpc::ClientContext context;
-  Connection& connection = state_->calls.EnterLong(&context);
-  const auto reader = connection.capacity->WatchCapacity(&context, in);
+  CallInFlight flight(state_->calls, /*may_take_long=*/true);
+  const auto reader = flight.connection().capacity->WatchCapacity(flight.context(), in);
   absl::Status fault;
   bool wanted = true;
   while (wanted && reader->Read(&out)) {
@@ -222,9 +232,8 @@ absl::Status Client::WatchCapacity(Duration min_interval,
     fault = report.status();
     wanted = report.ok() && on_report(*report);
   }
-  if (!wanted) context.TryCancel();
+  if (!wanted) flight.context()->TryCancel();
   const grpc::Status end = reader->Finish();
-  state_->calls.Leave(&context, &connection);
   return wanted ? state_->Outcome(end) : fault;
 }
 
@@ -242,27 +251,17 @@ absl::StatusOr<FinishReason> Client::Generate(const GenerationRequest& request,
 
 void Client::ReserveUnconfirmedAsync(const ReservationRequest& request, Duration max_wait,
                                      AnswerHandler done) {
-  using Call = UnaryCall<wire::ReserveCapacityRequest, wire::ReserveCapacityResponse>;
-  auto call = std::make_shared<Call>();
+  auto* const call = new ReserveCall(state_->calls, max_wait > Duration::zero());
   call->request = ToWire(request);
   *call->request.mutable_max_wait() = ToWire(max_wait);
-  state_->SetDeadline(call->context, max_wait);
-  Connection* held = nullptr;
-  if (max_wait > Duration::zero()) {
-    held = &state_->calls.EnterLong(&call->context);
-  } else {
-    state_->calls.Enter(&call->context);
-  }
-  Connection& connection = held != nullptr ? *held : state_->calls.for_short_calls();
-  connection.admission->async()->ReserveCapacity(
-      &call->context, &call->request, &call->response,
-      [state = state_.get(), call, held, done = std::move(done)](grpc::Status status) {
-        if (status.ok()) {
-          done(FromServer(OutcomeFrom(call->response, state->Now())));
-        } else {
-          done(state->Outcome(status));
-        }
-        state->calls.Leave(&call->context, held);
+  call->done = std::move(done);
+  state_->SetDeadline(*call->flight.context(), max_wait);
+  call->flight.connection().admission->async()->ReserveCapacity(
+      call->flight.context(), &call->request, &call->response,
+      [state = state_.get(), call](grpc::Status status) {
+        const std::unique_ptr<ReserveCall> owned(call);
+        if (!status.ok()) return owned->done(state->Outcome(status));
+        owned->done(FromServer(OutcomeFrom(owned->response, state->Now())));
       });
 }
 
@@ -277,58 +276,46 @@ void Client::ReserveAsync(const ReservationRequest& request, Duration max_wait,
 }
 
 void Client::State::ConfirmAsync(const std::string& id) {
-  using Call = UnaryCall<wire::RenewReservationsRequest, wire::RenewReservationsResponse>;
-  auto call = std::make_shared<Call>();
+  auto* const call = new ConfirmCall(calls, /*may_take_long=*/false);
   call->request = RenewalOf({id});
-  SetDeadline(call->context);
-  calls.Enter(&call->context);
+  SetDeadline(*call->flight.context());
   // What became of it shows in the caller's next renewal.
-  calls.for_short_calls().admission->async()->RenewReservations(
-      &call->context, &call->request, &call->response,
-      [this, call](grpc::Status) { calls.Leave(&call->context, nullptr); });
+  call->flight.connection().admission->async()->RenewReservations(
+      call->flight.context(), &call->request, &call->response,
+      [call](grpc::Status) { delete call; });
 }
 
 void Client::ReleaseAsync(const std::string& id, std::optional<Tokens> used_tokens,
                           StatusHandler done) {
-  using Call = UnaryCall<wire::ReleaseReservationRequest, wire::ReleaseReservationResponse>;
-  auto call = std::make_shared<Call>();
+  auto* const call = new ReleaseCall(state_->calls, /*may_take_long=*/false);
   call->request = ReleaseOf(id, used_tokens);
-  state_->SetDeadline(call->context);
-  state_->calls.Enter(&call->context);
-  state_->calls.for_short_calls().admission->async()->ReleaseReservation(
-      &call->context, &call->request, &call->response,
-      [state = state_.get(), call, done = std::move(done)](grpc::Status status) {
-        done(state->Outcome(status));
-        state->calls.Leave(&call->context, nullptr);
+  call->done = std::move(done);
+  state_->SetDeadline(*call->flight.context());
+  call->flight.connection().admission->async()->ReleaseReservation(
+      call->flight.context(), &call->request, &call->response,
+      [state = state_.get(), call](grpc::Status status) {
+        const std::unique_ptr<ReleaseCall> owned(call);
+        owned->done(state->Outcome(status));
       });
 }
 
 int64_t Client::GenerateAsync(const GenerationRequest& request,
                               std::function<void(int32_t)> on_token, FinishHandler done) {
   State* const state = state_.get();
-  int64_t ticket = 0;
-  {
-    absl::MutexLock lock(&state->mutex);
-    ticket = ++state->last_ticket;
-  }
-  auto held = std::make_shared<std::pair<grpc::ClientContext*, Connection*>>();
+  absl::MutexLock lock(&state->mutex);
+  const int64_t ticket = ++state->last_ticket;
   auto* const call =
-      new GenerationCall(request, std::move(on_token),
-                         [state, ticket, held, done = std::move(done)](
+      new GenerationCall(state->calls, request, std::move(on_token),
+                         [state, ticket, done = std::move(done)](
                              const grpc::Status& status, absl::StatusOr<FinishReason> reason) {
                            {
-                             absl::MutexLock lock(&state->mutex);
+                             absl::MutexLock ended(&state->mutex);
                              state->generations.erase(ticket);
                            }
                            done(status.ok() ? std::move(reason) : state->Outcome(status));
-                           state->calls.Leave(held->first, held->second);
                          });
-  *held = {call->context(), &state->calls.EnterLong(call->context())};
-  {
-    absl::MutexLock lock(&state->mutex);
-    state->generations.emplace(ticket, call->context());
-  }
-  call->Start(*held->second);
+  state->generations.emplace(ticket, call->context());
+  call->Start();
   return ticket;
 }
 

@@ -27,44 +27,40 @@ std::shared_ptr<grpc::Channel> ClientCalls::NewChannel() const {
   return grpc::CreateCustomChannel(options_.server, grpc::InsecureChannelCredentials(), arguments);
 }
 
-void ClientCalls::Enter(grpc::ClientContext* context) {
+Connection& ClientCalls::Enter(grpc::ClientContext* context, bool may_take_long) {
   absl::MutexLock lock(&mutex_);
-  EnterLocked(context);
-}
-
-Connection& ClientCalls::EnterLong(grpc::ClientContext* context) {
-  absl::MutexLock lock(&mutex_);
-  EnterLocked(context);
-  Connection& connection = LeastFullLocked();
-  ++connection.long_calls;
+  cancellable_.insert(context);
+  if (closing_) context->TryCancel();
+  Connection& connection = may_take_long ? LeastFullLocked() : short_;
+  ++connection.calls;
+  ++in_flight_;
   return connection;
 }
 
-void ClientCalls::EnterLocked(grpc::ClientContext* context) {
-  in_flight_.insert(context);
-  if (closing_) context->TryCancel();
-}
-
 Connection& ClientCalls::LeastFullLocked() {
-  const auto least = std::min_element(long_.begin(), long_.end(), [](const auto& a, const auto& b) {
-    return a->long_calls < b->long_calls;
-  });
-  if (least != long_.end() && (*least)->long_calls < kLongCallsPerConnection) return **least;
+  const auto least = std::min_element(
+      long_.begin(), long_.end(), [](const auto& a, const auto& b) { return a->calls < b->calls; });
+  if (least != long_.end() && (*least)->calls < kLongCallsPerConnection) return **least;
   return *long_.emplace_back(std::make_unique<Connection>(NewChannel()));
 }
 
-void ClientCalls::Leave(grpc::ClientContext* context, Connection* connection) {
+void ClientCalls::Forget(grpc::ClientContext* context) {
   absl::MutexLock lock(&mutex_);
-  if (connection != nullptr) --connection->long_calls;
-  in_flight_.erase(context);
+  cancellable_.erase(context);
+}
+
+void ClientCalls::Leave(Connection& connection) {
+  absl::MutexLock lock(&mutex_);
+  --connection.calls;
+  --in_flight_;
 }
 
 void ClientCalls::CancelAll() {
   absl::MutexLock lock(&mutex_);
   closing_ = true;
-  for (grpc::ClientContext* context : in_flight_) context->TryCancel();
-  const auto all_left = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return in_flight_.empty(); };
-  mutex_.Await(absl::Condition(&all_left));
+  for (grpc::ClientContext* context : cancellable_) context->TryCancel();
+  const auto all_over = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return in_flight_ == 0; };
+  mutex_.Await(absl::Condition(&all_over));
 }
 
 }  // namespace plimsoll

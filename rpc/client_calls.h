@@ -10,7 +10,7 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
@@ -38,36 +38,61 @@ struct Connection {
   const std::unique_ptr<v1::CapacityService::Stub> capacity;
   const std::unique_ptr<v1::GenerationService::Stub> generation;
   const std::unique_ptr<v1::AdminService::Stub> admin;
-  int long_calls = 0;  // guarded by ClientCalls
+  int calls = 0;  // guarded by ClientCalls
 };
 
 class ClientCalls {
  public:
   explicit ClientCalls(const ClientOptions& options);
 
-  Connection& for_short_calls() { return short_; }
-
-  // Counts a call in; `context` lives until Leave. After CancelAll the call is cancelled at once.
-  void Enter(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The same for a call that may take long; also picks its connection.
-  Connection& EnterLong(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The call is over, its callback included. `connection` is what EnterLong gave, or null.
-  void Leave(grpc::ClientContext* context, Connection* connection) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // Cancels every call and waits until all have left.
+  // Cancels every call in flight, and those that still start, and waits until all are over.
   void CancelAll() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  friend class CallInFlight;
+
+  Connection& Enter(grpc::ClientContext* context, bool may_take_long) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Forget(grpc::ClientContext* context) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Leave(Connection& connection) ABSL_LOCKS_EXCLUDED(mutex_);
+
   std::shared_ptr<grpc::Channel> NewChannel() const;
   Connection& LeastFullLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void EnterLocked(grpc::ClientContext* context) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const ClientOptions options_;
   Connection short_;
   absl::Mutex mutex_;
   std::vector<std::unique_ptr<Connection>> long_ ABSL_GUARDED_BY(mutex_);
-  std::set<grpc::ClientContext*> in_flight_ ABSL_GUARDED_BY(mutex_);
+  std::set<grpc::ClientContext*> cancellable_ ABSL_GUARDED_BY(mutex_);
+  int64_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// One call, from before it starts until its callback has returned.
+//
+// A context keeps its channel alive, and a channel must not end on one of gRPC's own threads, which
+// it would then wait for. So the context goes first and the call leaves after it; the client's
+// destructor, which waits for that, ends the channel. Declare it first in what a call consists of.
+class CallInFlight {
+ public:
+  CallInFlight(ClientCalls& calls, bool may_take_long)
+      : calls_(calls),
+        context_(std::make_unique<grpc::ClientContext>()),
+        connection_(calls.Enter(context_.get(), may_take_long)) {}
+  ~CallInFlight() {
+    calls_.Forget(context_.get());
+    context_.reset();
+    calls_.Leave(connection_);
+  }
+  CallInFlight(const CallInFlight&) = delete;
+  CallInFlight& operator=(const CallInFlight&) = delete;
+
+  grpc::ClientContext* context() { return context_.get(); }
+  Connection& connection() { return connection_; }
+
+ private:
+  ClientCalls& calls_;
+  std::unique_ptr<grpc::ClientContext> context_;
+  Connection& connection_;
 };
 
 }  // namespace plimsoll

@@ -27,7 +27,7 @@ TEST(Server, ListensOnSeveralAddresses) {
   TestServer base;
   const TempDir folder;
   const std::string socket = "unix:" + folder.File("s");
-  const auto server = StartAt(base, {"127.0.0.1:0", socket, "localhost:0"});
+  const auto server = StartAt(base, {"127.0.0.1:0", socket, "127.0.0.1:0"});
   ASSERT_TRUE(server.ok()) << server.status();
   ASSERT_EQ((*server)->addresses().size(), 3);
   for (const std::string& address : (*server)->addresses()) {

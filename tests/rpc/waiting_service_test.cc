@@ -158,6 +158,17 @@ TEST_F(WaitingService, AStormOfDeadlinesLeaksNothingAfterTheConfirmWindow) {
   EXPECT_EQ(server_.server->violations(), 0);
 }
 
+// The answer comes on a thread that must not be the one to end the client's connection.
+TEST_F(WaitingService, AClientMayGoAsSoonAsItsAnswerCame) {
+  for (int i = 0; i < 300; ++i) {
+    auto brief = server_.Connect();
+    std::promise<void> answered;
+    brief->ReserveAsync(RequestOf(16, 0), Duration::zero(),
+                        [&](absl::StatusOr<Answer>) { answered.set_value(); });
+    answered.get_future().wait();
+  }
+}
+
 TEST(WaitingServiceFull, AFullQueueIsSaidToBeOverload) {
   TestServer server({.max_waiting = 1});
   server.Start();
