@@ -121,7 +121,8 @@ std::string One(const std::string& tensor, const std::string& data = "12345678")
   return FileOf("{\"t\":" + tensor + "}", data);
 }
 
-std::vector<Hostile> HostileFiles() {
+// Files whose header cannot be read at all, or says something of the file that is not so.
+std::vector<Hostile> HostileHeaders() {
   return {
       {"empty file", "", {"file size=0"}},
       {"short file", "1234567", {"file size=7"}},
@@ -138,6 +139,31 @@ std::vector<Hostile> HostileFiles() {
               R"("t":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
               "1"),
        {"header", "t"}},
+      {"overlap",
+       FileOf(R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},)"
+              R"("t":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+              "12345678"),
+       {"tensor t", "data_offsets=4", "5"}},
+      {"hole",
+       FileOf(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
+              R"("t":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+              "12345678"),
+       {"tensor t", "data_offsets=4", "3"}},
+      {"bytes that no tensor has",
+       One(R"({"dtype":"U8","shape":[6],"data_offsets":[0,6]})"),
+       {"data size=8", "6 bytes"}},
+      {"metadata that is no object", FileOf(R"({"__metadata__":"x"})", ""), {"__metadata__=\"x\""}},
+      {"metadata of numbers", FileOf(R"({"__metadata__":{"a":1}})", ""), {"__metadata__="}},
+      {"a value that would fill the screen",
+       One("{\"dtype\":\"" + std::string(5000, 'x') + "\",\"shape\":[8],\"data_offsets\":[0,8]}"),
+       {"dtype=\"xxx", "..."}},
+      {"a name that is not UTF-8", FileOf("{\"\xff\":1}", ""), {"header"}},
+  };
+}
+
+// Files with one tensor whose entry is wrong.
+std::vector<Hostile> HostileTensors() {
+  return {
       {"an entry that is no object", One("7"), {"tensor \"t\"", "entry=7"}},
       {"no dtype", One(R"({"shape":[8],"data_offsets":[0,8]})"), {"tensor \"t\"", "dtype"}},
       {"unknown dtype",
@@ -177,39 +203,23 @@ std::vector<Hostile> HostileFiles() {
       {"shape times type is not bytes",
        One(R"({"dtype":"F32","shape":[3],"data_offsets":[0,8]})"),
        {"tensor \"t\"", "data_offsets=[0,8]", "12 bytes", "[3]", "F32"}},
-      {"overlap",
-       FileOf(R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},)"
-              R"("t":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
-              "12345678"),
-       {"tensor t", "data_offsets=4", "5"}},
-      {"hole",
-       FileOf(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
-              R"("t":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
-              "12345678"),
-       {"tensor t", "data_offsets=4", "3"}},
-      {"bytes that no tensor has",
-       One(R"({"dtype":"U8","shape":[6],"data_offsets":[0,6]})"),
-       {"data size=8", "6 bytes"}},
-      {"metadata that is no object", FileOf(R"({"__metadata__":"x"})", ""), {"__metadata__=\"x\""}},
-      {"metadata of numbers", FileOf(R"({"__metadata__":{"a":1}})", ""), {"__metadata__="}},
-      {"a value that would fill the screen",
-       One("{\"dtype\":\"" + std::string(5000, 'x') + "\",\"shape\":[8],\"data_offsets\":[0,8]}"),
-       {"dtype=\"xxx", "..."}},
-      {"a name that is not UTF-8", FileOf("{\"\xff\":1}", ""), {"header"}},
   };
 }
 
+void ExpectRefused(const Hostile& hostile) {
+  SCOPED_TRACE(hostile.what);
+  const absl::Status status = OpenStatus(hostile.content);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  const std::string message(status.message());
+  EXPECT_THAT(message, HasSubstr("bad.safetensors"));
+  for (const std::string& part : hostile.says) EXPECT_THAT(message, HasSubstr(part));
+  EXPECT_EQ(message.find('\n'), std::string::npos);
+  EXPECT_LT(message.size(), 600u);
+}
+
 TEST(Safetensors, HostileFilesAreRefusedWithFileFieldAndValue) {
-  for (const Hostile& hostile : HostileFiles()) {
-    SCOPED_TRACE(hostile.what);
-    const absl::Status status = OpenStatus(hostile.content);
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    const std::string message(status.message());
-    EXPECT_THAT(message, HasSubstr("bad.safetensors"));
-    for (const std::string& part : hostile.says) EXPECT_THAT(message, HasSubstr(part));
-    EXPECT_EQ(message.find('\n'), std::string::npos);
-    EXPECT_LT(message.size(), 600u);
-  }
+  for (const Hostile& hostile : HostileHeaders()) ExpectRefused(hostile);
+  for (const Hostile& hostile : HostileTensors()) ExpectRefused(hostile);
 }
 
 }  // namespace
