@@ -9,7 +9,8 @@ int main() {
   auto cache = KvCache::Create({.capacity = Blocks(1000), .block_tokens = Tokens(16)});
   auto admission = AdmissionController::Create({.epoch = RandomEpoch()}, **cache, clock);
 
-  auto answer = (*admission)->Reserve({.prompt_tokens = Tokens(1000), .max_new_tokens = Tokens(600)});
+  auto answer =
+      (*admission)->Reserve({.prompt_tokens = Tokens(1000), .max_new_tokens = Tokens(600)});
   if (!answer.ok()) return 2;  // bad numbers: the message names the field
   if (const Refusal* no = std::get_if<Refusal>(&*answer)) {
     std::printf("%s: %ld blocks short\n", NameOf(no->reason).data(), no->missing.value());
