@@ -1,6 +1,9 @@
 // Starting, listening, health, reflection and the HTTP port.
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -51,6 +54,17 @@ TEST(Server, ASocketFileInUseIsAnErrorAndADeadOneIsReplaced) {
   const absl::Status status = StartAt(base, {first.address()}).status();
   EXPECT_EQ(status.message(), "cannot listen on " + first.address() + ": Address already in use");
   EXPECT_TRUE(first.Connect()->GetCapacity().ok()) << "the first server kept its socket";
+
+  const TempDir folder;
+  const std::string dead = folder.File("dead");
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  dead.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  const int left_behind = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(bind(left_behind, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
+  close(left_behind);
+  const auto next = StartAt(base, {"unix:" + dead});
+  EXPECT_TRUE(next.ok()) << next.status();
 }
 
 TEST(Server, AnAddressThatCannotBeUsedIsAnErrorWithTheReason) {
