@@ -27,6 +27,7 @@ int Main(int argc, char** argv) {
   app.fallthrough(false);
   CommandResult result;
   AddPlanCommand(app, result);
+  AddPlanTrainingCommand(app, result);
   AddServeCommand(app, result);
   AddReplayCommand(app, result);
   AddGenerateCommand(app, result);

@@ -1,0 +1,107 @@
+#include "kvcache/sizing/training_adapters.h"
+
+#include <optional>
+#include <set>
+#include <string_view>
+
+#include "kvcache/base/errors.h"
+#include "kvcache/sizing/weight_bytes.h"
+
+namespace plimsoll {
+namespace {
+
+constexpr std::string_view kAllLinear = "all-linear";
+constexpr std::string_view kWeight = ".weight";
+
+// A matrix that can be adapted, under the name by which people ask for it.
+struct Matrix {
+  std::string name;
+  int64_t out_and_in;
+  int64_t copies;
+  int64_t active;
+};
+
+// "model.layers.{layer}.self_attn.q_proj.weight" as "q_proj".
+std::string ShortName(std::string_view name) {
+  if (name.size() > kWeight.size() && name.substr(name.size() - kWeight.size()) == kWeight) {
+    name.remove_suffix(kWeight.size());
+  }
+  const size_t dot = name.rfind('.');
+  return std::string(dot == std::string_view::npos ? name : name.substr(dot + 1));
+}
+
+std::vector<Matrix> MatricesOf(const ModelConfig& model) {
+  std::vector<Matrix> matrices;
+  for (const TensorSpec& tensor : model.tensors) {
+    if (!IsMatrix(tensor.role)) continue;
+    matrices.push_back({.name = ShortName(tensor.name),
+                        .out_and_in = tensor.shape[0] + tensor.shape[1],
+                        .copies = tensor.Copies(),
+                        .active = tensor.Copies() / tensor.experts * tensor.active_experts});
+  }
+  return matrices;
+}
+
+std::vector<Matrix> MatricesOf(const TextbookModel& model) {
+  std::vector<Matrix> matrices;
+  for (const char* const name : {"q_proj", "k_proj", "v_proj", "o_proj"}) {
+    matrices.push_back({name, 2 * model.hidden, model.layers, model.layers});
+  }
+  for (const char* const name : {"up_proj", "down_proj"}) {
+    matrices.push_back({name, 5 * model.hidden, model.layers, model.layers});
+  }
+  return matrices;
+}
+
+std::string NamesOf(const std::vector<Matrix>& matrices) {
+  std::set<std::string> names;
+  for (const Matrix& matrix : matrices) names.insert(matrix.name);
+  std::string list;
+  for (const std::string& name : names) list += name + ", ";
+  return list + std::string(kAllLinear);
+}
+
+// Adds r x (in + out) for each copy; false beyond what a model may have.
+bool Add(const Matrix& matrix, int64_t rank, AdapterCount& count) {
+  const std::optional<int64_t> more = CheckedProduct({rank, matrix.out_and_in, matrix.copies});
+  if (!more || *more > kMaxTextbookParameters - count.parameters) return false;
+  count.parameters += *more;
+  count.matrices += matrix.copies;
+  count.active += matrix.active;
+  return true;
+}
+
+absl::StatusOr<AdapterCount> AdaptersOf(const std::vector<Matrix>& matrices,
+                                        const std::vector<std::string>& targets, int64_t rank) {
+  std::set<std::string> missing(targets.begin(), targets.end());
+  const std::set<std::string> wanted = missing;
+  const bool all = missing.erase(std::string(kAllLinear)) > 0;
+  AdapterCount count{.matrices = 0, .active = 0, .parameters = 0};
+  for (const Matrix& matrix : matrices) {
+    missing.erase(matrix.name);
+    if (!all && !wanted.contains(matrix.name)) continue;
+    if (!Add(matrix, rank, count)) return BadField("lora_rank", rank, "a smaller rank");
+  }
+  if (missing.empty()) return count;
+  return BadField("lora_targets", Excerpt(*missing.begin()), "some of " + NamesOf(matrices));
+}
+
+}  // namespace
+
+absl::StatusOr<AdapterCount> CountAdapters(const ModelConfig& model,
+                                           const std::vector<std::string>& targets, int64_t rank) {
+  return AdaptersOf(MatricesOf(model), targets, rank);
+}
+
+absl::StatusOr<AdapterCount> CountAdapters(const TextbookModel& model,
+                                           const std::vector<std::string>& targets, int64_t rank) {
+  return AdaptersOf(MatricesOf(model), targets, rank);
+}
+
+Bytes Nf4Bytes(int64_t elements) {
+  constexpr int64_t kTables = (16 + 256) * 4;
+  const int64_t blocks = CeilDivide(elements, 64);
+  return Bytes(CeilDivide(elements, 2) + blocks + 4 * CeilDivide(blocks, 256) + kTables);
+}
+
+}  // namespace plimsoll

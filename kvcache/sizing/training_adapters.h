@@ -1,0 +1,42 @@
+// LoRA: beside each adapted matrix of out x in stand two small ones, r x in and out x r.
+//
+//   adapter parameters = sum over adapted matrices of r x (in + out)
+//
+// and NF4 with double quantisation, in which qlora keeps the frozen matrices:
+//
+//   n / 2                    two 4-bit codes a byte
+//   ceil(n / 64)             an 8-bit maximum for each block of 64
+//   4 x ceil(blocks / 256)   an fp32 maximum for each 256 of those
+//   1088                     the two tables of codes: 16 and 256 fp32 numbers
+//
+// Threads: pure. Cost: O(tensors). Errors: InvalidArgument naming the field.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kvcache/base/units.h"
+#include "kvcache/model/model_config.h"
+#include "kvcache/sizing/training_textbook.h"
+
+namespace plimsoll {
+
+struct AdapterCount {
+  int64_t matrices;    // adapted ones, over all layers and experts
+  int64_t active;      // of them, those that one token passes through
+  int64_t parameters;  // of all adapters
+};
+
+// Adapts the linear matrices whose name ends in one of `targets` ("q_proj"); the target
+// "all-linear" means every one. A target that the model lacks is refused, with those it has.
+absl::StatusOr<AdapterCount> CountAdapters(const ModelConfig& model,
+                                           const std::vector<std::string>& targets, int64_t rank);
+absl::StatusOr<AdapterCount> CountAdapters(const TextbookModel& model,
+                                           const std::vector<std::string>& targets, int64_t rank);
+
+// One matrix of `elements` in NF4 with double quantisation.
+Bytes Nf4Bytes(int64_t elements);
+
+}  // namespace plimsoll

@@ -1,0 +1,200 @@
+// The saved tensors of a model as it is; the classic formula is in training_activations.cc.
+#include <algorithm>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "kvcache/sizing/training_activation_lines.h"
+#include "kvcache/sizing/training_activations.h"
+#include "kvcache/sizing/training_adapters.h"
+#include "kvcache/sizing/weight_bytes.h"
+
+namespace plimsoll {
+namespace {
+
+// Values that one token leaves behind, summed over layers.
+struct Saved {
+  int64_t norm_inputs = 0;
+  int64_t projection_inputs = 0;
+  int64_t queries = 0;
+  int64_t keys_and_values = 0;
+  int64_t attention_output = 0;
+  int64_t ffn = 0;
+  int64_t recurrent = 0;  // an estimate
+  int64_t expert_copies = 0;
+  int64_t log_sum_exp = 0;    // in fp32
+  int64_t router_scores = 0;  // in fp32
+};
+
+bool Contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+bool IsRecurrent(const TensorSpec& tensor) {
+  return Contains(tensor.name, "linear_attn") || Contains(tensor.name, "mixer") ||
+         Contains(tensor.name, "mamba");
+}
+
+bool IsOfAttention(const TensorSpec& tensor) {
+  return (Contains(tensor.name, "attn") || Contains(tensor.name, "attention")) &&
+         !IsRecurrent(tensor);
+}
+
+// Whether the tensor stands in layer `layer`; -1 asks about any layer.
+int64_t TimesIn(const TensorSpec& tensor, int32_t layer) {
+  if (layer < 0) return std::ssize(tensor.layers);
+  return std::count(tensor.layers.begin(), tensor.layers.end(), layer);
+}
+
+// What the norm reads: the residual, or every query or key head where it normalises heads.
+int64_t NormWidth(const ModelConfig& model, const TensorSpec& norm) {
+  const int64_t width = norm.shape[0];
+  if (model.attention.empty() || !IsOfAttention(norm)) return width;
+  const AttentionSpec& heads = model.attention.front();
+  if (width != heads.head_dim) return width;
+  if (Contains(norm.name, "q_norm")) return width * heads.heads;
+  if (Contains(norm.name, "k_norm")) return width * heads.kv_heads;
+  return width;
+}
+
+void AddAttention(const AttentionSpec& layer, Saved& saved) {
+  saved.queries += layer.heads * layer.head_dim;
+  saved.keys_and_values += layer.kv_heads * (layer.head_dim + layer.value_dim);
+  saved.attention_output += layer.heads * layer.value_dim;
+  saved.log_sum_exp += layer.heads;
+}
+
+// Norms, FFNs and experts of one layer, or of all where `layer` is -1.
+void AddTensors(const ModelConfig& model, int32_t layer, Saved& saved) {
+  const int64_t hidden = model.hidden_size;
+  std::set<int32_t> with_ffn;
+  int64_t hidden_norms = 0;
+  for (const TensorSpec& tensor : model.tensors) {
+    const int64_t times = TimesIn(tensor, layer);
+    if (times == 0) continue;
+    if (tensor.role == TensorRole::kNorm) {
+      saved.norm_inputs += times * NormWidth(model, tensor);
+      if (tensor.shape[0] == hidden) hidden_norms += times;
+    }
+    if (tensor.role == TensorRole::kRouter) saved.router_scores += times * tensor.shape[0];
+    if (!IsMatrix(tensor.role) || IsOfAttention(tensor)) continue;
+    const int64_t active = times * tensor.active_experts;
+    if (tensor.shape[1] == hidden) {
+      (IsRecurrent(tensor) ? saved.recurrent : saved.ffn) += 2 * active * tensor.shape[0];
+      with_ffn.insert(tensor.layers.begin(), tensor.layers.end());
+    } else if (tensor.role == TensorRole::kExpert) {
+      saved.expert_copies += 2 * active * hidden;  // into and out of the experts
+    }
+  }
+  const int64_t ffns = layer < 0 ? std::ssize(with_ffn) : std::ssize(with_ffn) > 0 ? 1 : 0;
+  const int64_t attentions = layer < 0 ? std::ssize(model.attention) : 1;
+  // Attention and FFN side by side under one norm share its output.
+  const int64_t inputs = std::min(attentions + ffns, std::max<int64_t>(hidden_norms, 1));
+  saved.projection_inputs += inputs * hidden;
+}
+
+Saved SavedByAllLayers(const ModelConfig& model) {
+  Saved saved;
+  for (const AttentionSpec& layer : model.attention) AddAttention(layer, saved);
+  AddTensors(model, -1, saved);
+  return saved;
+}
+
+std::vector<ActivationLine> LinesOf(const Saved& saved, int64_t element, Recompute recompute) {
+  const auto line = [&](std::string term, int64_t values, int64_t bytes, SplitBy split) {
+    return ActivationLine{
+        .term = std::move(term),
+        .formula = std::to_string(values) + " of all layers x " + std::to_string(bytes) + " bytes",
+        .per_token = CheckedProduct({values, bytes}),
+        .split = split};
+  };
+  constexpr SplitBy kSequence = SplitBy::kSequenceParallel;
+  constexpr SplitBy kTensor = SplitBy::kTensorParallel;
+  std::vector<ActivationLine> lines = {
+      line("norm_inputs", saved.norm_inputs, element, kSequence),
+      line("projection_inputs", saved.projection_inputs, element, kSequence),
+      line("queries", saved.queries, element, kTensor),
+      line("keys_and_values", saved.keys_and_values, element, kTensor),
+      line("attention_output", saved.attention_output, element, kTensor),
+      line("ffn_values", saved.ffn, element, kTensor),
+      line("recurrent_values_estimated", saved.recurrent, element, kTensor),
+      line("expert_copies", saved.expert_copies, element, kSequence),
+      line("router_scores", saved.router_scores, 4, kSequence)};
+  if (recompute == Recompute::kNone) {
+    lines.push_back(line("log_sum_exp", saved.log_sum_exp, 4, kTensor));
+  }
+  return lines;
+}
+
+// Bytes that one token leaves in the layer that saves most, on one GPU.
+int64_t LargestLayer(const ModelConfig& model, int64_t element, const TrainingOptions& options) {
+  int64_t largest = 0;
+  for (int32_t layer = 0; layer < model.layers; ++layer) {
+    Saved saved;
+    const auto index = static_cast<size_t>(layer);
+    if (index < model.attention.size()) AddAttention(model.attention[index], saved);
+    AddTensors(model, layer, saved);
+    int64_t bytes = 0;
+    for (const ActivationLine& line : LinesOf(saved, element, Recompute::kNone)) {
+      const bool split = line.split == SplitBy::kTensorParallel || options.sequence_parallel;
+      bytes += CeilDivide(line.per_token.value_or(0), split ? options.tensor_parallel : 1);
+    }
+    largest = std::max(largest, bytes);
+  }
+  return largest;
+}
+
+std::vector<ActivationLine> FullyRecomputed(const ModelConfig& model, int64_t element,
+                                            const TrainingOptions& options) {
+  const int64_t inputs = model.hidden_size * model.layers;
+  const int64_t largest = LargestLayer(model, element, options);
+  return {
+      {.term = "layer_inputs",
+       .formula = std::to_string(inputs) + " of all layers x " + std::to_string(element) + " bytes",
+       .per_token = CheckedProduct({inputs, element}),
+       .split = SplitBy::kSequenceParallel},
+      {.term = "recomputed_layer",
+       .formula = std::to_string(largest) + " bytes of the largest layer",
+       .per_token = largest,
+       .split = SplitBy::kNothing}};
+}
+
+void AddOutside(const ModelConfig& model, int64_t element, std::vector<ActivationLine>& lines) {
+  const std::string hidden =
+      std::to_string(model.hidden_size) + " hidden x " + std::to_string(element) + " bytes";
+  for (const char* const term : {"last_norm_input", "head_input"}) {
+    lines.push_back({term, hidden, model.hidden_size * element, SplitBy::kSequenceParallel});
+  }
+  lines.push_back({"logits", std::to_string(model.vocab_size) + " vocabulary x 4 bytes",
+                   model.vocab_size * 4, SplitBy::kTensorParallel});
+}
+
+absl::Status AddAdapters(const ModelConfig& model, const TrainingOptions& options,
+                         std::vector<ActivationLine>& lines) {
+  const absl::StatusOr<AdapterCount> adapters =
+      CountAdapters(model, options.lora_targets, options.lora_rank);
+  if (!adapters.ok()) return adapters.status();
+  lines.push_back({"adapter_values",
+                   std::to_string(adapters->active) + " adapters x rank " +
+                       std::to_string(options.lora_rank) + " x 2 bytes",
+                   CheckedProduct({adapters->active, options.lora_rank, 2}), SplitBy::kNothing});
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<TrainingTerm>> ArchitectureActivations(const ModelConfig& model,
+                                                                  const TrainingOptions& options) {
+  const int64_t element = options.method == TrainingMethod::kFullFp32 ? 4 : 2;
+  const bool full = options.recompute == Recompute::kFull;
+  std::vector<ActivationLine> lines =
+      full ? FullyRecomputed(model, element, options)
+           : LinesOf(SavedByAllLayers(model), element, options.recompute);
+  if (options.trains_adapters() && !full) {
+    PLIMSOLL_RETURN_IF_ERROR(AddAdapters(model, options, lines));
+  }
+  AddOutside(model, element, lines);
+  return TermsOf(lines, options);
+}
+
+}  // namespace plimsoll
