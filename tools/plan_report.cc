@@ -29,6 +29,17 @@ std::string Row(const std::string& term, Bytes bytes, Bytes budget, const std::s
                          FormatSize(bytes), share, formula);
 }
 
+// "  left out: prediction block (11,610,067,968 elements), vision tower"
+std::string LeftOutLine(const InferencePlan& plan) {
+  std::string line;
+  for (const LeftOut& left : plan.left_out) {
+    line += line.empty() ? "  left out: " : ", ";
+    line += left.part;
+    if (left.elements) line += " (" + Grouped(*left.elements) + " elements)";
+  }
+  return line.empty() ? "" : line + "\n";
+}
+
 std::string Header(const InferencePlan& plan) {
   std::string active;
   if (plan.parameters_active != plan.parameters) {
@@ -40,13 +51,17 @@ std::string Header(const InferencePlan& plan) {
                               FormatSize(plan.kv_bytes_per_token_long),
                               FormatSize(plan.window_bytes_per_sequence));
   }
+  std::string state;
+  if (plan.state_bytes_per_sequence > Bytes(0)) {
+    state = "; state of each sequence: " + FormatSize(plan.state_bytes_per_sequence);
+  }
   return absl::StrFormat(
       "%s (%s)\n"
       "  %s parameters%s, %d layers, weights in %s, K and V in %s\n"
-      "  K and V of one token: %s%s\n\n",
+      "  K and V of one token: %s%s%s\n%s\n",
       plan.name, plan.architecture, Grouped(plan.parameters), active, plan.layers,
-      std::string(NameOf(plan.weights_type)), std::string(NameOf(plan.kv_type)),
-      FormatSize(plan.kv_bytes_per_token), windows);
+      plan.weights_format, std::string(NameOf(plan.kv_type)), FormatSize(plan.kv_bytes_per_token),
+      windows, state, LeftOutLine(plan));
 }
 
 std::string TermTable(const InferencePlan& plan) {
@@ -89,6 +104,17 @@ std::string Misfit(const InferencePlan& plan, const std::vector<FitSetting>& fit
   return out;
 }
 
+// Parts of the checkpoint that the plan leaves out; null where the configuration does not tell how
+// many elements they have.
+Json LeftOutJson(const InferencePlan& plan) {
+  Json parts = Json::array();
+  for (const LeftOut& left : plan.left_out) {
+    parts.push_back(
+        {{"part", left.part}, {"elements", left.elements ? Json(*left.elements) : Json(nullptr)}});
+  }
+  return parts;
+}
+
 Json ModelJson(const InferencePlan& plan) {
   return {{"name", plan.name},
           {"architecture", plan.architecture},
@@ -100,8 +126,9 @@ Json ModelJson(const InferencePlan& plan) {
           {"kv_bytes_per_token_long", plan.kv_bytes_per_token_long.value()},
           {"window_bytes_per_sequence", plan.window_bytes_per_sequence.value()},
           {"state_bytes_per_sequence", plan.state_bytes_per_sequence.value()},
-          {"weights_type", NameOf(plan.weights_type)},
-          {"kv_type", NameOf(plan.kv_type)}};
+          {"weights_type", plan.weights_format},
+          {"kv_type", NameOf(plan.kv_type)},
+          {"left_out", LeftOutJson(plan)}};
 }
 
 Json MemoryJson(const InferencePlan& plan) {

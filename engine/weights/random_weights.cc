@@ -44,6 +44,7 @@ RandomTensor::RandomTensor(uint64_t seed, std::string_view name, const TensorSpe
       deviation_ = 0.2;
       return;
     case TensorRole::kBias:
+    case TensorRole::kSmall:
       deviation_ = 0.1;
       return;
     case TensorRole::kHead:

@@ -27,20 +27,46 @@ ConfigFields::ConfigFields(const json& object, std::string prefix)
     : object_(object), prefix_(std::move(prefix)) {}
 
 const json* ConfigFields::Find(std::string_view name) const {
-  const auto found = object_.find(std::string(name));
+  const auto found = object_.find(Spelled(name));
   return found == object_.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::string ConfigFields::Spelled(std::string_view name) const {
+  const std::string own(name);
+  if (aliases_.empty() || object_.contains(own)) return own;
+  std::string_view likely = name;
+  for (const auto& [canonical, spelling] : aliases_) {
+    if (canonical != name) continue;
+    if (object_.contains(spelling)) return spelling;
+    likely = spelling;
+  }
+  return std::string(likely);
+}
+
+void ConfigFields::Alias(std::string_view name, std::string_view spelling) {
+  const auto one = object_.find(std::string(name));
+  const auto other = object_.find(std::string(spelling));
+  if (one != object_.end() && other != object_.end() && *one != *other) {
+    RefuseValue(spelling, *other, "the value of " + std::string(name) + ", " + Shown(*one));
+  }
+  aliases_.emplace_back(name, spelling);
 }
 
 bool ConfigFields::Has(std::string_view name) const { return Find(name) != nullptr; }
 
 bool ConfigFields::IsNull(std::string_view name) const {
-  const auto found = object_.find(std::string(name));
+  const auto found = object_.find(Spelled(name));
   return found != object_.end() && found->is_null();
 }
 
 bool ConfigFields::IsList(std::string_view name) const {
   const json* const value = Find(name);
   return value != nullptr && value->is_array();
+}
+
+bool ConfigFields::IsText(std::string_view name) const {
+  const json* const value = Find(name);
+  return value != nullptr && value->is_string();
 }
 
 void ConfigFields::Fail(absl::Status status) {
@@ -50,12 +76,12 @@ void ConfigFields::Fail(absl::Status status) {
 void ConfigFields::Refuse(std::string_view name, std::string_view wanted) {
   const json* const value = Find(name);
   if (value != nullptr) return RefuseValue(name, *value, wanted);
-  Fail(absl::InvalidArgumentError(prefix_ + std::string(name) + ": missing; want " +
+  Fail(absl::InvalidArgumentError(prefix_ + Spelled(name) + ": missing; want " +
                                   std::string(wanted)));
 }
 
 void ConfigFields::RefuseValue(std::string_view name, const json& value, std::string_view wanted) {
-  Fail(BadField(prefix_ + std::string(name), Shown(value), wanted));
+  Fail(BadField(prefix_ + Spelled(name), Shown(value), wanted));
 }
 
 std::optional<int64_t> ConfigFields::Whole(const json& value, std::string_view name, int64_t min,
@@ -94,7 +120,7 @@ std::optional<int64_t> ConfigFields::OptionalCount(std::string_view name, int64_
 
 std::optional<int64_t> ConfigFields::CountOrNull(std::string_view name, int64_t max,
                                                  int64_t fallback) {
-  if (!object_.contains(std::string(name))) return fallback;
+  if (!object_.contains(Spelled(name))) return fallback;
   return OptionalCount(name, max);
 }
 
@@ -151,6 +177,20 @@ std::vector<double> ConfigFields::Positives(std::string_view name) {
   if (!list->is_array()) RefuseValue(name, *list, "a list of numbers");
   for (const json& value : *list) numbers.push_back(Real(value, name).value_or(1));
   return numbers;
+}
+
+std::vector<ConfigFields> ConfigFields::Objects(std::string_view name) {
+  std::vector<ConfigFields> objects;
+  const json* const list = Find(name);
+  if (list == nullptr) return objects;
+  if (!list->is_array()) RefuseValue(name, *list, "a list of objects");
+  for (const json& value : *list) {
+    if (!value.is_object()) RefuseValue(name, value, "a list of objects");
+    if (!status_.ok()) return {};
+    objects.emplace_back(value,
+                         prefix_ + std::string(name) + "[" + std::to_string(objects.size()) + "].");
+  }
+  return objects;
 }
 
 const json* ConfigFields::Object(std::string_view name) {

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,10 +27,15 @@ class ConfigFields {
   // `object` outlives the reader. `prefix` stands before names in messages: "rope_scaling.".
   explicit ConfigFields(const nlohmann::json& object, std::string prefix = "");
 
+  // The file may spell `name` so as well: reads of `name` find it, and messages use the file's own
+  // word. Wrong where both are there with different values.
+  void Alias(std::string_view name, std::string_view spelling);
+
   // Whether the field is there and not null.
   bool Has(std::string_view name) const;
   bool IsNull(std::string_view name) const;  // there, and null
   bool IsList(std::string_view name) const;
+  bool IsText(std::string_view name) const;
 
   // A whole number in [1, max].
   int64_t Count(std::string_view name, int64_t max);
@@ -46,6 +52,8 @@ class ConfigFields {
   std::vector<std::string> Texts(std::string_view name);  // empty where absent
   std::vector<int64_t> Indices(std::string_view name, int64_t max);
   std::vector<double> Positives(std::string_view name);
+  // The objects of a list, with the names they have in messages: "block_configs[3].".
+  std::vector<ConfigFields> Objects(std::string_view name);
 
   // The object under `name`, or nullptr where absent; wrong if it is something else.
   const nlohmann::json* Object(std::string_view name);
@@ -57,6 +65,7 @@ class ConfigFields {
 
  private:
   const nlohmann::json* Find(std::string_view name) const;  // nullptr where absent or null
+  std::string Spelled(std::string_view name) const;         // as the file does, or would
   std::optional<int64_t> Whole(const nlohmann::json& value, std::string_view name, int64_t min,
                                int64_t max);
   std::optional<double> Real(const nlohmann::json& value, std::string_view name);
@@ -64,6 +73,7 @@ class ConfigFields {
 
   const nlohmann::json& object_;
   std::string prefix_;
+  std::vector<std::pair<std::string, std::string>> aliases_;  // name, spelling
   absl::Status status_;
 };
 

@@ -11,6 +11,7 @@
 #include "kvcache/model/config_fields.h"
 #include "kvcache/model/decoder_parts.h"
 #include "kvcache/model/families.h"
+#include "kvcache/model/quantization_fields.h"
 #include "kvcache/model/strict_json.h"
 
 namespace plimsoll {
@@ -18,18 +19,71 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Where a checkpoint with other towers beside the language model keeps it: what its names have in
+// place of "model.". Its fields are then under text_config.
+constexpr std::string_view kModelInside = "model.language_model.";
+constexpr std::string_view kModelOutside = "language_model.model.";
+
 struct Family {
   std::string_view architecture;
   void (*read)(ConfigFields& fields, ModelConfig& model);
+  std::string_view nested = "";  // one of the two above
 };
 
 constexpr std::array kFamilies = {
-    Family{"LlamaForCausalLM", ReadLlama},       Family{"MistralForCausalLM", ReadMistral},
-    Family{"MixtralForCausalLM", ReadMixtral},   Family{"Qwen2ForCausalLM", ReadQwen2},
-    Family{"Qwen2MoeForCausalLM", ReadQwen2Moe}, Family{"Qwen3ForCausalLM", ReadQwen3},
-    Family{"Qwen3MoeForCausalLM", ReadQwen3Moe}, Family{"GemmaForCausalLM", ReadGemma},
-    Family{"Gemma2ForCausalLM", ReadGemma2},     Family{"Gemma3ForCausalLM", ReadGemma3},
+    Family{"LlamaForCausalLM", ReadLlama},
+    Family{"MistralForCausalLM", ReadMistral},
+    Family{"MixtralForCausalLM", ReadMixtral},
+    Family{"Qwen2ForCausalLM", ReadQwen2},
+    Family{"Qwen2MoeForCausalLM", ReadQwen2Moe},
+    Family{"Qwen3ForCausalLM", ReadQwen3},
+    Family{"Qwen3MoeForCausalLM", ReadQwen3Moe},
+    Family{"Qwen3NextForCausalLM", ReadQwen3Next},
+    Family{"MiMoForCausalLM", ReadMiMo},
+    Family{"GemmaForCausalLM", ReadGemma},
+    Family{"Gemma2ForCausalLM", ReadGemma2},
+    Family{"Gemma3ForCausalLM", ReadGemma3},
+    Family{"PhiForCausalLM", ReadPhi},
     Family{"Phi3ForCausalLM", ReadPhi3},
+    Family{"PhimoeForCausalLM", ReadPhiMoe},
+    Family{"PhiMoEForCausalLM", ReadPhiMoe},
+    Family{"GPT2LMHeadModel", ReadGpt2},
+    Family{"GPTJForCausalLM", ReadGptJ},
+    Family{"GPTNeoXForCausalLM", ReadGptNeoX},
+    Family{"MPTForCausalLM", ReadMpt},
+    Family{"MptForCausalLM", ReadMpt},
+    Family{"OPTForCausalLM", ReadOpt},
+    Family{"BloomForCausalLM", ReadBloom},
+    Family{"FalconForCausalLM", ReadFalcon},
+    Family{"Starcoder2ForCausalLM", ReadStarcoder2},
+    Family{"DeepseekV2ForCausalLM", ReadDeepseekV2},
+    Family{"DeepseekV3ForCausalLM", ReadDeepseekV3},
+    Family{"DeepseekV32ForCausalLM", ReadDeepseekV32},
+    Family{"GlmMoeDsaForCausalLM", ReadGlmDsa},
+    Family{"GptOssForCausalLM", ReadGptOss},
+    Family{"ChatGLMModel", ReadChatGlm},
+    Family{"ChatGLMForConditionalGeneration", ReadChatGlm},
+    Family{"GlmForCausalLM", ReadGlm},
+    Family{"Glm4ForCausalLM", ReadGlm4},
+    Family{"CohereForCausalLM", ReadCohere},
+    Family{"Cohere2ForCausalLM", ReadCohere2},
+    Family{"Olmo2ForCausalLM", ReadOlmo2},
+    Family{"GraniteForCausalLM", ReadLlama},
+    Family{"GraniteMoeHybridForCausalLM", ReadGraniteHybrid},
+    Family{"MambaForCausalLM", ReadMamba},
+    Family{"FalconMambaForCausalLM", ReadMamba},
+    Family{"JambaForCausalLM", ReadJamba},
+    Family{"BambaForCausalLM", ReadBamba},
+    Family{"NemotronHForCausalLM", ReadNemotronH},
+    Family{"DeciLMForCausalLM", ReadDeciLm},
+    Family{"MiniMaxM2ForCausalLM", ReadMiniMaxM2},
+    Family{"Qwen3VLForConditionalGeneration", ReadQwen3, kModelInside},
+    Family{"Qwen3VLMoeForConditionalGeneration", ReadQwen3Moe, kModelInside},
+    Family{"Qwen3_5ForConditionalGeneration", ReadQwen35, kModelInside},
+    Family{"Qwen3_5MoeForConditionalGeneration", ReadQwen35Moe, kModelInside},
+    Family{"Gemma3ForConditionalGeneration", ReadGemma3, kModelInside},
+    Family{"Gemma4ForConditionalGeneration", ReadGemma4, kModelInside},
+    Family{"Llama4ForConditionalGeneration", ReadLlama4, kModelOutside},
 };
 
 const Family* FamilyOf(std::string_view architecture) {
@@ -48,10 +102,40 @@ std::string ReadArchitecture(ConfigFields& fields) {
   return names.empty() ? "" : names[0];
 }
 
-std::optional<std::string> ReadQuantization(ConfigFields& fields) {
-  const nlohmann::json* const object = fields.Object("quantization_config");
-  if (object == nullptr) return std::nullopt;
-  return ConfigFields(*object).Text("quant_method").value_or("of an unnamed kind");
+// What a nested language model takes from the file around it, where it does not say it itself.
+nlohmann::json TextConfig(ConfigFields& outer, const nlohmann::json& object) {
+  nlohmann::json text = nlohmann::json::object();
+  if (const nlohmann::json* const inner = outer.Object("text_config")) text = *inner;
+  if (text.empty()) outer.Refuse("text_config", "an object with the language model's fields");
+  const bool typed = text.contains("torch_dtype") || text.contains("dtype");
+  for (const char* const name : {"torch_dtype", "dtype"}) {
+    if (!typed && outer.Has(name)) text[name] = object.at(name);
+  }
+  for (const char* const name : {"tie_word_embeddings", "quantization_config"}) {
+    if (!outer.Has(name)) continue;
+    if (text.contains(name) && text[name] != object.at(name)) {
+      outer.Refuse(name, "what text_config says");
+    }
+    text[name] = object.at(name);
+  }
+  return text;
+}
+
+void ReadNested(const Family& family, ConfigFields& outer, const nlohmann::json& object,
+                ModelConfig& model) {
+  const nlohmann::json text = TextConfig(outer, object);
+  ConfigFields fields(text, "text_config.");
+  family.read(fields, model);
+  ReadQuantization(fields, model);
+  outer.Fail(fields.status());
+  constexpr std::string_view kFlat = "model.";
+  for (TensorSpec& tensor : model.tensors) {
+    if (tensor.name.starts_with(kFlat)) tensor.name.replace(0, kFlat.size(), family.nested);
+  }
+  for (const auto& [field, part] :
+       {std::pair("vision_config", "vision tower"), std::pair("audio_config", "audio tower")}) {
+    if (outer.Has(field)) model.left_out.push_back({.part = part});
+  }
 }
 
 absl::StatusOr<ModelConfig> Parse(std::string_view text, std::string name) {
@@ -63,8 +147,13 @@ absl::StatusOr<ModelConfig> Parse(std::string_view text, std::string name) {
   model.name = std::move(name);
   model.architecture = ReadArchitecture(fields);
   PLIMSOLL_RETURN_IF_ERROR(fields.status());
-  model.quantization = ReadQuantization(fields);
-  FamilyOf(model.architecture)->read(fields, model);
+  const Family& family = *FamilyOf(model.architecture);
+  if (family.nested.empty()) {
+    ReadQuantization(fields, model);
+    family.read(fields, model);
+  } else {
+    ReadNested(family, fields, *json, model);
+  }
   PLIMSOLL_RETURN_IF_ERROR(fields.status());
   PLIMSOLL_RETURN_IF_ERROR(CheckSize(model));
   return model;

@@ -56,8 +56,31 @@ std::optional<int64_t> ReadEosToken(ConfigFields& fields) {
   return tokens.empty() ? std::nullopt : std::optional(tokens.front());
 }
 
+// The field, or the architecture's default where it has one.
+int64_t CountOr(ConfigFields& fields, std::string_view name, int64_t max,
+                std::optional<int64_t> fallback) {
+  return fallback ? fields.Count(name, max, *fallback) : fields.Count(name, max);
+}
+
+absl::Status TooMuchState() {
+  return BadField("state elements of a sequence", "more than 2^40", "fewer");
+}
+
+}  // namespace
+
+void ReadWidths(ConfigFields& fields, const DecoderDefaults& defaults, ModelConfig& model) {
+  model.dtype = ReadDtype(fields);
+  model.layers = fields.Count("num_hidden_layers", kMaxLayers);
+  model.hidden_size = fields.Count("hidden_size", kMaxWidth);
+  model.vocab_size = CountOr(fields, "vocab_size", kMaxVocabulary, defaults.vocabulary);
+  model.max_context =
+      Tokens(CountOr(fields, "max_position_embeddings", kMaxContext, defaults.context));
+  model.tied_embeddings = fields.Flag("tie_word_embeddings", defaults.tied_embeddings);
+  model.eos_token = ReadEosToken(fields);
+}
+
 AttentionSpec ReadHeads(ConfigFields& fields, const DecoderDefaults& defaults, int64_t hidden) {
-  const int64_t heads = fields.Count("num_attention_heads", kMaxHeads);
+  const int64_t heads = CountOr(fields, "num_attention_heads", kMaxHeads, defaults.heads);
   const int64_t kv_fallback =
       fields.IsNull("num_key_value_heads") ? heads : defaults.kv_heads.value_or(heads);
   const int64_t kv_heads = fields.Count("num_key_value_heads", kMaxHeads, kv_fallback);
@@ -75,33 +98,26 @@ AttentionSpec ReadHeads(ConfigFields& fields, const DecoderDefaults& defaults, i
   return {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .value_dim = head_dim};
 }
 
-void AddEnds(ModelConfig& model) {
+void AddEnds(ModelConfig& model, const EndNames& names) {
+  TensorList ends(model, "");
   const std::vector<int64_t> table = {model.vocab_size, model.hidden_size};
-  model.tensors.push_back(
-      {.name = "model.embed_tokens.weight", .role = TensorRole::kEmbedding, .shape = table});
-  model.tensors.push_back(
-      {.name = "model.norm.weight", .role = TensorRole::kNorm, .shape = {model.hidden_size}});
+  ends.Add(std::string(names.embedding) + ".weight", TensorRole::kEmbedding, table);
+  ends.Norm(names.norm, model.hidden_size, names.norm_bias);
   if (model.tied_embeddings) return;
-  model.tensors.push_back({.name = "lm_head.weight", .role = TensorRole::kHead, .shape = table});
+  const std::string head(names.head);
+  ends.Add(head + ".weight", TensorRole::kHead, table);
+  if (names.head_bias) ends.Add(head + ".bias", TensorRole::kBias, {model.vocab_size});
 }
 
-}  // namespace
-
 void ReadDecoder(ConfigFields& fields, const DecoderDefaults& defaults, ModelConfig& model) {
-  model.dtype = ReadDtype(fields);
-  model.layers = fields.Count("num_hidden_layers", kMaxLayers);
-  model.hidden_size = fields.Count("hidden_size", kMaxWidth);
+  ReadWidths(fields, defaults, model);
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
-  model.vocab_size = fields.Count("vocab_size", kMaxVocabulary);
-  model.max_context = Tokens(fields.Count("max_position_embeddings", kMaxContext));
   model.norm_epsilon = fields.Positive("rms_norm_eps", defaults.norm_epsilon);
   model.activation = ReadActivation(fields, defaults);
-  model.tied_embeddings = fields.Flag("tie_word_embeddings", defaults.tied_embeddings);
-  model.eos_token = ReadEosToken(fields);
   const AttentionSpec heads = ReadHeads(fields, defaults, model.hidden_size);
   model.attention.assign(static_cast<size_t>(model.layers), heads);
   model.rotary = ReadRotary(fields, model.max_context, heads.head_dim, defaults.rope_theta);
-  AddEnds(model);
+  AddEnds(model, {});
 }
 
 LayerList AllLayers(const ModelConfig& model) {
@@ -110,20 +126,43 @@ LayerList AllLayers(const ModelConfig& model) {
   return layers;
 }
 
-void AddAttention(ModelConfig& model, const AttentionParts& parts) {
-  const AttentionSpec& heads = Heads(model);
-  const LayerList layers = AllLayers(model);
-  const int64_t hidden = model.hidden_size;
+std::vector<std::string> LayerKinds(ConfigFields& fields, std::string_view name,
+                                    const ModelConfig& model) {
+  std::vector<std::string> kinds = fields.Texts(name);
+  if (std::ssize(kinds) != model.layers) {
+    fields.Refuse(name, "one entry for each of num_hidden_layers=" + std::to_string(model.layers));
+    kinds.resize(static_cast<size_t>(model.layers));
+  }
+  return kinds;
+}
+
+int64_t ElementsOfLayer(const ModelConfig& model, int32_t layer) {
+  std::optional<int64_t> sum = 0;
+  for (const TensorSpec& tensor : model.tensors) {
+    const bool there =
+        std::find(tensor.layers.begin(), tensor.layers.end(), layer) != tensor.layers.end();
+    const auto elements = CheckedProduct({tensor.ElementsOfOne(), tensor.experts});
+    if (there && sum) sum = elements ? CheckedAdd(*sum, *elements) : std::nullopt;
+  }
+  return sum.value_or(0);  // CheckSize refuses what is too large to count
+}
+
+void AddAttentionOf(TensorList& list, int64_t hidden, const AttentionSpec& heads,
+                    const AttentionParts& parts) {
   const int64_t q = heads.heads * heads.head_dim;
   const int64_t kv = heads.kv_heads * heads.head_dim;
-  AddMatrix(model, "self_attn.q_proj", q, hidden, parts.qkv_bias, layers);
-  AddMatrix(model, "self_attn.k_proj", kv, hidden, parts.qkv_bias, layers);
-  AddMatrix(model, "self_attn.v_proj", kv, hidden, parts.qkv_bias, layers);
-  AddMatrix(model, "self_attn.o_proj", hidden, q, parts.output_bias, layers);
+  list.Matrix("self_attn.q_proj", q, hidden, parts.qkv_bias);
+  list.Matrix("self_attn.k_proj", kv, hidden, parts.qkv_bias);
+  list.Matrix("self_attn.v_proj", kv, hidden, parts.qkv_bias);
+  list.Matrix("self_attn.o_proj", hidden, q, parts.output_bias);
   if (!parts.head_norms) return;
-  for (const char* const name : {"self_attn.q_norm.weight", "self_attn.k_norm.weight"}) {
-    AddLayerTensor(model, name, TensorRole::kNorm, {heads.head_dim}, layers);
-  }
+  list.Norm("self_attn.q_norm", heads.head_dim);
+  list.Norm("self_attn.k_norm", heads.head_dim);
+}
+
+void AddAttention(ModelConfig& model, const AttentionParts& parts) {
+  TensorList list(model, "model.layers.{layer}.", AllLayers(model));
+  AddAttentionOf(list, model.hidden_size, Heads(model), parts);
 }
 
 void AddFusedAttention(ModelConfig& model) {
@@ -187,12 +226,7 @@ void SetWindow(ModelConfig& model, const LayerList& layers, std::optional<int64_
 
 std::optional<LayerList> SlidingLayers(ConfigFields& fields, const ModelConfig& model) {
   if (!fields.Has("layer_types")) return std::nullopt;
-  const std::vector<std::string> types = fields.Texts("layer_types");
-  if (std::ssize(types) != model.layers) {
-    fields.Refuse("layer_types",
-                  "one entry for each of num_hidden_layers=" + std::to_string(model.layers));
-    return std::nullopt;
-  }
+  const std::vector<std::string> types = LayerKinds(fields, "layer_types", model);
   LayerList sliding;
   for (size_t i = 0; i < types.size(); ++i) {
     if (types[i] == "sliding_attention") sliding.push_back(static_cast<int32_t>(i));
@@ -215,11 +249,21 @@ absl::Status CheckSize(const ModelConfig& model) {
   }
   int64_t kv = 0;
   for (const AttentionSpec& layer : model.attention) {
-    kv += layer.kv_heads * (layer.head_dim + layer.value_dim);
+    const int64_t apart = layer.kv_heads * (layer.head_dim + layer.value_dim);
+    kv += std::max(apart, layer.latent_dim + layer.index_dim);
   }
-  if (kv <= kMaxKvElementsPerToken) return absl::OkStatus();
-  return BadField("K and V elements per token", kv,
-                  "at most " + std::to_string(kMaxKvElementsPerToken));
+  if (kv > kMaxKvElementsPerToken) {
+    return BadField("K and V elements per token", kv,
+                    "at most " + std::to_string(kMaxKvElementsPerToken));
+  }
+  int64_t state = 0;
+  for (const RecurrentSpec& layer : model.recurrent) {
+    if (layer.conv_elements > kMaxStateElements - state) return TooMuchState();
+    state += layer.conv_elements;
+    if (layer.state_elements > kMaxStateElements - state) return TooMuchState();
+    state += layer.state_elements;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace plimsoll

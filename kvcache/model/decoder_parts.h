@@ -16,6 +16,7 @@
 
 #include "kvcache/model/config_fields.h"
 #include "kvcache/model/model_config.h"
+#include "kvcache/model/tensor_list.h"
 
 namespace plimsoll {
 
@@ -23,6 +24,10 @@ namespace plimsoll {
 struct DecoderDefaults {
   std::optional<int64_t> kv_heads = std::nullopt;  // none: as many as heads
   std::optional<int64_t> head_dim = std::nullopt;  // none: hidden_size / heads
+  // None of these: the file says.
+  std::optional<int64_t> heads = std::nullopt;
+  std::optional<int64_t> vocabulary = std::nullopt;
+  std::optional<int64_t> context = std::nullopt;
   bool tied_embeddings = false;
   double norm_epsilon = 1e-6;
   double rope_theta = 10000.0;
@@ -30,12 +35,38 @@ struct DecoderDefaults {
   Activation activation = Activation::kSilu;
 };
 
-// Reads the fields that all families share: widths, heads, vocabulary, context, rotary embedding.
-// Adds embedding, final norm and, unless tied, the head; gives every layer full attention.
+// Reads what every model has: layers, hidden size, vocabulary, context, type, tying, end token.
+void ReadWidths(ConfigFields& fields, const DecoderDefaults& defaults, ModelConfig& model);
+// Reads the heads of an attention layer, without a window.
+AttentionSpec ReadHeads(ConfigFields& fields, const DecoderDefaults& defaults, int64_t hidden);
+
+struct EndNames {
+  std::string_view embedding = "model.embed_tokens";
+  std::string_view norm = "model.norm";
+  std::string_view head = "lm_head";
+  bool norm_bias = false;
+  bool head_bias = false;
+};
+// Adds embedding, final norm and, unless tied, the head.
+void AddEnds(ModelConfig& model, const EndNames& names);
+
+// All of the above and what decoding needs of a LLaMA-like model: MLP width, norm, activation,
+// rotary embedding. Gives every layer full attention.
 void ReadDecoder(ConfigFields& fields, const DecoderDefaults& defaults, ModelConfig& model);
 
-using LayerList = std::vector<int32_t>;
 LayerList AllLayers(const ModelConfig& model);
+// The layers for which `belongs(layer)`.
+template <class Predicate>
+LayerList LayersWhere(const ModelConfig& model, Predicate belongs) {
+  LayerList layers = AllLayers(model);
+  std::erase_if(layers, [&](int32_t layer) { return !belongs(layer); });
+  return layers;
+}
+// The entries of a list that has one for each layer; refuses another length.
+std::vector<std::string> LayerKinds(ConfigFields& fields, std::string_view name,
+                                    const ModelConfig& model);
+// Elements of the tensors of one layer.
+int64_t ElementsOfLayer(const ModelConfig& model, int32_t layer);
 
 struct AttentionParts {
   bool qkv_bias = false;
@@ -43,6 +74,9 @@ struct AttentionParts {
   bool head_norms = false;  // a norm over each head of q and of k
 };
 void AddAttention(ModelConfig& model, const AttentionParts& parts);
+// The same for some layers only, under the prefix of `list`.
+void AddAttentionOf(TensorList& list, int64_t hidden, const AttentionSpec& heads,
+                    const AttentionParts& parts);
 // One matrix for q, k and v together.
 void AddFusedAttention(ModelConfig& model);
 
@@ -86,9 +120,11 @@ inline constexpr int64_t kMaxExperts = int64_t{1} << 14;
 inline constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
 inline constexpr int64_t kMaxContext = int64_t{1} << 32;
 inline constexpr int64_t kMaxParameters = int64_t{1} << 50;
+inline constexpr int64_t kMaxStateElements = int64_t{1} << 40;
 inline constexpr int64_t kMaxKvElementsPerToken = int64_t{1} << 26;
 
-// InvalidArgument when parameters or K and V elements per token exceed the bounds above.
+// InvalidArgument when parameters, K and V elements per token or state elements exceed the bounds
+// above.
 absl::Status CheckSize(const ModelConfig& model);
 
 }  // namespace plimsoll

@@ -48,6 +48,9 @@ void ReadGemma2(ConfigFields& fields, ModelConfig& model) {
 void ReadGemma3(ConfigFields& fields, ModelConfig& model) {
   DecoderDefaults defaults = kGemmaDefaults;
   defaults.kv_heads = 4;
+  defaults.heads = 8;
+  defaults.vocabulary = 262208;
+  defaults.context = 131072;
   defaults.rope_theta = 1e6;
   ReadGemmaDecoder(fields, defaults, /*head_norms=*/true, model);
   AddLayerNorms(model, {"pre_feedforward_layernorm", "post_feedforward_layernorm"});

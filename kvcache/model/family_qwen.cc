@@ -1,8 +1,9 @@
-// Qwen 1.5, 2, 2.5 and 3, dense and with experts.
+// Qwen 1.5, 2, 2.5 and 3, dense and with experts; MiMo.
 #include <algorithm>
 
 #include "kvcache/model/decoder_parts.h"
 #include "kvcache/model/families.h"
+#include "kvcache/model/qwen_parts.h"
 
 namespace plimsoll {
 namespace {
@@ -24,9 +25,9 @@ void AddNorms(ModelConfig& model) {
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
 }
 
-// Layers with experts are every decoder_sparse_step-th, less those of mlp_only_layers; the others
-// have a plain MLP.
-void ReadExperts(ConfigFields& fields, ModelConfig& model, int64_t default_top_k) {
+}  // namespace
+
+void ReadQwenExperts(ConfigFields& fields, ModelConfig& model, int64_t default_top_k) {
   const int64_t step = fields.Count("decoder_sparse_step", kMaxLayers, 1);
   const std::vector<int64_t> plain = fields.Indices("mlp_only_layers", kMaxLayers);
   LayerList sparse = AllLayers(model);
@@ -36,6 +37,9 @@ void ReadExperts(ConfigFields& fields, ModelConfig& model, int64_t default_top_k
   };
   std::copy_if(sparse.begin(), sparse.end(), std::back_inserter(dense), is_dense);
   std::erase_if(sparse, is_dense);
+  if (!dense.empty() && model.intermediate_size == 0) {
+    fields.Refuse("intermediate_size", "a width for the layers without experts");
+  }
   const int64_t experts = fields.Count("num_experts", kMaxExperts);
   AddGatedMlp(model, {.width = model.intermediate_size}, dense);
   AddExperts(model,
@@ -54,8 +58,6 @@ void ReadExperts(ConfigFields& fields, ModelConfig& model, int64_t default_top_k
   model.widest_ffn = std::max(model.intermediate_size, routed + shared);
 }
 
-}  // namespace
-
 void ReadQwen2(ConfigFields& fields, ModelConfig& model) {
   ReadDecoder(fields, kQwenDefaults, model);
   AddAttention(model, {.qkv_bias = true});
@@ -64,10 +66,23 @@ void ReadQwen2(ConfigFields& fields, ModelConfig& model) {
   ReadWindow(fields, model);
 }
 
+// MiMo: Qwen2 and a block that predicts one token more: a layer, a matrix before it and three
+// norms.
+void ReadMiMo(ConfigFields& fields, ModelConfig& model) {
+  if (!fields.Flag("attention_bias", true)) fields.Refuse("attention_bias", "true");
+  ReadQwen2(fields, model);
+  const int64_t blocks = fields.Index("num_nextn_predict_layers", kMaxLayers, 0);
+  if (blocks == 0) return;
+  const int64_t joint = 2 * model.hidden_size * model.hidden_size + 3 * model.hidden_size;
+  const int64_t layer = ElementsOfLayer(model, static_cast<int32_t>(model.layers - 1));
+  model.left_out.push_back(
+      {.part = "prediction block", .elements = CheckedProduct({blocks, joint + layer})});
+}
+
 void ReadQwen2Moe(ConfigFields& fields, ModelConfig& model) {
   ReadDecoder(fields, {.kv_heads = 16}, model);
   AddAttention(model, {.qkv_bias = fields.Flag("qkv_bias", true)});
-  ReadExperts(fields, model, 4);
+  ReadQwenExperts(fields, model, 4);
   AddNorms(model);
   ReadWindow(fields, model);
 }
@@ -85,7 +100,7 @@ void ReadQwen3Moe(ConfigFields& fields, ModelConfig& model) {
   ReadDecoder(fields, {.kv_heads = 4}, model);
   const bool bias = fields.Flag("attention_bias", false);
   AddAttention(model, {.qkv_bias = bias, .output_bias = bias, .head_norms = true});
-  ReadExperts(fields, model, 8);
+  ReadQwenExperts(fields, model, 8);
   AddNorms(model);
   ReadWindow(fields, model);
 }

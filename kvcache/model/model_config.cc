@@ -18,6 +18,12 @@ int64_t ModelConfig::Parameters() const {
   return sum;
 }
 
+int64_t ModelConfig::StoredParameters() const {
+  int64_t sum = Parameters();
+  for (const LeftOut& part : left_out) sum += part.elements.value_or(0);
+  return sum;
+}
+
 int64_t ModelConfig::ActiveParameters() const {
   int64_t sum = 0;
   for (const TensorSpec& tensor : tensors) {

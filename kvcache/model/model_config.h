@@ -26,6 +26,7 @@ enum class TensorRole : uint8_t {
   kRouter,     // [experts, hidden]
   kNorm,       // [n]
   kBias,       // [n]
+  kSmall,      // what else no format quantises: convolutions, decays, sinks, scales
 };
 
 // One tensor, or one family of equal tensors.
@@ -49,9 +50,50 @@ struct TensorSpec {
 struct AttentionSpec {
   int64_t heads;
   int64_t kv_heads;
-  int64_t head_dim;   // of K
-  int64_t value_dim;  // of V; equal to head_dim in every family known so far
+  int64_t head_dim;                             // of K
+  int64_t value_dim;                            // of V; other than head_dim only with a latent
   std::optional<Tokens> window = std::nullopt;  // sliding window; none means all tokens
+  // Latent attention keeps one vector of this width for all heads together, in place of K and V,
+  // which are computed from it. 0: K and V are kept.
+  int64_t latent_dim = 0;
+  // Sparse attention also keeps a short key by which tokens are chosen, in fp8 with a 4-byte scale
+  // whatever the type of K and V. 0: none.
+  int64_t index_dim = 0;
+};
+
+// What one recurrent layer keeps of a sequence, however long it is.
+struct RecurrentSpec {
+  int64_t conv_elements;   // the last columns that went into the convolution
+  int64_t state_elements;  // the state itself
+  std::optional<ElementType> state_type = std::nullopt;  // where the file names one
+};
+
+// A part of the checkpoint that serving the language model does not load.
+struct LeftOut {
+  std::string part;                                // "vision tower"
+  std::optional<int64_t> elements = std::nullopt;  // where the configuration tells
+};
+
+// How the matrices of a quantised checkpoint are stored; weight_bytes.h has the layouts.
+enum class StorageFormat : uint8_t {
+  kFp8Tensor,    // one scale a matrix
+  kFp8Channel,   // one scale a row
+  kFp8Block,     // one scale a tile of `group` x `group`
+  kInt8Channel,  // one scale a row
+  kInt4Packed,   // compressed-tensors: scales of groups
+  kGptq,         // scales, zeros and group indices
+  kAwq,          // scales and zeros
+  kMxfp4,        // experts only, in groups of 32
+  kNvfp4,        // groups of 16 and one scale a matrix
+  kNf4,          // bitsandbytes, blocks of 64
+  kNf4Double,    // the same with quantised scales
+  kInt8Outlier,  // bitsandbytes int8
+};
+
+struct QuantizedStorage {
+  StorageFormat format;
+  int64_t group = 0;                        // where the format lets the file choose
+  std::vector<std::string> untouched = {};  // modules left in the model's own type
 };
 
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh };
@@ -86,8 +128,11 @@ struct ModelConfig {
   Tokens max_context = Tokens(0);  // max_position_embeddings
 
   std::vector<AttentionSpec> attention;  // one per layer that keeps K and V
+  std::vector<RecurrentSpec> recurrent;  // one per layer that keeps a state
   std::vector<TensorSpec> tensors;       // every tensor of the checkpoint's language model
-  std::optional<std::string> quantization = std::nullopt;  // a checkpoint stored quantised: how
+  std::vector<LeftOut> left_out;         // what else the checkpoint holds
+  std::optional<std::string> quantization = std::nullopt;  // a checkpoint stored quantised: how,
+  std::optional<QuantizedStorage> storage = std::nullopt;  // and exactly, where that is known
 
   // What only a decoder asks.
   double norm_epsilon = 1e-6;
@@ -97,6 +142,7 @@ struct ModelConfig {
   std::optional<int64_t> eos_token = std::nullopt;
 
   int64_t Parameters() const;        // unique parameters
+  int64_t StoredParameters() const;  // and those of what is left out, where known
   int64_t ActiveParameters() const;  // those one token uses
 };
 

@@ -19,7 +19,8 @@ int64_t LayerElements(const ModelConfig& model, const AttentionSpec& layer) {
 }
 
 int64_t WidestLayerElements(const ModelConfig& model) {
-  int64_t widest = 0;
+  // A layer without attention still has its input and its MLP or recurrence.
+  int64_t widest = LayerElements(model, {.heads = 0, .kv_heads = 0, .head_dim = 0, .value_dim = 0});
   for (const AttentionSpec& layer : model.attention) {
     widest = std::max(widest, LayerElements(model, layer));
   }

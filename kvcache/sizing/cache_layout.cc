@@ -39,7 +39,13 @@ absl::StatusOr<CacheLayout> CacheLayoutFor(const ModelConfig& model, ElementType
   if (!IsHeldByThePool(kv)) return BadField("kv", NameOf(kv), "fp32, fp16 or bf16");
   CacheLayout layout{
       .type = kv, .block_tokens = block_tokens, .block_bytes = Bytes(0), .layers = {}};
+  if (!model.recurrent.empty()) {
+    return BadField("recurrent layers", model.recurrent.size(), "none, as the pool holds no state");
+  }
   for (const AttentionSpec& layer : model.attention) {
+    if (layer.latent_dim > 0) {
+      return BadField("latent_dim", layer.latent_dim, "0, as the pool holds K and V");
+    }
     if (layer.value_dim != layer.head_dim) {
       return BadField("value_dim", layer.value_dim,
                       "head_dim=" + std::to_string(layer.head_dim) + ", as the pool stores both");

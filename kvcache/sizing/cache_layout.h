@@ -43,7 +43,7 @@ absl::Status CheckBlockTokens(Tokens block_tokens);
 
 // Lays out `model`'s attention layers in blocks of `block_tokens`, with `kv` elements.
 // InvalidArgument, naming the field, unless block_tokens is a power of two in [1, 1024] and `kv`
-// is a type the pool can hold (fp32, fp16, bf16).
+// is a type the pool can hold (fp32, fp16, bf16), and for a model with latent or recurrent layers.
 absl::StatusOr<CacheLayout> CacheLayoutFor(const ModelConfig& model, ElementType kv,
                                            Tokens block_tokens);
 

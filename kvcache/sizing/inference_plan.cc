@@ -54,9 +54,23 @@ void DescribeModel(const ModelConfig& model, InferencePlan& plan) {
   plan.name = model.name;
   plan.architecture = model.architecture;
   plan.parameters = model.Parameters();
-  plan.parameters_stored = plan.parameters;
+  plan.parameters_stored = model.StoredParameters();
   plan.parameters_active = model.ActiveParameters();
   plan.layers = model.layers;
+  plan.left_out = model.left_out;
+}
+
+// As the options say, or as the checkpoint is stored.
+WeightBytes CountWeights(const ModelConfig& model, const InferenceOptions& options,
+                         InferencePlan& plan) {
+  if (model.storage && !options.weights) {
+    plan.weights_type = WidthOf(*model.storage);
+    plan.weights_format = NameOf(*model.storage);
+    return StoredWeightBytesOf(model, *model.storage);
+  }
+  plan.weights_type = options.weights.value_or(model.dtype);
+  plan.weights_format = std::string(NameOf(plan.weights_type));
+  return WeightBytesOf(model, plan.weights_type);
 }
 
 // Every term but the pool, with its formula.
@@ -65,7 +79,7 @@ void AddTerms(const ModelConfig& model, const InferenceOptions& options, Inferen
     plan.formulas.push_back({std::move(term), std::move(formula), bytes});
     return bytes;
   };
-  const WeightBytes weights = WeightBytesOf(model, plan.weights_type);
+  const WeightBytes weights = CountWeights(model, options, plan);
   plan.weights_bytes = add("weights", weights.total, weights.formula);
   const BufferBytes hidden = HiddenStateBytes(model, plan.weights_type, options.max_batched_tokens);
   plan.io_bytes += add("input", hidden.bytes, hidden.formula);
@@ -82,23 +96,36 @@ void AddTerms(const ModelConfig& model, const InferenceOptions& options, Inferen
   plan.margin_bytes = options.margin;
 }
 
+bool KeepsTokens(const InferencePlan& plan) { return plan.kv_bytes_per_token > Bytes(0); }
+
+// What one sequence takes from the pool beside its blocks.
+Bytes StateBesideBlocks(const InferencePlan& plan) {
+  return KeepsTokens(plan) ? plan.state_bytes_per_sequence : Bytes(0);
+}
+
+std::string PoolFormula(const InferencePlan& plan, const std::string& token_formula) {
+  const std::string blocks = std::to_string(plan.blocks.value()) + " blocks x ";
+  if (!KeepsTokens(plan)) {
+    return blocks + std::to_string(plan.block_bytes.value()) + " bytes of one sequence's state";
+  }
+  return blocks + std::to_string(plan.block_tokens.value()) + " tokens x " +
+         std::to_string(plan.kv_bytes_per_token.value()) + " bytes (" + token_formula + ")";
+}
+
 // Cuts what the terms leave into blocks.
 void AddPool(const std::string& token_formula, InferencePlan& plan) {
   const Bytes terms = plan.weights_bytes + plan.draft_bytes + plan.io_bytes +
                       plan.activation_bytes + plan.runtime_bytes + plan.margin_bytes;
   const Bytes left = plan.budget_bytes > terms ? plan.budget_bytes - terms : Bytes(0);
-  plan.blocks = BlocksFittingIn(left, plan.block_bytes);
+  const Bytes least = plan.block_bytes + StateBesideBlocks(plan);
+  if (left >= least) {
+    plan.blocks = BlocksFittingIn(left, plan.block_bytes);
+  } else {
+    plan.shortfall_bytes = terms + least - plan.budget_bytes;
+  }
   plan.kv_pool_bytes = plan.block_bytes * plan.blocks.value();
   plan.unused_bytes = left - plan.kv_pool_bytes;
-  if (plan.blocks == Blocks(0)) {
-    plan.shortfall_bytes = terms + plan.block_bytes - plan.budget_bytes;
-  }
-  plan.formulas.push_back({"kv",
-                           std::to_string(plan.blocks.value()) + " blocks x " +
-                               std::to_string(plan.block_tokens.value()) + " tokens x " +
-                               std::to_string(plan.kv_bytes_per_token.value()) + " bytes (" +
-                               token_formula + ")",
-                           plan.kv_pool_bytes});
+  plan.formulas.push_back({"kv", PoolFormula(plan, token_formula), plan.kv_pool_bytes});
 }
 
 // 1024, 2048, ... and the model's own context at the end.
@@ -109,13 +136,34 @@ std::vector<Tokens> Ladder(Tokens max_context) {
   return rungs;
 }
 
+// How many sequences of `context` the pool holds.
+int64_t SequencesOf(Tokens context, const InferencePlan& plan) {
+  if (!KeepsTokens(plan)) return plan.blocks.value();
+  const Blocks each = BlocksForSequence(context, plan.block_tokens);
+  if (each > plan.blocks) return 0;
+  return plan.kv_pool_bytes / (plan.block_bytes * each.value() + StateBesideBlocks(plan));
+}
+
+// The blocks that one sequence can fill: those that its own state leaves.
+Blocks BlocksForOneSequence(const InferencePlan& plan) {
+  const Bytes state = StateBesideBlocks(plan);
+  if (plan.kv_pool_bytes <= state) return Blocks(0);
+  return BlocksFittingIn(plan.kv_pool_bytes - state, plan.block_bytes);
+}
+
 void AddCapacity(const ModelConfig& model, const std::vector<Tokens>& contexts,
                  InferencePlan& plan) {
-  plan.tokens = plan.block_tokens * plan.blocks.value();
-  plan.longest_context = std::min(plan.tokens, model.max_context);
+  if (KeepsTokens(plan)) {
+    plan.tokens = plan.block_tokens * plan.blocks.value();
+    const Tokens alone = plan.block_tokens * BlocksForOneSequence(plan).value();
+    plan.longest_context = std::min(alone, model.max_context);
+  } else if (plan.fits()) {
+    plan.longest_context = model.max_context;
+    const auto all = CheckedProduct({plan.blocks.value(), model.max_context.value()});
+    plan.tokens = Tokens(all.value_or(kMaxTokens));
+  }
   for (const Tokens context : contexts.empty() ? Ladder(model.max_context) : contexts) {
-    const Blocks each = BlocksForSequence(context, plan.block_tokens);
-    plan.max_sequences.push_back({context, plan.blocks / each});
+    plan.max_sequences.push_back({context, SequencesOf(context, plan)});
   }
 }
 
@@ -138,24 +186,25 @@ Bytes DeviceFor(Bytes budget, double utilization) {
 absl::StatusOr<InferencePlan> PlanInference(const ModelConfig& model,
                                             const InferenceOptions& options) {
   PLIMSOLL_RETURN_IF_ERROR(CheckOptions(options));
-  if (model.quantization && !options.weights) {
+  if (model.quantization && !model.storage && !options.weights) {
     return absl::InvalidArgumentError("quantization_config: the checkpoint is stored as " +
                                       Excerpt(*model.quantization) +
                                       "; name the type to plan for with --weights");
   }
   InferencePlan plan{};
   DescribeModel(model, plan);
-  plan.weights_type = options.weights.value_or(model.dtype);
   plan.kv_type = options.kv.value_or(DefaultKvType(model));
   const KvBytes kv = KvBytesOf(model, plan.kv_type);
   plan.kv_bytes_per_token = kv.per_token;
   plan.kv_bytes_per_token_long = kv.per_token_long;
   plan.window_bytes_per_sequence = kv.window_per_sequence;
+  plan.state_bytes_per_sequence = kv.state_per_sequence;
   plan.utilization = options.utilization;
   plan.device_bytes = options.device_bytes;
   plan.budget_bytes = BudgetOf(options.device_bytes, options.utilization);
   plan.block_tokens = options.block_tokens;
-  plan.block_bytes = kv.per_token * options.block_tokens.value();
+  plan.block_bytes =
+      kv.per_token > Bytes(0) ? kv.per_token * options.block_tokens.value() : kv.state_per_sequence;
   AddTerms(model, options, plan);
   AddPool(kv.formula, plan);
   AddCapacity(model, options.contexts, plan);

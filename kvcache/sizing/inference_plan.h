@@ -8,7 +8,13 @@
 // dequantised into. All figures are per GPU. Each term carries its formula with the numbers put in.
 //
 // The pool is one group: a block has room in every layer, windows or not, so sequences of a context
-// are blocks / BlocksForSequence(context). The figures per token tell windows apart.
+// are blocks / BlocksForSequence(context). The figures per token tell windows apart. What recurrent
+// layers keep of a sequence comes out of the pool too: sequences are then the most for which
+//
+//   sequences x (BlocksForSequence(context) x block_bytes + state_bytes_per_sequence) <= kv_pool
+//
+// A model of recurrent layers only keeps nothing per token: a block is one sequence's state,
+// however long the sequence is.
 //
 // Threads: pure. Cost: O(layers + tensors). Errors: InvalidArgument naming the field. A model that
 // does not fit is no error: the plan then has a shortfall and no blocks.
@@ -30,7 +36,7 @@ struct InferenceOptions {
   Bytes device_bytes;         // > 0; the whole device
   double utilization = 0.92;  // in (0, 1]
   Bytes margin = Bytes(0);
-  std::optional<ElementType> weights = std::nullopt;  // default: the checkpoint's type
+  std::optional<ElementType> weights = std::nullopt;  // default: as the checkpoint stores them
   std::optional<ElementType> kv = std::nullopt;       // default: fp16 for fp16 models, else bf16
   Tokens block_tokens = Tokens(16);
   Tokens max_batched_tokens = Tokens(8192);  // b * s: tokens of one step
@@ -62,12 +68,15 @@ struct InferencePlan {
   Bytes kv_bytes_per_token, kv_bytes_per_token_long, window_bytes_per_sequence,
       state_bytes_per_sequence;
   ElementType weights_type, kv_type;
+  std::string weights_format;     // the type's name, or the storage's: "fp8-block"
+  std::vector<LeftOut> left_out;  // of the checkpoint, by this plan
   // memory
   double utilization;
   Bytes device_bytes, budget_bytes, weights_bytes, draft_bytes, io_bytes, activation_bytes,
       runtime_bytes, margin_bytes, kv_pool_bytes, unused_bytes;
-  // By how much the budget misses what the terms and one block need; zero when one block fits. When
-  // even the terms do not fit, they add up to more than the budget, and pool and unused are zero.
+  // By how much the budget misses what the terms, one block and one sequence's state need; zero
+  // when they fit. Otherwise there are no blocks, and when even the terms do not fit, they add up
+  // to more than the budget and unused is zero.
   Bytes shortfall_bytes;
   // capacity
   Tokens block_tokens;
@@ -87,8 +96,8 @@ ElementType DefaultKvType(const ModelConfig& model);
 Bytes DeviceFor(Bytes budget, double utilization);
 
 // A model that does not fit is a plan with a shortfall, not an error. InvalidArgument for an option
-// out of range, and for a checkpoint that is stored quantised where `weights` does not say how to
-// count it.
+// out of range, and for a checkpoint that is stored quantised in a way that is not known where
+// `weights` does not say how to count it.
 absl::StatusOr<InferencePlan> PlanInference(const ModelConfig& model,
                                             const InferenceOptions& options);
 

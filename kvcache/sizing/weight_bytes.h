@@ -35,4 +35,22 @@ Bytes MatrixBytes(ElementType type, int64_t rows, int64_t columns);  // one, wit
 
 WeightBytes WeightBytesOf(const ModelConfig& model, ElementType type);
 
+// Of a checkpoint stored quantised, as it lies on disk. A matrix of I inputs and O outputs, e = I x
+// O elements and G = ceil(I / group) groups has
+//
+//   fp8-tensor   e + 4                      fp8-channel, int8-channel   e + 2O
+//   fp8-block    e + 4 x tiles              int4-packed   e/2 + 2GO + 16 of its shape
+//   gptq         e/2 + G(O/2 + 2O) + 4I     awq           e/2 + G(O/2 + 2O)
+//   mxfp4        e/2 + e/32, experts only   nvfp4         e/2 + e/16 + 4
+//   nf4          e/2 + 4 x e/64 + 64        nf4-double    e/2 + e/64 + 4 x e/16384 + 1088
+//   int8-outlier e + 4O
+//
+// Modules that the file excepts, and all that is no matrix, keep the model's own type.
+WeightBytes StoredWeightBytesOf(const ModelConfig& model, const QuantizedStorage& storage);
+Bytes StoredMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int64_t inputs);
+// "fp8-block", "mxfp4", "gptq-g128"
+std::string NameOf(const QuantizedStorage& storage);
+// The engine's type of the same width: what buffers for such weights are counted by.
+ElementType WidthOf(const QuantizedStorage& storage);
+
 }  // namespace plimsoll

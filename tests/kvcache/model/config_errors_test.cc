@@ -28,8 +28,8 @@ std::string RefusalOfText(std::string text, const std::string& find, const std::
 TEST(ConfigErrors, TheSmallConfigurationIsSound) { EXPECT_EQ(RefusalOf({}), "accepted"); }
 
 TEST(ConfigErrors, AnUnknownArchitectureIsRefusedByName) {
-  const std::string message = RefusalOf({{"architectures", {"MambaForCausalLM"}}});
-  EXPECT_EQ(message, "test: unknown architecture MambaForCausalLM");
+  const std::string message = RefusalOf({{"architectures", {"NoSuchForCausalLM"}}});
+  EXPECT_EQ(message, "test: unknown architecture NoSuchForCausalLM");
   EXPECT_THAT(RefusalOf({{"architectures", "absent"}}), HasSubstr("architectures: missing"));
   EXPECT_THAT(RefusalOf({{"architectures", json::array()}}), HasSubstr("architectures=[...]"));
   EXPECT_THAT(RefusalOf({{"architectures", {"A", "B"}}}), HasSubstr("a list of one name"));

@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "tests/kvcache/model/config_texts.h"
+#include "tests/kvcache/model/other_published_models.h"
+#include "tests/kvcache/model/published_files.h"
 #include "tests/kvcache/model/published_models.h"
 #include "tests/support/temp_dir.h"
 
@@ -33,6 +35,19 @@ std::string NameOfCase(const testing::TestParamInfo<PublishedModel>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Table, EveryPublishedModel, testing::ValuesIn(kPublishedModels),
                          NameOfCase);
+INSTANTIATE_TEST_SUITE_P(OtherTable, EveryPublishedModel, testing::ValuesIn(kOtherPublishedModels),
+                         NameOfCase);
+
+TEST(PublishedFiles, AreCountedExactlyWithWhatTheyLeaveOut) {
+  for (const auto& [published, stored] : kPublishedFiles) {
+    SCOPED_TRACE(published.name);
+    const absl::StatusOr<ModelConfig> model =
+        ParseModelConfig(published.config, std::string(published.name));
+    ASSERT_TRUE(model.ok()) << model.status().message();
+    EXPECT_EQ(model->Parameters(), published.parameters);
+    EXPECT_EQ(model->StoredParameters(), stored);
+  }
+}
 
 // Worked by hand: embedding and head 2 x 100 x 64; a layer has q and o 64 x 64 each, k and v
 // 32 x 64 each, three matrices 96 x 64 and two norms of 64; one norm at the end.

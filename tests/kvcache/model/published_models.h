@@ -17,9 +17,10 @@ struct PublishedModel {
   std::string_view name;
   std::string_view config;
   int64_t parameters;
-  int64_t kv_per_token;         // every layer charged
-  int64_t kv_per_token_long;    // layers without a window
-  int64_t window_per_sequence;  // what the layers with a window reach
+  int64_t kv_per_token;            // every layer charged
+  int64_t kv_per_token_long;       // layers without a window
+  int64_t window_per_sequence;     // what the layers with a window reach
+  int64_t state_per_sequence = 0;  // what recurrent layers keep
 };
 
 inline constexpr std::array<PublishedModel, 44> kPublishedModels = {{

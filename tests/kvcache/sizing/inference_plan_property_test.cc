@@ -43,16 +43,25 @@ Bytes Terms(const InferencePlan& plan) {
          plan.runtime_bytes + plan.margin_bytes;
 }
 
+bool KeepsTokens(const InferencePlan& plan) { return plan.kv_bytes_per_token > Bytes(0); }
+
+Bytes StateBesideBlocks(const InferencePlan& plan) {
+  return KeepsTokens(plan) ? plan.state_bytes_per_sequence : Bytes(0);
+}
+
+// One block and the state of one sequence.
+Bytes Least(const InferencePlan& plan) { return plan.block_bytes + StateBesideBlocks(plan); }
+
 void ExpectSumsHold(const InferencePlan& plan, const InferenceOptions& options) {
   const double product = static_cast<double>(options.device_bytes.value()) * options.utilization;
   EXPECT_EQ(plan.budget_bytes, Bytes(static_cast<int64_t>(product)));
   EXPECT_EQ(plan.kv_pool_bytes, plan.block_bytes * plan.blocks.value());
-  EXPECT_LT(plan.unused_bytes, plan.block_bytes);
   if (plan.fits()) {
+    EXPECT_LT(plan.unused_bytes, plan.block_bytes);
     EXPECT_EQ(Terms(plan) + plan.kv_pool_bytes + plan.unused_bytes, plan.budget_bytes);
     EXPECT_GE(plan.blocks, Blocks(1));
   } else {
-    EXPECT_EQ(plan.budget_bytes + plan.shortfall_bytes, Terms(plan) + plan.block_bytes);
+    EXPECT_EQ(plan.budget_bytes + plan.shortfall_bytes, Terms(plan) + Least(plan));
     EXPECT_EQ(plan.blocks, Blocks(0));
   }
   Bytes formulas(0);
@@ -63,9 +72,13 @@ void ExpectSumsHold(const InferencePlan& plan, const InferenceOptions& options) 
 // One more sequence than promised does not fit, and as many as promised do.
 void ExpectSequencesFitExactly(const InferencePlan& plan) {
   for (const ContextCapacity& row : plan.max_sequences) {
-    const Blocks each = BlocksForSequence(row.context, plan.block_tokens);
-    EXPECT_LE(each * row.sequences, plan.blocks);
-    EXPECT_GT(each * (row.sequences + 1), plan.blocks);
+    const Blocks blocks = BlocksForSequence(row.context, plan.block_tokens);
+    const Bytes each = KeepsTokens(plan)
+                           ? plan.block_bytes * blocks.value() + StateBesideBlocks(plan)
+                           : plan.block_bytes;
+    EXPECT_LE(each * row.sequences, plan.kv_pool_bytes);
+    EXPECT_GT(each * (row.sequences + 1), plan.kv_pool_bytes);
+    EXPECT_TRUE(row.sequences == 0 || row.context <= plan.tokens);
   }
 }
 
@@ -77,8 +90,11 @@ class PlanProperties : public testing::Test {
   Dice dice_{seed_};
 
   ModelConfig AnyModel() {
-    const int64_t row = dice_.Between(0, std::ssize(kPublishedModels) - 1);
-    return ModelNamed(kPublishedModels[static_cast<size_t>(row)].name);
+    const int64_t first = std::ssize(kPublishedModels);
+    const int64_t all = first + std::ssize(kOtherPublishedModels);
+    const int64_t row = dice_.Between(0, all - 1);
+    if (row < first) return ModelNamed(kPublishedModels[static_cast<size_t>(row)].name);
+    return OtherModelNamed(kOtherPublishedModels[static_cast<size_t>(row - first)].name);
   }
 };
 

@@ -172,6 +172,52 @@ TEST(InferencePlan, OptionsOutOfRangeAreRefusedByName) {
   ExpectRefused({.device_bytes = device, .contexts = {Tokens(INT64_MAX)}}, "context=92233");
 }
 
+// Three attention layers and 29 of state 62287360 bytes a sequence; a block of 16 tokens has
+// 196608.
+TEST(InferencePlan, AHybridsStatesComeOutOfThePool) {
+  const InferencePlan plan = Plan(OtherModelNamed("ibm-ai-platform/Bamba-9B"),
+                                  {.device_bytes = Bytes(40 * kGiB), .contexts = {Tokens(4096)}});
+  EXPECT_EQ(plan.block_bytes, Bytes(196608));
+  EXPECT_EQ(plan.state_bytes_per_sequence, Bytes(62287360));
+  const int64_t each = 256 * 196608 + 62287360;
+  EXPECT_EQ(plan.max_sequences[0].sequences, plan.kv_pool_bytes.value() / each);
+  EXPECT_LT(plan.longest_context, plan.tokens);
+}
+
+TEST(InferencePlan, AHybridThatHasNoRoomForOneStateDoesNotFit) {
+  const ModelConfig model = OtherModelNamed("ibm-ai-platform/Bamba-9B");
+  const InferencePlan roomy = Plan(model, {.device_bytes = Bytes(40 * kGiB), .utilization = 1.0});
+  const Bytes terms = roomy.budget_bytes - roomy.kv_pool_bytes - roomy.unused_bytes;
+  const Bytes least = roomy.block_bytes + roomy.state_bytes_per_sequence;
+  EXPECT_TRUE(Plan(model, {.device_bytes = terms + least, .utilization = 1.0}).fits());
+  const InferencePlan tight =
+      Plan(model, {.device_bytes = terms + least - Bytes(1), .utilization = 1.0});
+  EXPECT_EQ(tight.shortfall_bytes, Bytes(1));
+  EXPECT_EQ(tight.blocks, Blocks(0));
+}
+
+TEST(InferencePlan, ABlockOfARecurrentModelIsOneSequence) {
+  const InferencePlan plan =
+      Plan(OtherModelNamed("state-spaces/mamba-2.8b-hf"),
+           {.device_bytes = Bytes(20 * kGiB), .contexts = {Tokens(1), Tokens(1 << 20)}});
+  EXPECT_EQ(plan.kv_bytes_per_token, Bytes(0));
+  EXPECT_EQ(plan.block_bytes, Bytes(12451840));
+  EXPECT_GT(plan.blocks, Blocks(1));
+  EXPECT_EQ(plan.max_sequences[0].sequences, plan.blocks.value());
+  EXPECT_EQ(plan.max_sequences[1].sequences, plan.blocks.value());
+}
+
+TEST(InferencePlan, AQuantisedCheckpointIsCountedAsStoredUnlessATypeIsNamed) {
+  const ModelConfig model = OtherModelNamed("openai/gpt-oss-120b");
+  const InferencePlan stored = Plan(model, {.device_bytes = Bytes(100 * kGiB)});
+  EXPECT_EQ(stored.weights_bytes, Bytes(65248815744));
+  EXPECT_EQ(stored.weights_format, "mxfp4");
+  const InferencePlan named =
+      Plan(model, {.device_bytes = Bytes(400 * kGiB), .weights = ElementType::kBf16});
+  EXPECT_EQ(named.weights_bytes, Bytes(2 * 116829156672));
+  EXPECT_EQ(named.weights_format, "bf16");
+}
+
 TEST(InferencePlan, TheLargestOptionsTogetherDoNotOverflow) {
   const InferencePlan plan = Plan(ModelNamed("meta-llama/Llama-3.1-405B"),
                                   {.device_bytes = kMaxBytes,

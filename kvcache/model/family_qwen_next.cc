@@ -1,0 +1,100 @@
+// Qwen3-Next and Qwen3.5: gated delta nets with gated attention in each fourth layer, and an MLP or
+// experts in each.
+#include <algorithm>
+
+#include "kvcache/base/errors.h"
+#include "kvcache/model/decoder_parts.h"
+#include "kvcache/model/families.h"
+#include "kvcache/model/mamba_parts.h"
+#include "kvcache/model/qwen_parts.h"
+
+namespace plimsoll {
+namespace {
+
+// By layer_types, or each full_attention_interval-th.
+LayerList FullLayers(ConfigFields& fields, const ModelConfig& model) {
+  if (!fields.Has("layer_types")) {
+    const int64_t step = fields.Count("full_attention_interval", kMaxLayers, 4);
+    return LayersWhere(model, [&](int32_t layer) { return (layer + 1) % step == 0; });
+  }
+  const std::vector<std::string> kinds = LayerKinds(fields, "layer_types", model);
+  for (const std::string& kind : kinds) {
+    if (kind != "full_attention" && kind != "linear_attention") {
+      fields.Fail(BadField("layer_types", Excerpt(kind), "full_attention or linear_attention"));
+    }
+  }
+  return LayersWhere(
+      model, [&](int32_t layer) { return kinds[static_cast<size_t>(layer)] == "full_attention"; });
+}
+
+DeltaNet ReadDeltaNet(ConfigFields& fields, bool fused) {
+  return {.key_heads = fields.Count("linear_num_key_heads", kMaxHeads, 16),
+          .value_heads = fields.Count("linear_num_value_heads", kMaxHeads, 32),
+          .key_dim = fields.Count("linear_key_head_dim", kMaxHeads, 128),
+          .value_dim = fields.Count("linear_value_head_dim", kMaxHeads, 128),
+          .kernel = fields.Count("linear_conv_kernel_dim", kMaxKernel, 4),
+          .fused = fused};
+}
+
+// The matrix of q also makes the gate of what attention puts out.
+void AddGatedAttention(ConfigFields& fields, const AttentionSpec& heads, TensorList& list,
+                       int64_t hidden) {
+  const bool bias = fields.Flag("attention_bias", false);
+  const int64_t q = heads.heads * heads.head_dim;
+  const int64_t kv = heads.kv_heads * heads.head_dim;
+  list.Matrix("self_attn.q_proj", fields.Flag("attn_output_gate", true) ? 2 * q : q, hidden, bias);
+  list.Matrix("self_attn.k_proj", kv, hidden, bias);
+  list.Matrix("self_attn.v_proj", kv, hidden, bias);
+  list.Matrix("self_attn.o_proj", hidden, q, bias);
+  list.Norm("self_attn.q_norm", heads.head_dim);
+  list.Norm("self_attn.k_norm", heads.head_dim);
+}
+
+void ReadMixers(ConfigFields& fields, bool fused, ModelConfig& model) {
+  const DecoderDefaults defaults{.kv_heads = 2, .head_dim = 256, .context = 32768};
+  ReadWidths(fields, defaults, model);
+  const AttentionSpec heads = ReadHeads(fields, defaults, model.hidden_size);
+  const LayerList full = FullLayers(fields, model);
+  const LayerList linear = LayersWhere(
+      model, [&](int32_t layer) { return !std::binary_search(full.begin(), full.end(), layer); });
+  AddEnds(model, {});
+  TensorList attending(model, "model.layers.{layer}.", full);
+  AddGatedAttention(fields, heads, attending, model.hidden_size);
+  model.attention.assign(full.size(), heads);
+  const DeltaNet net = ReadDeltaNet(fields, fused);
+  TensorList scanning(model, "model.layers.{layer}.", linear);
+  AddDeltaNet(model, scanning, net);
+  RecurrentSpec state = StateOf(net);
+  state.state_type = ReadStateType(fields, "mamba_ssm_dtype");
+  model.recurrent.assign(linear.size(), state);
+  AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
+}
+
+}  // namespace
+
+// Its file does not mention the prediction block that its checkpoints have.
+void ReadQwen3Next(ConfigFields& fields, ModelConfig& model) {
+  ReadMixers(fields, /*fused=*/true, model);
+  model.intermediate_size = fields.Count("intermediate_size", kMaxWidth, 5632);
+  ReadQwenExperts(fields, model, 10);
+  model.left_out.push_back({.part = "prediction block"});
+}
+
+void ReadQwen35(ConfigFields& fields, ModelConfig& model) {
+  ReadMixers(fields, /*fused=*/false, model);
+  model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
+  AddGatedMlp(model, {.width = model.intermediate_size}, AllLayers(model));
+  if (fields.Index("mtp_num_hidden_layers", kMaxLayers, 0) > 0) {
+    model.left_out.push_back({.part = "prediction block"});
+  }
+}
+
+void ReadQwen35Moe(ConfigFields& fields, ModelConfig& model) {
+  ReadMixers(fields, /*fused=*/false, model);
+  ReadQwenExperts(fields, model, 8);
+  if (fields.Index("mtp_num_hidden_layers", kMaxLayers, 0) > 0) {
+    model.left_out.push_back({.part = "prediction block"});
+  }
+}
+
+}  // namespace plimsoll
