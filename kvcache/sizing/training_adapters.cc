@@ -98,10 +98,4 @@ absl::StatusOr<AdapterCount> CountAdapters(const TextbookModel& model,
   return AdaptersOf(MatricesOf(model), targets, rank);
 }
 
-Bytes Nf4Bytes(int64_t elements) {
-  constexpr int64_t kTables = (16 + 256) * 4;
-  const int64_t blocks = CeilDivide(elements, 64);
-  return Bytes(CeilDivide(elements, 2) + blocks + 4 * CeilDivide(blocks, 256) + kTables);
-}
-
 }  // namespace plimsoll

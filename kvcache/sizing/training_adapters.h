@@ -2,13 +2,6 @@
 //
 //   adapter parameters = sum over adapted matrices of r x (in + out)
 //
-// and NF4 with double quantisation, in which qlora keeps the frozen matrices:
-//
-//   n / 2                    two 4-bit codes a byte
-//   ceil(n / 64)             an 8-bit maximum for each block of 64
-//   4 x ceil(blocks / 256)   an fp32 maximum for each 256 of those
-//   1088                     the two tables of codes: 16 and 256 fp32 numbers
-//
 // Threads: pure. Cost: O(tensors). Errors: InvalidArgument naming the field.
 #pragma once
 
@@ -17,7 +10,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "kvcache/base/units.h"
 #include "kvcache/model/model_config.h"
 #include "kvcache/sizing/training_textbook.h"
 
@@ -35,8 +27,5 @@ absl::StatusOr<AdapterCount> CountAdapters(const ModelConfig& model,
                                            const std::vector<std::string>& targets, int64_t rank);
 absl::StatusOr<AdapterCount> CountAdapters(const TextbookModel& model,
                                            const std::vector<std::string>& targets, int64_t rank);
-
-// One matrix of `elements` in NF4 with double quantisation.
-Bytes Nf4Bytes(int64_t elements);
 
 }  // namespace plimsoll

@@ -46,6 +46,15 @@ int64_t TimesIn(const TensorSpec& tensor, int32_t layer) {
   return std::count(tensor.layers.begin(), tensor.layers.end(), layer);
 }
 
+// The values that a first projection of an FFN gives to one token, 0 for what is none: its outputs,
+// which are the rows but where experts are stored the other way round.
+int64_t ProjectedWidth(const TensorSpec& tensor, int64_t hidden) {
+  if (Contains(tensor.name, "down_proj")) return 0;
+  if (tensor.shape[1] == hidden) return tensor.shape[0];
+  if (Contains(tensor.name, "gate_up_proj") && tensor.shape[0] == hidden) return tensor.shape[1];
+  return Contains(tensor.name, "up_proj") ? tensor.shape[0] : 0;
+}
+
 // What the norm reads: the residual, or every query or key head where it normalises heads.
 int64_t NormWidth(const ModelConfig& model, const TensorSpec& norm) {
   const int64_t width = norm.shape[0];
@@ -79,8 +88,9 @@ void AddTensors(const ModelConfig& model, int32_t layer, Saved& saved) {
     if (tensor.role == TensorRole::kRouter) saved.router_scores += times * tensor.shape[0];
     if (!IsMatrix(tensor.role) || IsOfAttention(tensor)) continue;
     const int64_t active = times * tensor.active_experts;
-    if (tensor.shape[1] == hidden) {
-      (IsRecurrent(tensor) ? saved.recurrent : saved.ffn) += 2 * active * tensor.shape[0];
+    const int64_t width = ProjectedWidth(tensor, hidden);
+    if (width > 0) {
+      (IsRecurrent(tensor) ? saved.recurrent : saved.ffn) += 2 * active * width;
       with_ffn.insert(tensor.layers.begin(), tensor.layers.end());
     } else if (tensor.role == TensorRole::kExpert) {
       saved.expert_copies += 2 * active * hidden;  // into and out of the experts

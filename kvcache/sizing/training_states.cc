@@ -74,6 +74,11 @@ TrainingParameters CountWhole(const ModelConfig& model, int64_t ranks) {
   return counted;
 }
 
+// The blocks of NF4 run through a matrix as if it were one row.
+Bytes Nf4(int64_t elements) {
+  return StoredMatrixBytes({.format = StorageFormat::kNf4Double}, elements, 1);
+}
+
 // The base of qlora on one rank.
 void FreezeInNf4(const ModelConfig& model, int64_t ranks, TrainingParameters& counted) {
   Bytes matrices;
@@ -81,7 +86,7 @@ void FreezeInNf4(const ModelConfig& model, int64_t ranks, TrainingParameters& co
   for (const TensorSpec& tensor : model.tensors) {
     const int64_t elements = ElementsOfRank(tensor, ranks);
     (IsMatrix(tensor.role) ? quantised : others) += elements * tensor.Copies();
-    if (IsMatrix(tensor.role)) matrices += Nf4Bytes(elements) * tensor.Copies();
+    if (IsMatrix(tensor.role)) matrices += Nf4(elements) * tensor.Copies();
   }
   counted.frozen = matrices + Bytes(others * kBaseBytes);
   counted.frozen_formula = Text(quantised) + " parameters in nf4 with double quantisation, " +

@@ -12,7 +12,7 @@
 //
 // The moments of adam8bit are two bytes and, for each block of 256, two fp32 maxima; a tensor of
 // fewer than 4096 elements keeps them in fp32. A frozen base has 2 bytes a parameter, or, for
-// qlora, NF4 with double quantisation (nf4.h) in its matrices and 2 bytes elsewhere.
+// qlora, NF4 with double quantisation (weight_bytes.h) in its matrices and 2 bytes elsewhere.
 //
 // Tensor parallelism splits matrices, embedding and head, and repeats the rest on every GPU;
 // adapters are repeated too.
