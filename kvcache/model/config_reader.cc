@@ -13,6 +13,7 @@
 #include "kvcache/model/families.h"
 #include "kvcache/model/quantization_fields.h"
 #include "kvcache/model/strict_json.h"
+#include "kvcache/model/vision_towers.h"
 
 namespace plimsoll {
 namespace {
@@ -28,6 +29,7 @@ struct Family {
   std::string_view architecture;
   void (*read)(ConfigFields& fields, ModelConfig& model);
   std::string_view nested = "";  // one of the two above
+  int64_t (*vision)(ConfigFields& fields, const ModelConfig& model) = nullptr;
 };
 
 constexpr std::array kFamilies = {
@@ -77,12 +79,13 @@ constexpr std::array kFamilies = {
     Family{"NemotronHForCausalLM", ReadNemotronH},
     Family{"DeciLMForCausalLM", ReadDeciLm},
     Family{"MiniMaxM2ForCausalLM", ReadMiniMaxM2},
-    Family{"Qwen3VLForConditionalGeneration", ReadQwen3, kModelInside},
-    Family{"Qwen3VLMoeForConditionalGeneration", ReadQwen3Moe, kModelInside},
-    Family{"Qwen3_5ForConditionalGeneration", ReadQwen35, kModelInside},
-    Family{"Qwen3_5MoeForConditionalGeneration", ReadQwen35Moe, kModelInside},
-    Family{"Gemma3ForConditionalGeneration", ReadGemma3, kModelInside},
+    Family{"Qwen3VLForConditionalGeneration", ReadQwen3, kModelInside, QwenVisionElements},
+    Family{"Qwen3VLMoeForConditionalGeneration", ReadQwen3Moe, kModelInside, QwenVisionElements},
+    Family{"Qwen3_5ForConditionalGeneration", ReadQwen35, kModelInside, QwenVisionElements},
+    Family{"Qwen3_5MoeForConditionalGeneration", ReadQwen35Moe, kModelInside, QwenVisionElements},
+    Family{"Gemma3ForConditionalGeneration", ReadGemma3, kModelInside, GemmaVisionElements},
     Family{"Gemma4ForConditionalGeneration", ReadGemma4, kModelInside},
+    Family{"KimiK25ForConditionalGeneration", ReadDeepseekV3, kModelOutside},
     Family{"Llama4ForConditionalGeneration", ReadLlama4, kModelOutside},
 };
 
@@ -132,10 +135,15 @@ void ReadNested(const Family& family, ConfigFields& outer, const nlohmann::json&
   for (TensorSpec& tensor : model.tensors) {
     if (tensor.name.starts_with(kFlat)) tensor.name.replace(0, kFlat.size(), family.nested);
   }
-  for (const auto& [field, part] :
-       {std::pair("vision_config", "vision tower"), std::pair("audio_config", "audio tower")}) {
-    if (outer.Has(field)) model.left_out.push_back({.part = part});
+  if (const nlohmann::json* const vision = outer.Object("vision_config")) {
+    ConfigFields tower(*vision, "vision_config.");
+    LeftOut left{.part = "vision tower"};
+    if (family.vision != nullptr && outer.status().ok())
+      left.elements = family.vision(tower, model);
+    outer.Fail(tower.status());
+    model.left_out.push_back(left);
   }
+  if (outer.Has("audio_config")) model.left_out.push_back({.part = "audio tower"});
 }
 
 absl::StatusOr<ModelConfig> Parse(std::string_view text, std::string name) {

@@ -70,7 +70,7 @@ absl::Status TooMuchState() {
 
 void ReadWidths(ConfigFields& fields, const DecoderDefaults& defaults, ModelConfig& model) {
   model.dtype = ReadDtype(fields);
-  model.layers = fields.Count("num_hidden_layers", kMaxLayers);
+  model.layers = CountOr(fields, "num_hidden_layers", kMaxLayers, defaults.layers);
   model.hidden_size = fields.Count("hidden_size", kMaxWidth);
   model.vocab_size = CountOr(fields, "vocab_size", kMaxVocabulary, defaults.vocabulary);
   model.max_context =
@@ -134,6 +134,23 @@ std::vector<std::string> LayerKinds(ConfigFields& fields, std::string_view name,
     kinds.resize(static_cast<size_t>(model.layers));
   }
   return kinds;
+}
+
+LayerList OtherLayers(const ModelConfig& model, const LayerList& layers) {
+  return LayersWhere(model, [&](int32_t layer) {
+    return !std::binary_search(layers.begin(), layers.end(), layer);
+  });
+}
+
+LayerList LayersOfKind(ConfigFields& fields, std::string_view name, std::string_view kind,
+                       std::string_view other, const ModelConfig& model) {
+  const std::vector<std::string> kinds = LayerKinds(fields, name, model);
+  for (const std::string& each : kinds) {
+    if (each == kind || each == other) continue;
+    fields.Fail(BadField(name, Excerpt(each), std::string(kind) + " or " + std::string(other)));
+  }
+  return LayersWhere(model,
+                     [&](int32_t layer) { return kinds[static_cast<size_t>(layer)] == kind; });
 }
 
 int64_t ElementsOfLayer(const ModelConfig& model, int32_t layer) {
@@ -246,6 +263,11 @@ absl::Status CheckSize(const ModelConfig& model) {
       return BadField("parameters", "more than 2^50", "fewer");
     }
     parameters += *all;
+  }
+  for (const LeftOut& left : model.left_out) {
+    if (left.elements.value_or(0) > kMaxParameters) {
+      return BadField(left.part, "more than 2^50 elements", "fewer");
+    }
   }
   int64_t kv = 0;
   for (const AttentionSpec& layer : model.attention) {

@@ -25,6 +25,7 @@ struct DecoderDefaults {
   std::optional<int64_t> kv_heads = std::nullopt;  // none: as many as heads
   std::optional<int64_t> head_dim = std::nullopt;  // none: hidden_size / heads
   // None of these: the file says.
+  std::optional<int64_t> layers = std::nullopt;
   std::optional<int64_t> heads = std::nullopt;
   std::optional<int64_t> vocabulary = std::nullopt;
   std::optional<int64_t> context = std::nullopt;
@@ -65,6 +66,11 @@ LayerList LayersWhere(const ModelConfig& model, Predicate belongs) {
 // The entries of a list that has one for each layer; refuses another length.
 std::vector<std::string> LayerKinds(ConfigFields& fields, std::string_view name,
                                     const ModelConfig& model);
+// The layers that are not in `layers`, which is in order.
+LayerList OtherLayers(const ModelConfig& model, const LayerList& layers);
+// The layers that the list calls `kind`; refuses what is neither that nor `other`.
+LayerList LayersOfKind(ConfigFields& fields, std::string_view name, std::string_view kind,
+                       std::string_view other, const ModelConfig& model);
 // Elements of the tensors of one layer.
 int64_t ElementsOfLayer(const ModelConfig& model, int32_t layer);
 

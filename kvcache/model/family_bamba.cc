@@ -2,7 +2,6 @@
 // in each; Granite adds experts to it.
 #include <algorithm>
 
-#include "kvcache/base/errors.h"
 #include "kvcache/model/decoder_parts.h"
 #include "kvcache/model/families.h"
 #include "kvcache/model/mamba_parts.h"
@@ -13,9 +12,7 @@ namespace {
 // Adds attention to the layers of `attending` and Mamba 2 to the others.
 void AddMixers(ConfigFields& fields, const LayerList& attending, const AttentionSpec& heads,
                ModelConfig& model) {
-  const LayerList scanning = LayersWhere(model, [&](int32_t layer) {
-    return std::find(attending.begin(), attending.end(), layer) == attending.end();
-  });
+  const LayerList scanning = OtherLayers(model, attending);
   TensorList attention(model, "model.layers.{layer}.", attending);
   const bool bias = fields.Flag("attention_bias", false);
   AddAttentionOf(attention, model.hidden_size, heads, {.qkv_bias = bias, .output_bias = bias});
@@ -38,14 +35,7 @@ LayerList NamedLayers(ConfigFields& fields, const ModelConfig& model) {
 LayerList AttentionLayers(ConfigFields& fields, const ModelConfig& model) {
   const std::string_view name = fields.Has("layer_types") ? "layer_types" : "layers_block_type";
   if (!fields.Has(name)) return {};
-  const std::vector<std::string> kinds = LayerKinds(fields, name, model);
-  for (const std::string& kind : kinds) {
-    if (kind != "attention" && kind != "mamba") {
-      fields.Fail(BadField(name, Excerpt(kind), "attention or mamba"));
-    }
-  }
-  return LayersWhere(
-      model, [&](int32_t layer) { return kinds[static_cast<size_t>(layer)] == "attention"; });
+  return LayersOfKind(fields, name, "attention", "mamba", model);
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // The Llama Nemotrons found by architecture search: every block says by itself how many heads share
 // K and V and how wide its MLP is, or leaves one of them out.
 #include <algorithm>
-#include <cmath>
 
 #include "kvcache/model/decoder_parts.h"
 #include "kvcache/model/families.h"

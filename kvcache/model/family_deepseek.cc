@@ -41,8 +41,21 @@ void AddLatentAttention(const Latent& latent, int64_t hidden, bool bias, TensorL
   layer.Matrix("self_attn.o_proj", hidden, latent.heads * latent.value, bias);
 }
 
-// Its keys are kept for every token, so each layer's memory of a token grows by them.
-void AddIndexer(ConfigFields& fields, const Latent& latent, ModelConfig& model, TensorList& layer) {
+// Where indexer_types says "shared", a layer takes the tokens that one before it picked.
+LayerList IndexedLayers(ConfigFields& fields, const ModelConfig& model) {
+  if (!fields.Has("indexer_types")) {
+    if (fields.Count("index_topk_freq", kMaxLayers, 1) != 1) {
+      fields.Refuse("indexer_types", "full or shared for each layer, as index_topk_freq is not 1");
+    }
+    return AllLayers(model);
+  }
+  return LayersOfKind(fields, "indexer_types", "full", "shared", model);
+}
+
+// Its keys are kept for every token, so the layer's memory of a token grows by them.
+void AddIndexer(ConfigFields& fields, const Latent& latent, ModelConfig& model) {
+  const LayerList layers = IndexedLayers(fields, model);
+  TensorList layer(model, "model.layers.{layer}.", layers);
   const int64_t heads = fields.Count("index_n_heads", kMaxHeads);
   const int64_t dim = fields.Count("index_head_dim", kMaxHeads);
   if (!latent.q_rank) fields.Refuse("q_lora_rank", "a whole number, which the indexer reads from");
@@ -51,16 +64,21 @@ void AddIndexer(ConfigFields& fields, const Latent& latent, ModelConfig& model, 
   layer.Norm("self_attn.indexer.k_norm", dim, /*bias=*/true);
   layer.Add("self_attn.indexer.weights_proj.weight", TensorRole::kRouter,
             {heads, model.hidden_size});
-  for (AttentionSpec& spec : model.attention) spec.index_dim = dim;
+  for (const int32_t i : layers) model.attention[static_cast<size_t>(i)].index_dim = dim;
+}
+
+LayerList SparseLayers(ConfigFields& fields, const ModelConfig& model) {
+  if (fields.Has("mlp_layer_types")) {
+    return LayersOfKind(fields, "mlp_layer_types", "sparse", "dense", model);
+  }
+  const int64_t dense = fields.Index("first_k_dense_replace", kMaxLayers, 0);
+  const int64_t step = fields.Count("moe_layer_freq", kMaxLayers, 1);
+  return LayersWhere(model, [&](int32_t layer) { return layer >= dense && layer % step == 0; });
 }
 
 void AddDenseAndSparse(ConfigFields& fields, bool correction, ModelConfig& model) {
-  const int64_t dense = fields.Index("first_k_dense_replace", kMaxLayers, 0);
-  const int64_t step = fields.Count("moe_layer_freq", kMaxLayers, 1);
-  const auto is_sparse = [&](int32_t layer) { return layer >= dense && layer % step == 0; };
-  const LayerList sparse = LayersWhere(model, is_sparse);
-  AddGatedMlp(model, {.width = model.intermediate_size},
-              LayersWhere(model, [&](int32_t layer) { return !is_sparse(layer); }));
+  const LayerList sparse = SparseLayers(fields, model);
+  AddGatedMlp(model, {.width = model.intermediate_size}, OtherLayers(model, sparse));
   const int64_t width = fields.Count("moe_intermediate_size", kMaxWidth);
   const int64_t experts = fields.Count("n_routed_experts", kMaxExperts);
   const int64_t active = fields.Count("num_experts_per_tok", experts);
@@ -68,6 +86,7 @@ void AddDenseAndSparse(ConfigFields& fields, bool correction, ModelConfig& model
   TensorList layer(model, "model.layers.{layer}.", sparse);
   if (correction) {
     layer.Add("mlp.gate.e_score_correction_bias", TensorRole::kSmall, {experts});
+    if (!sparse.empty()) model.tensors.back().stored_as = ElementType::kFp32;
   }
   const int64_t shared = fields.Index("n_shared_experts", kMaxExperts, 0);
   if (shared > 0) layer.GatedMlp("mlp.shared_experts", shared * width);
@@ -83,7 +102,8 @@ void LeaveOutPrediction(ConfigFields& fields, bool own_ends, ModelConfig& model)
   const int64_t ends = own_ends ? 2 * model.vocab_size * hidden : 0;
   const int64_t joint = 3 * hidden + 2 * hidden * hidden;
   const int64_t layer = ElementsOfLayer(model, static_cast<int32_t>(model.layers - 1));
-  const std::optional<int64_t> all = CheckedProduct({blocks, joint + layer + ends});
+  std::optional<int64_t> all = CheckedProduct({blocks, joint + layer + ends});
+  if (fields.Has("indexer_types")) all.reset();  // whether it has an indexer is not said
   model.left_out.push_back({.part = "prediction block", .elements = all});
 }
 
@@ -106,7 +126,7 @@ void ReadLatentModel(ConfigFields& fields, const LatentKind& kind, ModelConfig& 
   AddEnds(model, {});
   TensorList layer(model, "model.layers.{layer}.", AllLayers(model));
   AddLatentAttention(latent, model.hidden_size, fields.Flag("attention_bias", false), layer);
-  if (kind.indexer) AddIndexer(fields, latent, model, layer);
+  if (kind.indexer) AddIndexer(fields, latent, model);
   AddDenseAndSparse(fields, kind.correction, model);
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
   LeaveOutPrediction(fields, kind.prediction_has_ends, model);

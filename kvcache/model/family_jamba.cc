@@ -18,12 +18,6 @@ LayerList Every(ConfigFields& fields, const std::string& prefix, int64_t period,
   return LayersWhere(model, [&](int32_t layer) { return layer % step == first; });
 }
 
-LayerList Others(const ModelConfig& model, const LayerList& layers) {
-  return LayersWhere(model, [&](int32_t layer) {
-    return !std::binary_search(layers.begin(), layers.end(), layer);
-  });
-}
-
 Mamba1 ReadJambaMamba(ConfigFields& fields, int64_t hidden) {
   const bool derived = !fields.Has("mamba_dt_rank") || fields.IsText("mamba_dt_rank");
   return {.inner = fields.Count("mamba_expand", kMaxExpand, 2) * hidden,
@@ -45,7 +39,7 @@ void ReadJamba(ConfigFields& fields, ModelConfig& model) {
   const AttentionSpec heads = ReadHeads(fields, defaults, hidden);
   const Mamba1 mamba = ReadJambaMamba(fields, hidden);
   const LayerList attention = Every(fields, "attn_layer", 8, 4, model);
-  const LayerList recurrent = Others(model, attention);
+  const LayerList recurrent = OtherLayers(model, attention);
   const int64_t experts = fields.Count("num_experts", kMaxExperts, 16);
   const int64_t active =
       fields.Count("num_experts_per_tok", experts, std::min<int64_t>(experts, 2));
@@ -58,7 +52,7 @@ void ReadJamba(ConfigFields& fields, ModelConfig& model) {
   AddAttentionOf(attending, hidden, heads, {});
   TensorList scanning(model, "model.layers.{layer}.", recurrent);
   AddMamba1(model, scanning, "mamba.", mamba);
-  TensorList dense(model, "model.layers.{layer}.", Others(model, sparse));
+  TensorList dense(model, "model.layers.{layer}.", OtherLayers(model, sparse));
   dense.GatedMlp("feed_forward", width);
   TensorList routed(model, "model.layers.{layer}.feed_forward.", sparse);
   routed.Add("router.weight", TensorRole::kRouter, {experts, hidden});

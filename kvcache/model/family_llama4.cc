@@ -49,9 +49,7 @@ void ReadLlama4(ConfigFields& fields, ModelConfig& model) {
   AddAttention(model, {.qkv_bias = bias, .output_bias = bias});
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
   const LayerList sparse = SparseLayers(fields, model);
-  const LayerList dense = LayersWhere(model, [&](int32_t layer) {
-    return !std::binary_search(sparse.begin(), sparse.end(), layer);
-  });
+  const LayerList dense = OtherLayers(model, sparse);
   if (!dense.empty()) {
     TensorList(model, "model.layers.{layer}.", dense)
         .GatedMlp("feed_forward", fields.Count("intermediate_size_mlp", kMaxWidth));

@@ -1,7 +1,8 @@
 // Nemotron-H: one of Mamba 2 (M), attention (*), an MLP (-) or experts (E) in each layer, as a
 // string of letters says. And the pruned Llama Nemotrons, whose blocks each have their own shape.
 #include <algorithm>
-#include <cmath>
+#include <array>
+#include <utility>
 
 #include "kvcache/base/errors.h"
 #include "kvcache/model/decoder_parts.h"
@@ -12,8 +13,33 @@ namespace plimsoll {
 namespace {
 
 constexpr std::string_view kLayerPrefix = "backbone.layers.{layer}.";
+constexpr std::array<std::pair<std::string_view, char>, 4> kWords = {
+    {{"mamba", 'M'}, {"attention", '*'}, {"mlp", '-'}, {"moe", 'E'}}};
 
-std::string ReadPattern(ConfigFields& fields, const ModelConfig& model) {
+// Newer files have a list of words in place of the letters.
+std::optional<std::string> PatternOfWords(ConfigFields& fields) {
+  if (fields.Has("hybrid_override_pattern") || !fields.Has("layers_block_type")) {
+    return std::nullopt;
+  }
+  std::string letters;
+  for (const std::string& kind : fields.Texts("layers_block_type")) {
+    const auto word = std::find_if(kWords.begin(), kWords.end(),
+                                   [&](const auto& known) { return known.first == kind; });
+    if (word == kWords.end()) {
+      fields.Fail(BadField("layers_block_type", Excerpt(kind), "mamba, attention, mlp or moe"));
+    }
+    letters += word == kWords.end() ? ' ' : word->second;
+  }
+  return letters;
+}
+
+std::string ReadPattern(ConfigFields& fields, const std::optional<std::string>& words,
+                        const ModelConfig& model) {
+  if (words) {
+    if (std::ssize(*words) == model.layers) return *words;
+    fields.Refuse("layers_block_type",
+                  "one word for each of num_hidden_layers=" + std::to_string(model.layers));
+  }
   std::string pattern = fields.Text("hybrid_override_pattern").value_or("");
   if (std::ssize(pattern) != model.layers) {
     fields.Refuse("hybrid_override_pattern",
@@ -90,8 +116,11 @@ void AddSparse(ConfigFields& fields, const LayerList& layers, bool bias, ModelCo
 
 void ReadNemotronH(ConfigFields& fields, ModelConfig& model) {
   fields.Alias("head_dim", "attention_head_dim");
-  ReadWidths(fields, {.context = 4096}, model);
-  const std::string pattern = ReadPattern(fields, model);
+  const std::optional<std::string> words = PatternOfWords(fields);
+  DecoderDefaults defaults{.context = 4096};
+  if (words && !words->empty()) defaults.layers = std::ssize(*words);
+  ReadWidths(fields, defaults, model);
+  const std::string pattern = ReadPattern(fields, words, model);
   const auto of_kind = [&](char kind) {
     return LayersWhere(model,
                        [&](int32_t layer) { return pattern[static_cast<size_t>(layer)] == kind; });

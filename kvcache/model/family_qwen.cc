@@ -47,9 +47,9 @@ void ReadQwenExperts(ConfigFields& fields, ModelConfig& model, int64_t default_t
               .active = fields.Count("num_experts_per_tok", experts, default_top_k),
               .width = fields.Count("moe_intermediate_size", kMaxWidth)},
              sparse);
-  if (!fields.Has("shared_expert_intermediate_size")) return;
+  const int64_t shared = fields.Index("shared_expert_intermediate_size", kMaxWidth, 0);
+  if (shared == 0) return;
   const int64_t routed = model.widest_ffn;
-  const int64_t shared = fields.Count("shared_expert_intermediate_size", kMaxWidth);
   AddGatedMlp(model, {.prefix = "mlp.shared_expert", .width = shared}, sparse);
   model.tensors.push_back({.name = "model.layers.{layer}.mlp.shared_expert_gate.weight",
                            .role = TensorRole::kRouter,

@@ -1,8 +1,5 @@
 // Qwen3-Next and Qwen3.5: gated delta nets with gated attention in each fourth layer, and an MLP or
 // experts in each.
-#include <algorithm>
-
-#include "kvcache/base/errors.h"
 #include "kvcache/model/decoder_parts.h"
 #include "kvcache/model/families.h"
 #include "kvcache/model/mamba_parts.h"
@@ -17,14 +14,7 @@ LayerList FullLayers(ConfigFields& fields, const ModelConfig& model) {
     const int64_t step = fields.Count("full_attention_interval", kMaxLayers, 4);
     return LayersWhere(model, [&](int32_t layer) { return (layer + 1) % step == 0; });
   }
-  const std::vector<std::string> kinds = LayerKinds(fields, "layer_types", model);
-  for (const std::string& kind : kinds) {
-    if (kind != "full_attention" && kind != "linear_attention") {
-      fields.Fail(BadField("layer_types", Excerpt(kind), "full_attention or linear_attention"));
-    }
-  }
-  return LayersWhere(
-      model, [&](int32_t layer) { return kinds[static_cast<size_t>(layer)] == "full_attention"; });
+  return LayersOfKind(fields, "layer_types", "full_attention", "linear_attention", model);
 }
 
 DeltaNet ReadDeltaNet(ConfigFields& fields, bool fused) {
@@ -55,8 +45,7 @@ void ReadMixers(ConfigFields& fields, bool fused, ModelConfig& model) {
   ReadWidths(fields, defaults, model);
   const AttentionSpec heads = ReadHeads(fields, defaults, model.hidden_size);
   const LayerList full = FullLayers(fields, model);
-  const LayerList linear = LayersWhere(
-      model, [&](int32_t layer) { return !std::binary_search(full.begin(), full.end(), layer); });
+  const LayerList linear = OtherLayers(model, full);
   AddEnds(model, {});
   TensorList attending(model, "model.layers.{layer}.", full);
   AddGatedAttention(fields, heads, attending, model.hidden_size);
@@ -70,6 +59,22 @@ void ReadMixers(ConfigFields& fields, bool fused, ModelConfig& model) {
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
 }
 
+// A block that predicts the token after the next: a layer with full attention, a matrix that joins
+// the token's embedding to it, and three norms; an embedding and a head only where the file says
+// so.
+void LeaveOutPrediction(ConfigFields& fields, int64_t blocks, ModelConfig& model) {
+  if (blocks == 0) return;
+  LeftOut left{.part = "prediction block"};
+  const LayerList full = FullLayers(fields, model);
+  if (!full.empty() && !fields.Flag("mtp_use_dedicated_embeddings", false)) {
+    const int64_t hidden = model.hidden_size;
+    const int64_t layer = ElementsOfLayer(model, full.back());
+    const std::optional<int64_t> layers = CheckedProduct({blocks, layer});
+    if (layers) left.elements = CheckedAdd(*layers, 2 * hidden * hidden + 3 * hidden);
+  }
+  model.left_out.push_back(left);
+}
+
 }  // namespace
 
 // Its file does not mention the prediction block that its checkpoints have.
@@ -77,24 +82,20 @@ void ReadQwen3Next(ConfigFields& fields, ModelConfig& model) {
   ReadMixers(fields, /*fused=*/true, model);
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth, 5632);
   ReadQwenExperts(fields, model, 10);
-  model.left_out.push_back({.part = "prediction block"});
+  LeaveOutPrediction(fields, /*blocks=*/1, model);
 }
 
 void ReadQwen35(ConfigFields& fields, ModelConfig& model) {
   ReadMixers(fields, /*fused=*/false, model);
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   AddGatedMlp(model, {.width = model.intermediate_size}, AllLayers(model));
-  if (fields.Index("mtp_num_hidden_layers", kMaxLayers, 0) > 0) {
-    model.left_out.push_back({.part = "prediction block"});
-  }
+  LeaveOutPrediction(fields, fields.Index("mtp_num_hidden_layers", kMaxLayers, 0), model);
 }
 
 void ReadQwen35Moe(ConfigFields& fields, ModelConfig& model) {
   ReadMixers(fields, /*fused=*/false, model);
   ReadQwenExperts(fields, model, 8);
-  if (fields.Index("mtp_num_hidden_layers", kMaxLayers, 0) > 0) {
-    model.left_out.push_back({.part = "prediction block"});
-  }
+  LeaveOutPrediction(fields, fields.Index("mtp_num_hidden_layers", kMaxLayers, 0), model);
 }
 
 }  // namespace plimsoll

@@ -40,6 +40,8 @@ struct TensorSpec {
   std::vector<int32_t> layers = {};
   int64_t experts = 1;
   int64_t active_experts = 1;  // of `experts`, how many one token uses
+  // What a checkpoint stores it in, where that is known to differ from the model's type.
+  std::optional<ElementType> stored_as = std::nullopt;
 
   int64_t ElementsOfOne() const;
   int64_t Copies() const;  // layers times experts

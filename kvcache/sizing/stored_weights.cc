@@ -111,20 +111,23 @@ WeightBytes StoredWeightBytesOf(const ModelConfig& model, const QuantizedStorage
   for (const std::string& module : storage.untouched) exceptions.push_back(PartsOf(module));
   Bytes quantised(0);
   int64_t quantised_elements = 0;
+  Bytes rest(0);
   for (const TensorSpec& tensor : model.tensors) {
-    if (!IsStoredQuantised(tensor, storage)) continue;
+    if (!IsStoredQuantised(tensor, storage)) {
+      rest += BytesOf(tensor.stored_as.value_or(model.dtype), tensor.Elements());
+      continue;
+    }
     const int64_t layers = std::max<int64_t>(std::ssize(tensor.layers), 1);
     const int64_t copies = (layers - UntouchedLayers(tensor, exceptions)) * tensor.experts;
     quantised += StoredMatrixBytes(storage, tensor.shape[0], tensor.shape[1]) * copies;
     quantised_elements += tensor.ElementsOfOne() * copies;
+    rest += BytesOf(model.dtype, tensor.Elements() - tensor.ElementsOfOne() * copies);
   }
-  const int64_t others = model.Parameters() - quantised_elements;
-  const Bytes rest = BytesOf(model.dtype, others);
   return {.total = quantised + rest,
           .formula = std::to_string(quantised_elements) + " elements as " + NameOf(storage) + ", " +
                      std::to_string(quantised.value()) + " bytes with scales, + " +
-                     std::to_string(others) + " x " + std::to_string(BitsOf(model.dtype) / 8) +
-                     " bytes"};
+                     std::to_string(model.Parameters() - quantised_elements) + " others, " +
+                     std::to_string(rest.value()) + " bytes"};
 }
 
 std::string NameOf(const QuantizedStorage& storage) {

@@ -189,7 +189,7 @@ TEST_F(PlanCli, ABadModelIsNamedWithItsFieldAndValue) {
   refused("", "not JSON at line 1");
   refused(good.substr(0, good.size() / 2), "not JSON");
   refused(std::string(100'000, '['), "nested deeper than 64");
-  refused("{\"architectures\": [\"MambaForCausalLM\"]}", "unknown architecture MambaForCausalLM");
+  refused("{\"architectures\": [\"NoSuchForCausalLM\"]}", "unknown architecture NoSuchForCausalLM");
   refused(changed("\"num_hidden_layers\": 32", "\"num_hidden_layers\": 1000000"),
           "num_hidden_layers=1000000: want a whole number from 1 to 100000");
   refused(changed("\"num_hidden_layers\": 32", "\"num_hidden_layers\": 32.5"),

@@ -49,6 +49,19 @@ TEST(PublishedFiles, AreCountedExactlyWithWhatTheyLeaveOut) {
   }
 }
 
+// Totals that the Hub gives for checkpoints with a prediction block.
+TEST(PublishedFiles, APredictionBlockIsPartOfWhatIsStored) {
+  for (const PublishedModel& published : kOtherPublishedModels) {
+    const auto model = ParseModelConfig(published.config, "published");
+    ASSERT_TRUE(model.ok());
+    if (published.name == "deepseek-ai/DeepSeek-R1") {
+      EXPECT_EQ(model->StoredParameters(), 684489845504);
+    } else if (published.name == "Qwen/Qwen3-Next-80B-A3B-Instruct") {
+      EXPECT_EQ(model->StoredParameters(), 81324862720);
+    }
+  }
+}
+
 // Worked by hand: embedding and head 2 x 100 x 64; a layer has q and o 64 x 64 each, k and v
 // 32 x 64 each, three matrices 96 x 64 and two norms of 64; one norm at the end.
 TEST(ConfigReader, CountsASmallModelAsByHand) {

@@ -93,6 +93,13 @@ TEST(LayerKinds, NemotronSpellsThem) {
               HasSubstr("one letter for each of num_hidden_layers=2"));
   EXPECT_THAT(RefusalOf("NemotronHForCausalLM", {{"hybrid_override_pattern", "MX"}}),
               HasSubstr("letters M, *, - and E"));
+  const json words = {{"num_hidden_layers", "absent"},
+                      {"layers_block_type", {"mamba", "mlp", "attention"}}};
+  EXPECT_EQ(Kinds("NemotronHForCausalLM", words), Pair(1, 1));
+  EXPECT_THAT(RefusalOf("NemotronHForCausalLM", Changed(words, {{"num_hidden_layers", 4}})),
+              HasSubstr("one word for each of num_hidden_layers=4"));
+  EXPECT_THAT(RefusalOf("NemotronHForCausalLM", {{"layers_block_type", {"mamba", "conv"}}}),
+              HasSubstr("layers_block_type=conv: want mamba, attention, mlp or moe"));
 }
 
 // Eight heads share K and V in the first block; the second has no attention and a narrower MLP:
@@ -134,6 +141,14 @@ TEST(LayerKinds, ALatentIsKeptOnceAndIndexKeysBesideIt) {
   EXPECT_EQ(v32->Parameters(), v3->Parameters() + 2 * indexer);
   EXPECT_THAT(RefusalOf("DeepseekV32ForCausalLM", Changed(latent, {{"q_lora_rank", nullptr}})),
               HasSubstr("q_lora_rank: missing"));
+  const json shared = Changed(latent, {{"indexer_types", {"full", "shared"}}});
+  const auto glm = Read("GlmMoeDsaForCausalLM", shared);
+  ASSERT_TRUE(glm.ok()) << glm.status().message();
+  EXPECT_EQ(glm->Parameters(), v3->Parameters() + indexer);
+  EXPECT_EQ(glm->attention[0].index_dim, 16);
+  EXPECT_EQ(glm->attention[1].index_dim, 0);
+  EXPECT_THAT(RefusalOf("GlmMoeDsaForCausalLM", Changed(latent, {{"index_topk_freq", 4}})),
+              HasSubstr("indexer_types: missing"));
 }
 
 TEST(LayerKinds, APredictionBlockIsLeftOutByName) {

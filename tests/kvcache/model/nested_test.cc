@@ -39,9 +39,23 @@ TEST(Nested, WhatStandsBesideItIsNamed) {
   const auto both = Parsed(Nested({{"audio_config", {{"depth", 3}}}}));
   ASSERT_EQ(both->left_out.size(), 2U);
   EXPECT_EQ(both->left_out[0].part, "vision tower");
-  EXPECT_EQ(both->left_out[0].elements, std::nullopt);
   EXPECT_EQ(both->left_out[1].part, "audio tower");
   EXPECT_TRUE(Parsed(Nested({{"vision_config", nullptr}}))->left_out.empty());
+}
+
+// Published: the tower of Gemma 3 4B has 419816304 elements with its projection.
+TEST(Nested, TheElementsOfATowerAreCountedWhereTheFileTellsThem) {
+  const json text = {
+      {"hidden_size", 2560}, {"intermediate_size", 10240}, {"num_hidden_layers", 34}};
+  const json gemma = {{"architectures", {"Gemma3ForConditionalGeneration"}},
+                      {"text_config", text},
+                      {"vision_config", {{"hidden_size", 1152}, {"patch_size", 14}}}};
+  const auto model = Parsed(gemma);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  EXPECT_EQ(model->Parameters(), 3880263168);
+  EXPECT_EQ(model->left_out[0].elements, 419816304);
+  EXPECT_THAT(Refusal(Parsed(Nested({{"vision_config", {{"depth", 0}}}}))),
+              HasSubstr("vision_config.depth=0"));
 }
 
 TEST(Nested, TyingAndStorageOutsideCountInside) {

@@ -70,6 +70,13 @@ TEST(StoredWeights, OfAModelInTilesOfFp8) {
   }
 }
 
+// The checkpoint has 688574839360 bytes, 15424227552 of them in its prediction block: 11505434624
+// in fp8 with 702264 scales, 1957991424 in 16 bits, 256 in fp32.
+TEST(StoredWeights, OfDeepSeekV3) {
+  const ModelConfig model = OtherModelNamed("deepseek-ai/DeepSeek-V3");
+  EXPECT_EQ(StoredWeightBytesOf(model, *model.storage).total, Bytes(688574839360 - 15424227552));
+}
+
 // By how much more than in tiles everything takes whose matrices are left in 16 bits.
 int64_t ElementsLeftAlone(const std::string& module) {
   QuantizedStorage storage{.format = StorageFormat::kFp8Tensor};
