@@ -10,6 +10,7 @@
 #include <memory>
 #include <sstream>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -112,10 +113,30 @@ absl::StatusOr<Bytes> WriteWeights(const std::string& path, const ModelConfig& m
   return written;
 }
 
+// A family that keeps one of these under a name unknown here must not be made in another shape than
+// the one asked for.
+absl::Status CheckShape(const ModelShape& shape, const ModelConfig& model) {
+  const AttentionSpec none{.heads = 0, .kv_heads = 0, .head_dim = 0, .value_dim = 0};
+  const AttentionSpec& heads = model.attention.empty() ? none : model.attention.front();
+  const std::tuple<const char*, const std::optional<int64_t>&, int64_t> asked_and_read[] = {
+      {"layers", shape.layers, model.layers},       {"hidden", shape.hidden, model.hidden_size},
+      {"vocab", shape.vocab, model.vocab_size},     {"heads", shape.heads, heads.heads},
+      {"kv_heads", shape.kv_heads, heads.kv_heads}, {"head_dim", shape.head_dim, heads.head_dim}};
+  for (const auto& [name, asked, read] : asked_and_read) {
+    if (!asked || *asked == read) continue;
+    return BadField(
+        name, *asked,
+        std::to_string(read) + ", which is fixed by the rest of a " + model.architecture);
+  }
+  return absl::OkStatus();
+}
+
 // Messages name the shape that was asked for, not a file that the caller never sees.
-absl::StatusOr<ModelConfig> ParseReshaped(const std::string& text, const std::string& name) {
+absl::StatusOr<ModelConfig> ParseReshaped(const std::string& text, const std::string& name,
+                                          const ModelShape& shape) {
   absl::StatusOr<ModelConfig> model = ParseModelConfig(text, name);
   if (!model.ok()) return Annotate(model.status(), "the shape asked for");
+  PLIMSOLL_RETURN_IF_ERROR(CheckShape(shape, *model));
   return model;
 }
 
@@ -129,7 +150,8 @@ absl::StatusOr<MadeModel> MakeModel(const MakeModelOptions& options) {
   if (!text.ok()) return Annotate(text.status(), options.like);
   const fs::path target = fs::absolute(options.folder).lexically_normal();
   const fs::path named = target.has_filename() ? target : target.parent_path();
-  absl::StatusOr<ModelConfig> model = ParseReshaped(*text, named.filename().string());
+  absl::StatusOr<ModelConfig> model =
+      ParseReshaped(*text, named.filename().string(), options.shape);
   if (!model.ok()) return model.status();
   FolderInProgress folder(named);
   PLIMSOLL_RETURN_IF_ERROR(folder.Create());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 
 #include "kvcache/base/errors.h"
@@ -12,8 +13,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-void Put(Json& config, const char* field, std::optional<int64_t> value) {
-  if (value) config[field] = *value;
+// Families have other names for the same thing; the first is the usual one. Sets the one that the
+// file uses, or the usual one where it uses none.
+using Names = std::initializer_list<const char*>;
+void Put(Json& config, Names names, std::optional<int64_t> value) {
+  if (!value) return;
+  const auto used = std::find_if(names.begin(), names.end(),
+                                 [&](const char* name) { return config.contains(name); });
+  config[used == names.end() ? *names.begin() : *used] = *value;
 }
 
 void PutWhereKnown(Json& config, const char* field, std::optional<int64_t> value) {
@@ -79,15 +86,15 @@ absl::StatusOr<std::string> Reshape(std::string_view config_json, const ModelSha
   if (!parsed.ok()) return parsed.status();
   Json& config = *parsed;
   if (!config.is_object()) return absl::InvalidArgumentError("not a JSON object");
-  Put(config, "num_hidden_layers", shape.layers);
-  Put(config, "hidden_size", shape.hidden);
-  Put(config, "intermediate_size", shape.intermediate);
+  Put(config, {"num_hidden_layers", "n_layer", "n_layers", "num_layers"}, shape.layers);
+  Put(config, {"hidden_size", "n_embd", "d_model"}, shape.hidden);
+  Put(config, {"intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"}, shape.intermediate);
   PutWhereKnown(config, "moe_intermediate_size", shape.intermediate);
   PutWhereKnown(config, "shared_expert_intermediate_size", shape.intermediate);
-  Put(config, "num_attention_heads", shape.heads);
-  Put(config, "num_key_value_heads", shape.kv_heads);
-  Put(config, "head_dim", shape.head_dim);
-  Put(config, "vocab_size", shape.vocab);
+  Put(config, {"num_attention_heads", "n_head", "n_heads"}, shape.heads);
+  Put(config, {"num_key_value_heads", "num_kv_heads", "multi_query_group_num"}, shape.kv_heads);
+  Put(config, {"head_dim", "kv_channels"}, shape.head_dim);
+  Put(config, {"vocab_size", "padded_vocab_size"}, shape.vocab);
   if (shape.layers && config.contains("layer_types")) FitList(config["layer_types"], *shape.layers);
   if (shape.vocab) DropTokensBeyond(config, *shape.vocab);
   if (shape.type) PutType(config, *shape.type);

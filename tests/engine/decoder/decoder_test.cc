@@ -78,18 +78,19 @@ TEST_P(EveryVariant, ReferenceAgreesWithAModelWithoutCache) {
   EXPECT_LT(RelativeError(rounded.LogitsOf(tokens, 33), want), kBf16Cache);
 }
 
+// Without rounding in the cache, fast and reference differ by the order of sums and no more.
 TEST_P(EveryVariant, FastAgreesWithReferenceHoweverThePromptIsCut) {
   const TinyModel model(GetParam().shape);
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 random(static_cast<uint32_t>(seed));
   const std::vector<int32_t> tokens = RandomTokens(40, model.config.vocab_size, random);
-  TinyEngine reference(model, ReferenceOps(), {});
-  TinyEngine fast(model, CpuOps(), {});
+  TinyEngine reference(model, ReferenceOps(), {.kv = ElementType::kFp32});
+  TinyEngine fast(model, CpuOps(), {.kv = ElementType::kFp32});
   const std::vector<float> want = reference.LogitsOf(tokens, 40);
   for (const size_t chunk : {1u, 3u, 4u, 7u, 40u}) {
     SCOPED_TRACE(chunk);
-    EXPECT_LT(RelativeError(fast.LogitsOf(tokens, chunk), want), kFast);
+    EXPECT_LT(RelativeError(fast.LogitsOf(tokens, chunk), want), kExact);
   }
 }
 
@@ -98,6 +99,24 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryVariant, testing::ValuesIn(Variants()), []
   std::erase(name, ' ');
   return name;
 });
+
+// In bf16, where the two may round a K or V to different sides, on heads of a usual width.
+TEST(Decoder, FastAgreesWithReferenceInBf16AcrossBlockBorders) {
+  const int seed = testing::UnitTest::GetInstance()->random_seed();
+  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
+  std::mt19937 random(static_cast<uint32_t>(seed));
+  const TinyModel model({.hidden = 256, .intermediate = 704, .head_dim = 32, .vocab = 512});
+  TinyEngine reference(model, ReferenceOps(), {.block_tokens = Tokens(16)});
+  TinyEngine fast(model, CpuOps(), {.block_tokens = Tokens(16)});
+  for (const size_t length : {15u, 16u, 17u, 33u, 58u}) {
+    const std::vector<int32_t> tokens = RandomTokens(length, model.config.vocab_size, random);
+    const std::vector<float> want = reference.LogitsOf(tokens, length);
+    for (const size_t chunk : {1u, 7u, 58u}) {
+      SCOPED_TRACE(std::to_string(length) + " tokens by " + std::to_string(chunk));
+      EXPECT_LT(RelativeError(fast.LogitsOf(tokens, chunk), want), kFast);
+    }
+  }
+}
 
 TEST(Decoder, ChunksOfAnySizeGiveTheReferenceTheSameBits) {
   const TinyModel model(TinyShape{});
@@ -108,56 +127,83 @@ TEST(Decoder, ChunksOfAnySizeGiveTheReferenceTheSameBits) {
   for (const size_t chunk : {1u, 4u, 5u}) EXPECT_EQ(engine.LogitsOf(tokens, chunk), whole) << chunk;
 }
 
-// Sequences of different lengths at different points, in one batch and in turn, with blocks that
-// come back from others: each must read as if it were alone.
-TEST(Decoder, SequencesOfARaggedBatchDoNotTouchEachOther) {
+// What differs between two runs, and by how much, over all rows and in the worst.
+struct Differences {
+  std::vector<float> got, want;
+  double worst = 0;
+
+  void Add(std::span<const float> its_got, std::span<const float> its_want) {
+    got.insert(got.end(), its_got.begin(), its_got.end());
+    want.insert(want.end(), its_want.begin(), its_want.end());
+    worst = std::max(worst, RelativeError(its_got, its_want));
+  }
+  double overall() const { return RelativeError(got, want); }
+};
+
+struct Running {
+  SequenceId id;
+  std::vector<int32_t> tokens;
+  std::vector<float> want;
+  size_t done = 0;
+};
+
+// One pass over the next few tokens of every sequence; those that are through end.
+void StepAll(TinyEngine& engine, std::vector<Running>& running, std::mt19937& random,
+             Differences& differences) {
+  const size_t vocab = static_cast<size_t>(engine.decoder->model().vocab_size);
+  std::vector<BatchEntry> batch;
+  for (const Running& each : running) {
+    const size_t count = std::min(each.tokens.size() - each.done, 1 + random() % 9);
+    batch.push_back(engine.Append(each.id, std::span(each.tokens).subspan(each.done, count)));
+  }
+  const std::vector<float> all = engine.Forward(batch);
+  std::span<const float> logits = all;
+  for (size_t i = 0; i < running.size(); ++i) {
+    const size_t count = batch[i].tokens.size();
+    differences.Add(logits.first(count * vocab),
+                    std::span(running[i].want).subspan(running[i].done * vocab, count * vocab));
+    logits = logits.subspan(count * vocab);
+    running[i].done += count;
+  }
+  std::erase_if(running, [&](const Running& each) {
+    const bool over = each.done == each.tokens.size();
+    if (over) engine.cache->End(each.id);
+    return over;
+  });
+}
+
+// Sequences of different lengths at different points, in one batch, with blocks that come back from
+// others: each must read as if it were alone.
+Differences RunRagged(ElementType kv, std::mt19937& random) {
   const TinyModel model(TinyShape{});
-  const int seed = testing::UnitTest::GetInstance()->random_seed();
-  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
-  std::mt19937 random(static_cast<uint32_t>(seed));
-  TinyEngine alone(model, ReferenceOps(), {});
-  TinyEngine together(model, CpuOps(), {.blocks = Blocks(40)});
-  struct Running {
-    SequenceId id;
-    std::vector<int32_t> tokens;
-    std::vector<float> want;
-    size_t done = 0;
-  };
-  const size_t vocab = static_cast<size_t>(model.config.vocab_size);
+  TinyEngine alone(model, ReferenceOps(), {.kv = kv});
+  TinyEngine together(model, CpuOps(), {.kv = kv, .blocks = Blocks(40)});
   std::vector<Running> running;
+  Differences differences;
   for (int step = 0; step < 60; ++step) {
-    SCOPED_TRACE(step);
     if (running.size() < 5) {
       std::vector<int32_t> tokens =
           RandomTokens(1 + random() % 28, model.config.vocab_size, random);
       std::vector<float> want = alone.LogitsOf(tokens, tokens.size());
       running.push_back({together.Begin(), std::move(tokens), std::move(want)});
     }
-    std::vector<BatchEntry> batch;
-    std::vector<size_t> counts;
-    for (Running& each : running) {
-      counts.push_back(std::min(each.tokens.size() - each.done, 1 + random() % 9));
-      batch.push_back(
-          together.Append(each.id, std::span(each.tokens).subspan(each.done, counts.back())));
-    }
-    std::span<const float> logits;
-    const std::vector<float> all = together.Forward(batch);
-    logits = all;
-    for (size_t i = 0; i < running.size(); ++i) {
-      Running& each = running[i];
-      const auto got = logits.first(counts[i] * vocab);
-      const auto want = std::span(each.want).subspan(each.done * vocab, counts[i] * vocab);
-      EXPECT_LT(RelativeError(got, want), kFast);
-      logits = logits.subspan(counts[i] * vocab);
-      each.done += counts[i];
-    }
-    std::erase_if(running, [&](const Running& each) {
-      const bool over = each.done == each.tokens.size();
-      if (over) together.cache->End(each.id);
-      return over;
-    });
+    StepAll(together, running, random, differences);
     together.cache->CheckInvariants();
   }
+  return differences;
+}
+
+TEST(Decoder, SequencesOfARaggedBatchDoNotTouchEachOther) {
+  const int seed = testing::UnitTest::GetInstance()->random_seed();
+  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
+  std::mt19937 random(static_cast<uint32_t>(seed));
+  // Without rounding in the cache every single row is close.
+  const Differences exact = RunRagged(ElementType::kFp32, random);
+  EXPECT_LT(exact.worst, kExact);
+  // In bf16 the last bit of a K or V may fall either way, which one short row shows.
+  const Differences rounded = RunRagged(ElementType::kBf16, random);
+  EXPECT_LT(rounded.overall(), kFast);
+  EXPECT_LT(rounded.worst, kBf16Cache);
 }
 
 TEST(Decoder, OnlyTheLogitsAskedForAreReturned) {

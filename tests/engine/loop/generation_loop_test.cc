@@ -11,89 +11,12 @@
 #include <thread>
 #include <vector>
 
-#include "tests/engine/support/count_allocations.h"
-#include "tests/engine/support/tiny_model.h"
+#include "tests/engine/loop/tiny_loop.h"
 
 namespace plimsoll {
 namespace {
 
 using testing::HasSubstr;
-
-class Collector final : public GenerationListener {
- public:
-  explicit Collector(size_t room = 64) { tokens.reserve(room); }
-  void OnToken(int32_t token) override {
-    EXPECT_FALSE(finished);
-    tokens.push_back(token);
-  }
-  void OnLogits(int64_t position, std::span<const float> row) override {
-    EXPECT_EQ(position, std::ssize(positions));
-    positions.push_back(position);
-    logits.insert(logits.end(), row.begin(), row.end());
-  }
-  void OnFinished(FinishReason its_reason, const absl::Status& its_status) override {
-    EXPECT_FALSE(finished);
-    finished = true;
-    reason = its_reason;
-    status = its_status;
-  }
-
-  std::vector<int32_t> tokens;
-  std::vector<int64_t> positions;
-  std::vector<float> logits;
-  std::atomic<bool> finished = false;
-  FinishReason reason = FinishReason::kCancelled;
-  absl::Status status;
-};
-
-const TinyModel& Model() {
-  static const TinyModel model(TinyShape{});
-  return model;
-}
-
-// A decoder, admission over its cache, and the loop.
-struct Stack {
-  explicit Stack(const TinyEngine::Options& options = {}, const LoopOptions& loop_options = {},
-                 const TinyModel& model = Model(), const Ops& ops = ReferenceOps())
-      : engine(model, ops, options),
-        admission(*AdmissionController::Create({.epoch = "e"}, *engine.cache, clock)),
-        loop(std::make_unique<GenerationLoop>(*engine.decoder, admission, loop_options)) {}
-
-  std::string Reserve(int64_t prompt, int64_t max_new) {
-    const auto answer = admission.With([&](AdmissionController& controller) {
-      return controller.Reserve(
-          {.prompt_tokens = Tokens(prompt), .max_new_tokens = Tokens(max_new)});
-    });
-    PLIMSOLL_CHECK(answer.ok(), answer.status());
-    const auto* const granted = std::get_if<Reservation>(&*answer);
-    return granted == nullptr ? "" : granted->id;
-  }
-  absl::StatusOr<int64_t> Submit(GenerationRequest request, std::shared_ptr<Collector> listener) {
-    request.reservation_id = Reserve(std::ssize(request.prompt), request.max_new_tokens.value());
-    return loop->Submit(std::move(request), std::move(listener));
-  }
-  void RunAll() {
-    while (loop->Step()) {
-      admission.With([](AdmissionController& controller) { controller.CheckInvariants(); });
-    }
-  }
-  void ExpectEmpty() {
-    admission.With([](AdmissionController& controller) {
-      controller.CheckInvariants();
-      EXPECT_EQ(controller.cache().counts().free, controller.cache().counts().total);
-      EXPECT_EQ(controller.cache().sequences(), 0);
-    });
-  }
-
-  SimulatedClock clock;
-  TinyEngine engine;
-  SharedAdmission admission;
-  std::unique_ptr<GenerationLoop> loop;
-};
-
-GenerationRequest Request(std::vector<int32_t> prompt, int64_t max_new) {
-  return {.reservation_id = {}, .prompt = std::move(prompt), .max_new_tokens = Tokens(max_new)};
-}
 
 // Greedy decoding by hand: the whole sequence again for each new token.
 std::vector<int32_t> Greedy(TinyEngine& engine, std::vector<int32_t> tokens, int64_t count) {
@@ -283,28 +206,6 @@ TEST(GenerationLoop, BlocksAreFreeWhenTheEndIsHeard) {
   GenerationRequest request = Request({1, 2}, 2);
   request.reservation_id = stack.Reserve(2, 2);
   ASSERT_TRUE(stack.loop->Submit(request, std::make_shared<Checker>(stack)).ok());
-  stack.RunAll();
-}
-
-// With the fast operations: those that judge them may take what they like, as may the checks of a
-// debug build.
-TEST(GenerationLoop, AStepTakesNothingFromTheHeap) {
-#ifdef PLIMSOLL_DEBUG_CHECKS
-  GTEST_SKIP() << "verifying every structure after each step takes memory";
-#endif
-  Stack stack({}, {}, Model(), CpuOps());
-  std::vector<std::shared_ptr<Collector>> listeners;
-  for (int i = 0; i < 3; ++i) {
-    listeners.push_back(std::make_shared<Collector>());
-    GenerationRequest request = Request({1, 2, 3, 4, 5}, 30);
-    if (i == 2) request.sampling = {.temperature = 0.8, .top_k = 10, .top_p = 0.9, .seed = 3};
-    ASSERT_TRUE(stack.Submit(request, listeners.back()).ok());
-  }
-  stack.loop->Step();
-  const int64_t before = AllocationsOfThisThread();
-  for (int i = 0; i < 20; ++i) stack.loop->Step();
-  EXPECT_EQ(AllocationsOfThisThread(), before);
-  EXPECT_EQ(listeners[0]->tokens.size(), 21u);
   stack.RunAll();
 }
 

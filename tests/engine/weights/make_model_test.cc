@@ -36,8 +36,11 @@ constexpr const char* kShapedAlike[] = {
     "Qwen2MoeForCausalLM", "Qwen3ForCausalLM",   "Qwen3MoeForCausalLM", "GemmaForCausalLM",
     "Gemma2ForCausalLM",   "Gemma3ForCausalLM",  "Phi3ForCausalLM"};
 
-TEST(MakeModel, WritesAModelOfEveryFamilyOfThatShapeThatLoads) {
-  for (const std::string architecture : kShapedAlike) {
+TEST(MakeModel, WritesAModelOfEveryFamilyThatSharesLlamasFieldsAndItLoads) {
+  for (const std::string architecture :
+       {"LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "Qwen2ForCausalLM",
+        "Qwen2MoeForCausalLM", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "GemmaForCausalLM",
+        "Gemma2ForCausalLM", "Gemma3ForCausalLM", "Phi3ForCausalLM"}) {
     SCOPED_TRACE(architecture);
     const TempDir dir;
     TinyShape tiny{.architecture = architecture, .more = FieldsOf(architecture)};
@@ -58,6 +61,31 @@ TEST(MakeModel, WritesAModelOfEveryFamilyOfThatShapeThatLoads) {
     ASSERT_TRUE(weights.ok()) << weights.status();
     EXPECT_EQ((*weights)->tensor_bytes(), made->weight_bytes);
   }
+}
+
+TEST(MakeModel, AFamilyWithNamesOfItsOwnTakesTheShapeToo) {
+  const TempDir dir;
+  const std::string like = dir.Write(
+      "config.json", R"({"architectures": ["GPT2LMHeadModel"], "n_layer": 12, "n_embd": 64,
+      "n_head": 4, "n_positions": 128, "vocab_size": 100})");
+  const auto made =
+      MakeModel({.like = like, .folder = dir.File("a"), .shape = {.layers = 2, .hidden = 32}});
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->config.layers, 2);
+  EXPECT_EQ(made->config.hidden_size, 32);
+}
+
+TEST(MakeModel, AShapeThatTheFamilyDoesNotHaveIsRefused) {
+  const TempDir dir;
+  const std::string like =
+      dir.Write("config.json", R"({"architectures": ["MambaForCausalLM"], "hidden_size": 64,
+      "num_hidden_layers": 2, "vocab_size": 100, "state_size": 16, "intermediate_size": 128,
+      "conv_kernel": 4, "time_step_rank": 4})");
+  const absl::Status status =
+      MakeModel({.like = like, .folder = dir.File("out"), .shape = {.heads = 7}}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("heads=7: want 0"));
+  EXPECT_FALSE(std::filesystem::exists(dir.File("out")));
 }
 
 TEST(MakeModel, TheSameSeedGivesTheSameFileAndAnotherSeedAnother) {

@@ -139,6 +139,9 @@ std::vector<Hostile> HostileHeaders() {
               R"("t":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
               "1"),
        {"header", "t"}},
+      {"fewer bytes than the offsets span",
+       One(R"({"dtype":"F32","shape":[1],"data_offsets":[0,8]})"),
+       {"tensor \"t\"", "data_offsets=[0,8]", "4 bytes"}},
       {"overlap",
        FileOf(R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},)"
               R"("t":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
