@@ -74,7 +74,8 @@ std::string Sums(const TrainingPlan& plan) {
   return "\n  one GPU\n" + row("weights", plan.weights_bytes) +
          row("gradients", plan.gradients_bytes) + row("optimizer", plan.optimizer_bytes) +
          row("activations", plan.activations_bytes) + row("buffers", plan.buffers_bytes) +
-         row("total", plan.total_bytes);
+         row("total", plan.total_bytes) +
+         (plan.pageable_bytes() > Bytes(0) ? row("of it pageable", plan.pageable_bytes()) : "");
 }
 
 std::string Offloaded(std::string_view place, const std::optional<OffloadedBytes>& bytes) {
@@ -149,6 +150,7 @@ Json MemoryJson(const TrainingPlan& plan) {
                {"activations_bytes", plan.activations_bytes.value()},
                {"buffers_bytes", plan.buffers_bytes.value()},
                {"total_bytes", plan.total_bytes.value()}};
+  if (plan.pageable_bytes() > Bytes(0)) json["pageable_bytes"] = plan.pageable_bytes().value();
   if (plan.host) json["host"] = OffloadedJson(*plan.host);
   if (plan.nvme) json["nvme"] = OffloadedJson(*plan.nvme);
   if (!plan.options.device_bytes) return json;

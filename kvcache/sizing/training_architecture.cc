@@ -112,11 +112,11 @@ Saved SavedByAllLayers(const ModelConfig& model) {
 
 std::vector<ActivationLine> LinesOf(const Saved& saved, int64_t element, Recompute recompute) {
   const auto line = [&](std::string term, int64_t values, int64_t bytes, SplitBy split) {
-    return ActivationLine{
-        .term = std::move(term),
-        .formula = std::to_string(values) + " of all layers x " + std::to_string(bytes) + " bytes",
-        .per_token = CheckedProduct({values, bytes}),
-        .split = split};
+    return ActivationLine{.term = std::move(term),
+                          .formula = std::to_string(values) + " values of all layers x " +
+                                     std::to_string(bytes) + " bytes",
+                          .per_token = CheckedProduct({values, bytes}),
+                          .split = split};
   };
   constexpr SplitBy kSequence = SplitBy::kSequenceParallel;
   constexpr SplitBy kTensor = SplitBy::kTensorParallel;
@@ -158,15 +158,15 @@ std::vector<ActivationLine> FullyRecomputed(const ModelConfig& model, int64_t el
                                             const TrainingOptions& options) {
   const int64_t inputs = model.hidden_size * model.layers;
   const int64_t largest = LargestLayer(model, element, options);
-  return {
-      {.term = "layer_inputs",
-       .formula = std::to_string(inputs) + " of all layers x " + std::to_string(element) + " bytes",
-       .per_token = CheckedProduct({inputs, element}),
-       .split = SplitBy::kSequenceParallel},
-      {.term = "recomputed_layer",
-       .formula = std::to_string(largest) + " bytes of the largest layer",
-       .per_token = largest,
-       .split = SplitBy::kNothing}};
+  return {{.term = "layer_inputs",
+           .formula = std::to_string(inputs) + " values of all layers x " +
+                      std::to_string(element) + " bytes",
+           .per_token = CheckedProduct({inputs, element}),
+           .split = SplitBy::kSequenceParallel},
+          {.term = "recomputed_layer",
+           .formula = std::to_string(largest) + " bytes of the largest layer",
+           .per_token = largest,
+           .split = SplitBy::kNothing}};
 }
 
 void AddOutside(const ModelConfig& model, int64_t element, std::vector<ActivationLine>& lines) {

@@ -102,6 +102,10 @@ absl::StatusOr<TrainingPlan> Finish(TrainingPlan plan, const TrainingParameters&
 
 }  // namespace
 
+Bytes TrainingPlan::pageable_bytes() const {
+  return options.method == TrainingMethod::kQlora ? optimizer_bytes : Bytes(0);
+}
+
 Bytes TrainingPlan::shortfall_bytes() const {
   if (!options.device_bytes) return Bytes(0);
   const Bytes wanted = total_bytes + options.runtime;

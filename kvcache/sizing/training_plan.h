@@ -48,6 +48,9 @@ struct TrainingPlan {
   std::optional<int64_t> gpus_needed = std::nullopt;
   std::string gpus_needed_rule = {};
 
+  // Of optimizer_bytes, what the paged optimizer of qlora moves to the host when the GPU is short.
+  // It counts as held, since every step needs all of it.
+  Bytes pageable_bytes() const;
   // By how much the device is too small; zero without a device.
   Bytes shortfall_bytes() const;
   bool fits() const { return shortfall_bytes() == Bytes(0); }

@@ -122,6 +122,12 @@ TEST(TrainingPlan, TheRuntimeCountsAgainstTheDevice) {
   EXPECT_EQ(Planned(Llama31(), options).gpus_needed, 2);
 }
 
+TEST(TrainingPlan, TheOptimizerOfQloraIsPaged) {
+  const TrainingPlan qlora = Planned(Llama31(), Training(TrainingMethod::kQlora));
+  EXPECT_EQ(qlora.pageable_bytes(), Bytes(8 * qlora.trained_parameters));
+  EXPECT_EQ(Planned(Llama31(), Training(TrainingMethod::kLora)).pageable_bytes(), Bytes(0));
+}
+
 TEST(TrainingPlan, NoNumberOfGpusIsEnoughWhereWhatIsRepeatedIsTooLarge) {
   TrainingOptions options = Training(TrainingMethod::kMixed);
   options.zero_stage = 1;
