@@ -1,26 +1,17 @@
 #include "tools/plan_report.h"
 
 #include <algorithm>
-#include <cstddef>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "kvcache/base/size_text.h"
+#include "tools/grouped_number.h"
 
 namespace plimsoll {
 namespace {
 
 using Json = nlohmann::ordered_json;  // keys in the order written here
-
-// 8030261248 as "8,030,261,248".
-std::string Grouped(int64_t n) {
-  std::string digits = std::to_string(n);
-  for (std::ptrdiff_t at = std::ssize(digits) - 3; at > 0; at -= 3) {
-    digits.insert(static_cast<size_t>(at), ",");
-  }
-  return digits;
-}
 
 std::string Row(const std::string& term, Bytes bytes, Bytes budget, const std::string& formula) {
   const double share = 100.0 * static_cast<double>(bytes.value()) /

@@ -1,8 +1,9 @@
 // The saved tensors of a model as it is; the classic formula is in training_activations.cc.
 #include <algorithm>
-#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "kvcache/sizing/training_activation_lines.h"
 #include "kvcache/sizing/training_activations.h"
@@ -12,7 +13,7 @@
 namespace plimsoll {
 namespace {
 
-// Values that one token leaves behind, summed over layers.
+// Values that one token leaves behind in a layer, or in all of them.
 struct Saved {
   int64_t norm_inputs = 0;
   int64_t projection_inputs = 0;
@@ -24,6 +25,26 @@ struct Saved {
   int64_t expert_copies = 0;
   int64_t log_sum_exp = 0;    // in fp32
   int64_t router_scores = 0;  // in fp32
+
+  void Add(const Saved& other) {
+    norm_inputs += other.norm_inputs;
+    projection_inputs += other.projection_inputs;
+    queries += other.queries;
+    keys_and_values += other.keys_and_values;
+    attention_output += other.attention_output;
+    ffn += other.ffn;
+    recurrent += other.recurrent;
+    expert_copies += other.expert_copies;
+    log_sum_exp += other.log_sum_exp;
+    router_scores += other.router_scores;
+  }
+};
+
+// One layer while its tensors are read.
+struct Layer {
+  Saved saved;
+  bool attends = false;
+  int64_t norms = 0;  // of the residual
 };
 
 bool Contains(std::string_view text, std::string_view part) {
@@ -38,12 +59,6 @@ bool IsRecurrent(const TensorSpec& tensor) {
 bool IsOfAttention(const TensorSpec& tensor) {
   return (Contains(tensor.name, "attn") || Contains(tensor.name, "attention")) &&
          !IsRecurrent(tensor);
-}
-
-// Whether the tensor stands in layer `layer`; -1 asks about any layer.
-int64_t TimesIn(const TensorSpec& tensor, int32_t layer) {
-  if (layer < 0) return std::ssize(tensor.layers);
-  return std::count(tensor.layers.begin(), tensor.layers.end(), layer);
 }
 
 // The values that a first projection of an FFN gives to one token, 0 for what is none: its outputs,
@@ -66,48 +81,66 @@ int64_t NormWidth(const ModelConfig& model, const TensorSpec& norm) {
   return width;
 }
 
-void AddAttention(const AttentionSpec& layer, Saved& saved) {
-  saved.queries += layer.heads * layer.head_dim;
-  saved.keys_and_values += layer.kv_heads * (layer.head_dim + layer.value_dim);
-  saved.attention_output += layer.heads * layer.value_dim;
-  saved.log_sum_exp += layer.heads;
+void AddAttention(const AttentionSpec& spec, Saved& saved) {
+  saved.queries += spec.heads * spec.head_dim;
+  saved.keys_and_values += spec.kv_heads * (spec.head_dim + spec.value_dim);
+  saved.attention_output += spec.heads * spec.value_dim;
+  saved.log_sum_exp += spec.heads;
 }
 
-// Norms, FFNs and experts of one layer, or of all where `layer` is -1.
-void AddTensors(const ModelConfig& model, int32_t layer, Saved& saved) {
-  const int64_t hidden = model.hidden_size;
-  std::set<int32_t> with_ffn;
-  int64_t hidden_norms = 0;
+void AddMatrix(const TensorSpec& matrix, int64_t hidden, Layer& layer) {
+  if (IsOfAttention(matrix)) {
+    layer.attends = true;
+    return;
+  }
+  const int64_t width = ProjectedWidth(matrix, hidden);
+  if (width > 0) {
+    (IsRecurrent(matrix) ? layer.saved.recurrent : layer.saved.ffn) +=
+        2 * matrix.active_experts * width;
+  } else if (matrix.role == TensorRole::kExpert) {
+    layer.saved.expert_copies += 2 * matrix.active_experts * hidden;  // into and out of experts
+  }
+}
+
+void AddTensor(const ModelConfig& model, const TensorSpec& tensor, Layer& layer) {
+  if (tensor.role == TensorRole::kNorm) {
+    layer.saved.norm_inputs += NormWidth(model, tensor);
+    if (tensor.shape[0] == model.hidden_size) ++layer.norms;
+  }
+  if (tensor.role == TensorRole::kRouter) layer.saved.router_scores += tensor.shape[0];
+  if (IsMatrix(tensor.role)) AddMatrix(tensor, model.hidden_size, layer);
+}
+
+// Attention and FFN side by side under one norm share its output.
+void AddProjectionInputs(int64_t hidden, Layer& layer) {
+  const int64_t parts =
+      (layer.attends ? 1 : 0) + (layer.saved.ffn > 0 ? 1 : 0) + (layer.saved.recurrent > 0 ? 1 : 0);
+  layer.saved.projection_inputs = hidden * std::min(parts, std::max<int64_t>(layer.norms, 1));
+}
+
+std::vector<Saved> SavedByLayers(const ModelConfig& model) {
+  std::vector<Layer> layers(static_cast<size_t>(model.layers));
   for (const TensorSpec& tensor : model.tensors) {
-    const int64_t times = TimesIn(tensor, layer);
-    if (times == 0) continue;
-    if (tensor.role == TensorRole::kNorm) {
-      saved.norm_inputs += times * NormWidth(model, tensor);
-      if (tensor.shape[0] == hidden) hidden_norms += times;
-    }
-    if (tensor.role == TensorRole::kRouter) saved.router_scores += times * tensor.shape[0];
-    if (!IsMatrix(tensor.role) || IsOfAttention(tensor)) continue;
-    const int64_t active = times * tensor.active_experts;
-    const int64_t width = ProjectedWidth(tensor, hidden);
-    if (width > 0) {
-      (IsRecurrent(tensor) ? saved.recurrent : saved.ffn) += 2 * active * width;
-      with_ffn.insert(tensor.layers.begin(), tensor.layers.end());
-    } else if (tensor.role == TensorRole::kExpert) {
-      saved.expert_copies += 2 * active * hidden;  // into and out of the experts
+    for (const int32_t index : tensor.layers) {
+      AddTensor(model, tensor, layers[static_cast<size_t>(index)]);
     }
   }
-  const int64_t ffns = layer < 0 ? std::ssize(with_ffn) : std::ssize(with_ffn) > 0 ? 1 : 0;
-  const int64_t attentions = layer < 0 ? std::ssize(model.attention) : 1;
-  // Attention and FFN side by side under one norm share its output.
-  const int64_t inputs = std::min(attentions + ffns, std::max<int64_t>(hidden_norms, 1));
-  saved.projection_inputs += inputs * hidden;
+  std::vector<Saved> saved;
+  size_t attention = 0;  // the layers that attend stand in their order
+  for (Layer& layer : layers) {
+    if (layer.attends && attention < model.attention.size()) {
+      AddAttention(model.attention[attention++], layer.saved);
+    }
+    AddProjectionInputs(model.hidden_size, layer);
+    saved.push_back(layer.saved);
+  }
+  return saved;
 }
 
-Saved SavedByAllLayers(const ModelConfig& model) {
-  Saved saved;
-  for (const AttentionSpec& layer : model.attention) AddAttention(layer, saved);
-  AddTensors(model, -1, saved);
-  return saved;
+Saved SumOf(const std::vector<Saved>& layers) {
+  Saved sum;
+  for (const Saved& layer : layers) sum.Add(layer);
+  return sum;
 }
 
 std::vector<ActivationLine> LinesOf(const Saved& saved, int64_t element, Recompute recompute) {
@@ -139,11 +172,7 @@ std::vector<ActivationLine> LinesOf(const Saved& saved, int64_t element, Recompu
 // Bytes that one token leaves in the layer that saves most, on one GPU.
 int64_t LargestLayer(const ModelConfig& model, int64_t element, const TrainingOptions& options) {
   int64_t largest = 0;
-  for (int32_t layer = 0; layer < model.layers; ++layer) {
-    Saved saved;
-    const auto index = static_cast<size_t>(layer);
-    if (index < model.attention.size()) AddAttention(model.attention[index], saved);
-    AddTensors(model, layer, saved);
+  for (const Saved& saved : SavedByLayers(model)) {
     int64_t bytes = 0;
     for (const ActivationLine& line : LinesOf(saved, element, Recompute::kNone)) {
       const bool split = line.split == SplitBy::kTensorParallel || options.sequence_parallel;
@@ -199,7 +228,7 @@ absl::StatusOr<std::vector<TrainingTerm>> ArchitectureActivations(const ModelCon
   const bool full = options.recompute == Recompute::kFull;
   std::vector<ActivationLine> lines =
       full ? FullyRecomputed(model, element, options)
-           : LinesOf(SavedByAllLayers(model), element, options.recompute);
+           : LinesOf(SumOf(SavedByLayers(model)), element, options.recompute);
   if (options.trains_adapters() && !full) {
     PLIMSOLL_RETURN_IF_ERROR(AddAdapters(model, options, lines));
   }

@@ -119,6 +119,26 @@ TEST(ArchitectureActivations, TensorParallelismSplitsHeadsFfnAndLogits) {
             Bytes(repeated.value() / 8) + split);
 }
 
+TEST(ArchitectureActivations, BlocksSideBySideUnderOneNormShareTheirInput) {
+  const ModelConfig phi = OtherModelNamed("microsoft/phi-2");
+  EXPECT_EQ(TermOf(Planned(phi, Training(TrainingMethod::kMixed)), "projection_inputs"),
+            Bytes(1024 * 2 * phi.layers * phi.hidden_size));
+}
+
+TEST(ArchitectureActivations, EveryAttentionLayerOfEveryPublishedModelCounts) {
+  const auto check = [](const ModelConfig& model) {
+    int64_t heads = 0;
+    for (const AttentionSpec& layer : model.attention) heads += layer.heads;
+    const TrainingPlan plan = Planned(model, Training(TrainingMethod::kMixed));
+    EXPECT_EQ(TermOf(plan, "log_sum_exp"), Bytes(1024 * 4 * heads)) << model.name;
+    const bool recurs = TermOf(plan, "recurrent_values_estimated") > Bytes(0);
+    EXPECT_EQ(recurs, !model.recurrent.empty()) << model.name;
+    EXPECT_TRUE(recurs || TermOf(plan, "ffn_values") > Bytes(0)) << model.name;
+  };
+  for (const PublishedModel& row : kPublishedModels) check(ModelNamed(row.name));
+  for (const PublishedModel& row : kOtherPublishedModels) check(OtherModelNamed(row.name));
+}
+
 TEST(ArchitectureActivations, NormsOfHeadsAndOfOutputsCount) {
   // Qwen3: q and k norms read every head. Gemma-2: four norms of the residual a layer.
   const ModelConfig qwen = ModelNamed("Qwen/Qwen3-8B");
