@@ -11,7 +11,7 @@ constexpr int64_t kBucket = 500'000'000;  // elements, as are all below
 constexpr int64_t kLiveWindow = 1'000'000'000;
 constexpr int64_t kPrefetch = 50'000'000;
 constexpr int64_t kWeightsKeptInHost = 1'000'000'000;
-constexpr int64_t kWeightSwapElements = 5 * 100'000'000;
+constexpr int64_t kWeightSwapElements = int64_t{5} * 100'000'000;
 constexpr int64_t kStateSwapBuffers = 4;
 constexpr int64_t kStateSwapElements = 1'000'000'000;
 

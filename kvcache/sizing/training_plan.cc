@@ -124,10 +124,10 @@ absl::StatusOr<TrainingPlan> PlanTraining(const ModelConfig& model,
   plan.textbook_parameters = TextbookParameters(model);
   plan.options = options;
   plan.activation_formula = options.activation_formula.value_or(ActivationFormula::kArchitecture);
-  return Finish(std::move(plan), *parameters,
-                plan.activation_formula == ActivationFormula::kClassic
-                    ? ClassicActivations(ClassicShapeOf(model), options)
-                    : ArchitectureActivations(model, options));
+  auto activations = plan.activation_formula == ActivationFormula::kClassic
+                         ? ClassicActivations(ClassicShapeOf(model), options)
+                         : ArchitectureActivations(model, options);
+  return Finish(std::move(plan), *parameters, std::move(activations));
 }
 
 absl::StatusOr<TrainingPlan> PlanTraining(const TextbookModel& model,
