@@ -74,6 +74,7 @@ absl::StatusOr<EngineOptions> EngineOptionsFrom(const GenerateArguments& argumen
     return BadField("block_tokens", block, "a power of two from 1 to 1024");
   }
   options.block_tokens = Tokens(block);
+  options.kv_type = ElementType::kFp32;  // the logits are the model's, not its cache's rounding
   if (!arguments.kv.empty()) {
     options.kv_type = ElementTypeFromName(arguments.kv);
     if (!options.kv_type) return BadField("kv", Excerpt(arguments.kv), "fp32, fp16 or bf16");
@@ -193,7 +194,8 @@ void AddGenerateCommand(CLI::App& app, CommandResult& result) {
   command->add_option("--device", a.device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--memory", a.memory,
                       "Device memory to plan for (SIZE); default: what this request needs");
-  command->add_option("--kv", a.kv, "Type of K and V (default: fp16 for fp16 models, else bf16)");
+  command->add_option("--kv", a.kv,
+                      "Type of K and V: fp32, fp16 or bf16 (default: fp32, which rounds nothing)");
   command->add_option("--block-tokens", a.block_tokens, "Tokens of a block, a power of two")
       ->capture_default_str();
   command->add_option("--temperature", a.sampling.temperature, "0 takes the likeliest token")
