@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/kvcache/model/published_files.h"
 #include "tests/kvcache/model/published_models.h"
 #include "tests/support/run_program.h"
 #include "tests/support/temp_dir.h"
@@ -86,6 +87,19 @@ TEST_F(PlanCli, JsonHasEveryKey) {
   for (const json& term : plan["formulas"]) terms.push_back(term["term"]);
   EXPECT_THAT(terms, testing::IsSupersetOf(
                          {"weights", "kv", "input", "output", "logits", "activations", "runtime"}));
+}
+
+TEST_F(PlanCli, SaysWhatOfTheCheckpointItLeavesOut) {
+  const TempDir folder;
+  const std::string file = folder.Write("mimo/config.json", kPublishedFiles[0].model.config);
+  const json model =
+      json::parse(Plan({"--model", file, "--memory", "80GiB", "--format", "json"}).out)["model"];
+  EXPECT_EQ(model["parameters"], 7622619136);
+  EXPECT_EQ(model["parameters_stored"], 7833409536);
+  EXPECT_EQ(model["left_out"],
+            json::array({{{"part", "prediction block"}, {"elements", 210790400}}}));
+  EXPECT_THAT(Plan({"--model", file, "--memory", "80GiB"}).out,
+              HasSubstr("left out: prediction block (210,790,400 elements)"));
 }
 
 TEST_F(PlanCli, InputAndOutputOf13BAt1024TokensAre10MiBEach) {
