@@ -40,7 +40,8 @@ absl::StatusOr<CacheLayout> CacheLayoutFor(const ModelConfig& model, ElementType
   CacheLayout layout{
       .type = kv, .block_tokens = block_tokens, .block_bytes = Bytes(0), .layers = {}};
   if (!model.recurrent.empty()) {
-    return BadField("recurrent layers", std::ssize(model.recurrent), "none, as the pool holds no state");
+    return BadField("recurrent layers", std::ssize(model.recurrent),
+                    "none, as the pool holds no state");
   }
   for (const AttentionSpec& layer : model.attention) {
     if (layer.latent_dim > 0) {
