@@ -32,7 +32,7 @@ const json* ConfigFields::Find(std::string_view name) const {
 }
 
 std::string ConfigFields::Spelled(std::string_view name) const {
-  const std::string own(name);
+  std::string own(name);
   if (aliases_.empty() || object_.contains(own)) return own;
   std::string_view likely = name;
   for (const auto& [canonical, spelling] : aliases_) {

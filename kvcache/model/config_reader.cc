@@ -225,7 +225,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& path) {
   return model;
 }
 
-absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string name) {
+absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, const std::string& name) {
   absl::StatusOr<ModelConfig> model = Parse(json, name);
   if (!model.ok()) return Annotate(model.status(), name);
   return model;

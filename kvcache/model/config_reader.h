@@ -23,7 +23,7 @@ namespace plimsoll {
 absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& path);
 
 // `name` becomes the model's name and stands before every message.
-absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, std::string name);
+absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json, const std::string& name);
 
 std::vector<std::string> SupportedArchitectures();
 
