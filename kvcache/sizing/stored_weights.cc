@@ -11,10 +11,10 @@ namespace {
 constexpr int64_t kMxfp4Group = 32;
 constexpr int64_t kNvfp4Group = 16;
 constexpr int64_t kNf4Block = 64;
-constexpr int64_t kNf4Nested = 256;      // first scales that share one second scale
-constexpr int64_t kNf4Map = 16 * 4;      // what its 16 codes stand for
-constexpr int64_t kNestedMap = 256 * 4;  // what the codes of the first scales stand for
-constexpr int64_t kPackedShape = 2 * 8;
+constexpr int64_t kNf4Nested = 256;        // first scales that share one second scale
+constexpr int64_t kNf4Map = 16LL * 4;      // what its 16 codes stand for
+constexpr int64_t kNestedMap = 256LL * 4;  // what the codes of the first scales stand for
+constexpr int64_t kPackedShape = 2LL * 8;
 
 using Parts = std::vector<std::string>;
 
