@@ -31,7 +31,7 @@ struct HttpEndpoint::State {
 HttpEndpoint::HttpEndpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(
-    const std::string& address, std::function<CapacityReport()> capacity) {
+    const std::string& address, const std::function<CapacityReport()>& capacity) {
   const absl::StatusOr<HostPort> where = ParseHostPort(address);
   if (!where.ok()) return where.status();
   auto state = std::make_unique<State>();

@@ -21,7 +21,7 @@ class HttpEndpoint {
   // `capacity` is called from any of its threads until the endpoint is gone. `address` is
   // host:port; port 0 picks a free one.
   static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Start(
-      const std::string& address, std::function<CapacityReport()> capacity);
+      const std::string& address, const std::function<CapacityReport()>& capacity);
   ~HttpEndpoint();
 
   const std::string& address() const;  // with the port the system chose
