@@ -8,8 +8,6 @@
 namespace plimsoll {
 namespace {
 
-using testing::HasSubstr;
-
 const std::vector<std::string> kSeven = {"q_proj",  "k_proj",    "v_proj",   "o_proj",
                                          "up_proj", "gate_proj", "down_proj"};
 
