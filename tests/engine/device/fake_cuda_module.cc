@@ -16,6 +16,7 @@ struct PlimsollCudaArena {
 namespace {
 
 constexpr int64_t kDeviceBytes = int64_t{16} << 20;
+constexpr int kOpenCode = FAKE_OPEN_CODE;  // what each build of this file pretends
 int64_t used = 0;
 
 int Fail(int code, const char* text, PlimsollCudaMessage* message) {
@@ -24,8 +25,8 @@ int Fail(int code, const char* text, PlimsollCudaMessage* message) {
 }
 
 int Open(int, PlimsollCudaMessage* message) {
-  if (FAKE_OPEN_CODE == PLIMSOLL_CUDA_OK) return PLIMSOLL_CUDA_OK;
-  return Fail(FAKE_OPEN_CODE, "cudaGetDeviceCount: pretended (35)", message);
+  if (kOpenCode == PLIMSOLL_CUDA_OK) return PLIMSOLL_CUDA_OK;
+  return Fail(kOpenCode, "cudaGetDeviceCount: pretended (35)", message);
 }
 
 int Memory(int64_t* total, int64_t* free, PlimsollCudaMessage*) {
