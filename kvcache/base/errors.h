@@ -1,4 +1,4 @@
-// Every failure that this project reports as a Status, and what the caller should do about it.
+// The failures that come back as a Status, each with what its receiver can do next.
 //
 //   InvalidArgument     fix the request         "head_dim=0: want a positive integer"
 //   NotFound            forget the handle       "no reservation e1-71"

@@ -1,9 +1,9 @@
 // Counts that cannot be mixed up: Bytes, Tokens, Blocks.
 //
-// Invariants: a count is never negative; leaving the range of int64_t aborts, so a wrapped size is
-// never a state. A number from outside must be bounded before it becomes a unit; Checked* below
-// are for that. Bytes divide by bytes, tokens by tokens; conversions between kinds say how they
-// round.
+// Invariants: no count is below zero or beyond int64_t; an operation that would pass either aborts.
+// So check what comes from outside first, with Checked* below, and only then make a unit of it.
+// Only like divides like, and a step from one kind to another has a function whose comment says
+// which way it rounds.
 //
 // Threads: values. Cost: one overflow test per operation. Errors: abort.
 #pragma once
@@ -37,7 +37,7 @@ constexpr int64_t CeilDivide(int64_t n, int64_t divisor) {
   return n / divisor + (n % divisor != 0 ? 1 : 0);
 }
 
-// A non-negative count of one kind of thing. Kinds do not mix and integers do not convert.
+// So many of one kind of thing, zero or more; neither other kinds nor bare integers fit in.
 template <class Tag>
 class Count {
  public:
@@ -77,13 +77,13 @@ using Bytes = Count<struct BytesTag>;
 using Tokens = Count<struct TokensTag>;
 using Blocks = Count<struct BlocksTag>;
 
-// Blocks needed to hold `n` tokens. Rounds up: the last block may be part full.
+// The fewest blocks with room for `n` tokens; of the last one, part may stay empty.
 constexpr Blocks BlocksCovering(Tokens n, Tokens per_block) {
   PLIMSOLL_CHECK(per_block > Tokens(0));
   return Blocks(CeilDivide(n.value(), per_block.value()));
 }
 
-// Blocks that fit in `budget`. Rounds down: bytes left over cannot be used.
+// The most blocks that `budget` pays for; the remainder buys nothing.
 constexpr Blocks BlocksFittingIn(Bytes budget, Bytes per_block) {
   return Blocks(budget / per_block);
 }

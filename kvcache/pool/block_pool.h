@@ -1,14 +1,14 @@
-// A fixed set of equal blocks, shared by reference count.
+// Which blocks of a pool are taken, and by how many holders each.
 //
 // Invariants, which FindViolation() looks for:
-//   1. free + used == capacity, for the life of the pool.
-//   2. A block is on the free list, or was never taken, exactly when nobody holds a reference.
+//   1. Free blocks and held ones together are always the capacity.
+//   2. A block without holders is on the free list or was never taken; one with holders is neither.
 //
 // Threads: none; the owner serialises calls.
 // Cost: O(1) per block named; no call allocates after Create. Blocks that were never taken occupy
 // no memory, so a pool that only counts costs nothing however large.
-// Errors: running out is nullopt or false, an ordinary answer. Misuse (releasing or sharing what
-// nobody holds, a block of another pool) aborts.
+// Errors: an empty pool answers nullopt or false. A caller who releases or shares what nobody
+// holds, or names a block of another pool, is aborted.
 #pragma once
 
 #include <cstdint>
