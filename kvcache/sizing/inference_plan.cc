@@ -63,14 +63,10 @@ void DescribeModel(const ModelConfig& model, InferencePlan& plan) {
 // As the options say, or as the checkpoint is stored.
 WeightBytes CountWeights(const ModelConfig& model, const InferenceOptions& options,
                          InferencePlan& plan) {
-  if (model.storage && !options.weights) {
-    plan.weights_type = WidthOf(*model.storage);
-    plan.weights_format = NameOf(*model.storage);
-    return StoredWeightBytesOf(model, *model.storage);
-  }
-  plan.weights_type = options.weights.value_or(model.dtype);
-  plan.weights_format = std::string(NameOf(plan.weights_type));
-  return WeightBytesOf(model, plan.weights_type);
+  const WeightFormat format = options.weights ? *options.weights : StoredFormatOf(model);
+  plan.weights_type = WidthOf(format);
+  plan.weights_format = NameOf(format);
+  return WeightBytesOf(model, format);
 }
 
 // Every term but the pool, with its formula.

@@ -29,6 +29,7 @@
 #include "kvcache/base/element_type.h"
 #include "kvcache/base/units.h"
 #include "kvcache/model/model_config.h"
+#include "kvcache/sizing/weight_format.h"
 
 namespace plimsoll {
 
@@ -36,14 +37,23 @@ struct InferenceOptions {
   Bytes device_bytes;         // > 0; the whole device
   double utilization = 0.92;  // in (0, 1]
   Bytes margin = Bytes(0);
-  std::optional<ElementType> weights = std::nullopt;  // default: as the checkpoint stores them
-  std::optional<ElementType> kv = std::nullopt;       // default: fp16 for fp16 models, else bf16
+  std::optional<WeightFormat> weights = std::nullopt;  // default: as the checkpoint stores them
+  std::optional<ElementType> kv = std::nullopt;        // default: fp16 for fp16 models, else bf16
   Tokens block_tokens = Tokens(16);
   Tokens max_batched_tokens = Tokens(8192);  // b * s: tokens of one step
   int64_t max_sequences = 256;               // rows of logits
   Bytes runtime = Bytes(0);                  // context, library workspaces, graphs
   std::vector<Tokens> contexts = {};         // for max_sequences; default: a doubling ladder
   std::string runtime_formula = "as given";  // where `runtime` comes from
+  // Deployment. All figures of a plan are of one GPU.
+  int64_t tensor_parallel = 1;
+  int64_t pipeline_parallel = 1;
+  int64_t expert_parallel = 1;
+  const ModelConfig* draft = nullptr;  // for speculative decoding; outlives the call
+  Tokens lookahead_tokens = Tokens(0);
+  Tokens shared_prefix = Tokens(0);  // first tokens that all sequences have in common
+  bool flash_attention = true;
+  bool decompress_latent = false;  // keep K and V of latent attention, not the latent
 };
 
 // Limits of the options, so that no sum of terms leaves 64 bits. Sizes: kMaxBytes.

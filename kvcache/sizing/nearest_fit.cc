@@ -20,7 +20,7 @@ bool AddIfItFits(const ModelConfig& model, const InferenceOptions& options, std:
 // The widest narrower type that fits, at `options` otherwise.
 bool AddNarrowerWeights(const ModelConfig& model, InferenceOptions options,
                         const std::string& beside, std::vector<FitSetting>& fits) {
-  const ElementType now = options.weights.value_or(model.dtype);
+  const ElementType now = WidthOf(options.weights ? *options.weights : StoredFormatOf(model));
   for (const ElementType type : {ElementType::kBf16, ElementType::kInt8, ElementType::kInt4}) {
     if (BitsOf(type) >= BitsOf(now)) continue;
     options.weights = type;

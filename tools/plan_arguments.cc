@@ -1,0 +1,122 @@
+#include "tools/plan_arguments.h"
+
+#include <optional>
+#include <utility>
+
+#include "kvcache/base/errors.h"
+#include "kvcache/base/size_text.h"
+#include "kvcache/model/config_reader.h"
+#include "kvcache/sizing/gpu_catalogue.h"
+
+namespace plimsoll {
+namespace {
+
+absl::StatusOr<std::optional<WeightFormat>> WeightsOf(const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  const std::optional<WeightFormat> format = WeightFormatFromName(name);
+  if (format) return format;
+  return BadField("weights", Excerpt(name), "one of " + WeightFormatNames());
+}
+
+absl::StatusOr<std::optional<ElementType>> TypeOf(std::string_view option,
+                                                  const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  const std::optional<ElementType> type = ElementTypeFromName(name);
+  if (type) return type;
+  return BadField(option, Excerpt(name), "fp32, tf32, fp16, bf16, fp8, int8 or int4");
+}
+
+// A negative number is no count; the plan checks the rest of each range.
+absl::Status CheckNotNegative(const PlanArguments& arguments) {
+  const auto check = [](std::string_view option, int64_t value) {
+    return value >= 0 ? absl::OkStatus() : BadField(option, value, "a number that is not negative");
+  };
+  PLIMSOLL_RETURN_IF_ERROR(check("block_tokens", arguments.block_tokens));
+  PLIMSOLL_RETURN_IF_ERROR(check("max_batched_tokens", arguments.max_batched_tokens));
+  for (const int64_t context : arguments.contexts) {
+    PLIMSOLL_RETURN_IF_ERROR(check("context", context));
+  }
+  return absl::OkStatus();
+}
+
+// Device memory and what the runtime takes of it, from --gpu, --memory or both.
+absl::Status SetDevice(const PlanArguments& arguments, int64_t layers, InferenceOptions& options) {
+  if (arguments.gpu.empty() && arguments.memory.empty()) {
+    return absl::InvalidArgumentError("plan: no device; give --gpu NAME or --memory SIZE");
+  }
+  options.runtime_formula = "no GPU named, so none counted";
+  if (!arguments.gpu.empty()) {
+    const absl::StatusOr<GpuSpec> gpu = FindGpu(arguments.gpu);
+    if (!gpu.ok()) return gpu.status();
+    RuntimeEstimate runtime = EstimateRuntime(*gpu, layers);
+    options.device_bytes = gpu->memory();
+    options.runtime = runtime.bytes;
+    options.runtime_formula = std::move(runtime.formula);
+  }
+  if (!arguments.memory.empty()) {
+    const absl::StatusOr<Bytes> memory = ParseSize(arguments.memory, "memory");
+    if (!memory.ok()) return memory.status();
+    options.device_bytes = *memory;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<InferenceOptions> OptionsFrom(const PlanArguments& arguments, int64_t layers) {
+  PLIMSOLL_RETURN_IF_ERROR(CheckNotNegative(arguments));
+  const auto weights = WeightsOf(arguments.weights);
+  if (!weights.ok()) return weights.status();
+  const auto kv = TypeOf("kv", arguments.kv);
+  if (!kv.ok()) return kv.status();
+  const absl::StatusOr<Bytes> margin = ParseSize(arguments.margin, "margin");
+  if (!margin.ok()) return margin.status();
+  InferenceOptions options{.device_bytes = Bytes(0),
+                           .utilization = arguments.utilization,
+                           .margin = *margin,
+                           .weights = *weights,
+                           .kv = *kv,
+                           .block_tokens = Tokens(arguments.block_tokens),
+                           .max_batched_tokens = Tokens(arguments.max_batched_tokens),
+                           .max_sequences = arguments.max_sequences};
+  for (const int64_t context : arguments.contexts) options.contexts.emplace_back(context);
+  PLIMSOLL_RETURN_IF_ERROR(SetDevice(arguments, layers, options));
+  return options;
+}
+
+}  // namespace
+
+void AddPlanArguments(CLI::App& command, PlanArguments& arguments) {
+  command.add_option("--model", arguments.model, "Model folder or its config.json")->required();
+  command.add_option("--gpu", arguments.gpu,
+                     "GPU by name: its memory, and an estimate of its runtime");
+  command.add_option("--memory", arguments.memory, "Device memory (SIZE); overrides that of --gpu");
+  command.add_option("--weights", arguments.weights,
+                     "Type of the weights (default: the checkpoint's)");
+  command.add_option("--kv", arguments.kv,
+                     "Type of K and V (default: fp16 for fp16 models, else bf16)");
+  command
+      .add_option("--utilization", arguments.utilization,
+                  "Share of the device to use, above 0, up to 1")
+      ->capture_default_str();
+  command.add_option("--margin", arguments.margin, "Memory to leave alone (SIZE)")
+      ->capture_default_str();
+  command.add_option("--block-tokens", arguments.block_tokens, "Tokens of a block, a power of two")
+      ->capture_default_str();
+  command.add_option("--max-batched-tokens", arguments.max_batched_tokens, "Tokens of one step")
+      ->capture_default_str();
+  command
+      .add_option("--max-sequences", arguments.max_sequences,
+                  "Sequences of one step (rows of logits)")
+      ->capture_default_str();
+  command.add_option("--context", arguments.contexts,
+                     "Contexts to give the number of sequences for");
+}
+
+absl::StatusOr<PlanRequest> PlanRequestFrom(const PlanArguments& arguments) {
+  absl::StatusOr<ModelConfig> model = ReadModelConfig(arguments.model);
+  if (!model.ok()) return model.status();
+  absl::StatusOr<InferenceOptions> options = OptionsFrom(arguments, model->layers);
+  if (!options.ok()) return options.status();
+  return PlanRequest{.model = *std::move(model), .options = *std::move(options)};
+}
+
+}  // namespace plimsoll
