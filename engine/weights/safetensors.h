@@ -1,9 +1,5 @@
-// One safetensors file: a header of JSON that names tensors, then their bytes.
-//
-//   8 bytes, little-endian: length of the header | the header | the tensors, back to back
-//
-// Invariants of an open file: names are unique; every tensor's bytes lie inside the file, are as
-// many as its shape and type say, and overlap no other's; together they cover the file.
+// One safetensors file: the tensors of its header, with their bytes. What the header promises
+// stands in kvcache/model/safetensors_header.h.
 //
 // Files are read, not mapped: one that shrinks meanwhile is an error and not a signal.
 //
@@ -13,34 +9,15 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <map>
-#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kvcache/base/element_type.h"
-#include "kvcache/base/units.h"
+#include "kvcache/model/safetensors_header.h"
 
 namespace plimsoll {
-
-struct StoredTensor {
-  std::string dtype;  // as the format spells it: "BF16"
-  std::vector<int64_t> shape;
-  int64_t offset = 0;  // of the first byte, from the start of the file
-  Bytes bytes;
-};
-
-// Bits of one element for every type of the format; nullopt for a name that is not of it.
-std::optional<int> BitsOfDtype(std::string_view dtype);
-// The types that a decoder can use: F32, F16, BF16.
-std::optional<ElementType> ElementTypeOfDtype(std::string_view dtype);
-std::string_view DtypeOf(ElementType type);  // of kFp32, kFp16 and kBf16 only
 
 class SafetensorsFile {
  public:
@@ -54,7 +31,7 @@ class SafetensorsFile {
   ~SafetensorsFile();
 
   const std::string& path() const { return path_; }
-  const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
+  const StoredTensors& tensors() const { return tensors_; }
 
   // Copies the tensor's bytes to `out`, which has exactly its size.
   absl::Status Read(const StoredTensor& tensor, std::span<std::byte> out) const;
@@ -64,7 +41,7 @@ class SafetensorsFile {
 
   std::string path_;
   int fd_;  // -1 once moved from
-  std::map<std::string, StoredTensor> tensors_;
+  StoredTensors tensors_;
 };
 
 }  // namespace plimsoll
