@@ -19,6 +19,7 @@ int64_t ModelConfig::Parameters() const {
 }
 
 int64_t ModelConfig::StoredParameters() const {
+  if (headers) return headers->all.elements;
   int64_t sum = Parameters();
   for (const LeftOut& part : left_out) sum += part.elements.value_or(0);
   return sum;

@@ -14,6 +14,8 @@
 
 #include "kvcache/base/element_type.h"
 #include "kvcache/base/units.h"
+#include "kvcache/model/extent.h"
+#include "kvcache/model/stored_checkpoint.h"
 
 namespace plimsoll {
 
@@ -42,6 +44,15 @@ struct TensorSpec {
   int64_t active_experts = 1;  // of `experts`, how many one token uses
   // What a checkpoint stores it in, where that is known to differ from the model's type.
   std::optional<ElementType> stored_as = std::nullopt;
+  // Of all copies together, as the files hold them, scales included; only where headers were read.
+  // Each of `layers` has the same share.
+  std::optional<Bytes> stored_bytes = std::nullopt;
+  // How it divides over GPUs that share each layer: the parts of dimension `split_axis`. None: every
+  // GPU has it whole.
+  size_t split_axis = 0;
+  std::vector<SplitPart> split = {};
+  // Of the tensors that belong to no layer: needed after the layers rather than before them.
+  bool after_layers = false;
 
   int64_t ElementsOfOne() const;
   int64_t Copies() const;  // layers times experts
@@ -61,6 +72,7 @@ struct AttentionSpec {
   // Sparse attention also keeps a short key by which tokens are chosen, in fp8 with a 4-byte scale
   // whatever the type of K and V. 0: none.
   int64_t index_dim = 0;
+  int32_t layer = -1;  // whose it is; set for every model that was read
 };
 
 // What one recurrent layer keeps of a sequence, however long it is.
@@ -68,6 +80,10 @@ struct RecurrentSpec {
   int64_t conv_elements;   // the last columns that went into the convolution
   int64_t state_elements;  // the state itself
   std::optional<ElementType> state_type = std::nullopt;  // where the file names one
+  // How the two divide over GPUs that share the layer; none: every GPU has them whole.
+  std::vector<SplitPart> conv_split = {};
+  std::vector<SplitPart> state_split = {};
+  int32_t layer = -1;  // whose it is
 };
 
 // A part of the checkpoint that serving the language model does not load.
@@ -135,6 +151,9 @@ struct ModelConfig {
   std::vector<LeftOut> left_out;         // what else the checkpoint holds
   std::optional<std::string> quantization = std::nullopt;  // a checkpoint stored quantised: how,
   std::optional<QuantizedStorage> storage = std::nullopt;  // and exactly, where that is known
+  // What the checkpoint's own files say; only where they were read. They are then the truth of the
+  // weights' bytes, and every tensor has its stored_bytes.
+  std::optional<StoredCheckpoint> headers = std::nullopt;
 
   // What only a decoder asks.
   double norm_epsilon = 1e-6;
@@ -143,8 +162,9 @@ struct ModelConfig {
   bool tied_embeddings = false;
   std::optional<int64_t> eos_token = std::nullopt;
 
-  int64_t Parameters() const;        // unique parameters
-  int64_t StoredParameters() const;  // and those of what is left out, where known
+  int64_t Parameters() const;  // unique parameters
+  // And those of what is left out, where known; or what the files hold, where headers were read.
+  int64_t StoredParameters() const;
   int64_t ActiveParameters() const;  // those one token uses
 };
 
