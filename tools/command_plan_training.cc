@@ -9,10 +9,13 @@
 #include "kvcache/base/size_text.h"
 #include "kvcache/model/config_reader.h"
 #include "kvcache/sizing/gpu_catalogue.h"
+#include "kvcache/sizing/runtime_bytes.h"
+#include "kvcache/sizing/training_curves.h"
 #include "kvcache/sizing/training_fits.h"
 #include "kvcache/sizing/training_plan.h"
 #include "tools/command.h"
 #include "tools/output_file.h"
+#include "tools/report/training_page.h"
 #include "tools/training_report.h"
 
 namespace plimsoll {
@@ -75,6 +78,17 @@ absl::StatusOr<TrainingOptions> OptionsFrom(const TrainingArguments& arguments) 
   return options;
 }
 
+template <class Model>
+absl::StatusOr<std::string> Written(const TrainingArguments& arguments, const Model& model,
+                                    const TrainingPlan& plan,
+                                    const std::vector<TrainingFit>& fits) {
+  if (arguments.format == "json") return TrainingAsJson(plan, fits);
+  if (arguments.format == "text") return TrainingAsText(plan, fits);
+  const absl::StatusOr<TrainingCurves> curves = TrainingCurvesOf(model, plan.options);
+  if (!curves.ok()) return curves.status();
+  return TrainingAsHtml(plan, fits, *curves);
+}
+
 // The report, and on standard error the one line that says it does not fit.
 template <class Model>
 absl::Status PlanAndReport(const TrainingArguments& arguments, const Model& model,
@@ -83,9 +97,9 @@ absl::Status PlanAndReport(const TrainingArguments& arguments, const Model& mode
   if (!plan.ok()) return plan.status();
   std::vector<TrainingFit> fits;
   if (!plan->fits()) fits = TrainingFits(model, options);
-  const std::string report =
-      arguments.format == "json" ? TrainingAsJson(*plan, fits) : TrainingAsText(*plan, fits);
-  PLIMSOLL_RETURN_IF_ERROR(WriteOutput(arguments.output, report));
+  const absl::StatusOr<std::string> report = Written(arguments, model, *plan, fits);
+  if (!report.ok()) return report.status();
+  PLIMSOLL_RETURN_IF_ERROR(WriteOutput(arguments.output, *report));
   if (plan->fits()) return absl::OkStatus();
   const std::string gpus = plan->gpus_needed
                                ? "needs at least " + std::to_string(*plan->gpus_needed) + " GPUs"
@@ -164,8 +178,8 @@ void AddPlaceOptions(CLI::App& command, TrainingArguments& a) {
   command.add_option("--offload", a.offload, "none, cpu or nvme")->capture_default_str();
   command.add_option("--gpu", a.gpu, "GPU by name: does it fit, and how many are needed");
   command.add_option("--memory", a.memory, "Device memory (SIZE); overrides that of --gpu");
-  command.add_option("--format", a.format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
+  command.add_option("--format", a.format, "text, json or html (one page to open in a browser)")
+      ->check(CLI::IsMember({"text", "json", "html"}))
       ->capture_default_str();
   command.add_option("-o,--output", a.output, "File to write to (default: standard output)");
 }

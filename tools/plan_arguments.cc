@@ -7,6 +7,7 @@
 #include "kvcache/base/size_text.h"
 #include "kvcache/model/config_reader.h"
 #include "kvcache/sizing/gpu_catalogue.h"
+#include "kvcache/sizing/runtime_bytes.h"
 
 namespace plimsoll {
 namespace {
