@@ -13,20 +13,9 @@ namespace {
 // The heads of every layer, in families whose layers are alike.
 const AttentionSpec& Heads(const ModelConfig& model) { return model.attention.front(); }
 
-// Adds "model.layers.{layer}.<name>" for each of `layers`.
-TensorSpec& AddLayerTensor(ModelConfig& model, const std::string& name, TensorRole role,
-                           std::vector<int64_t> shape, LayerList layers) {
-  model.tensors.push_back({.name = "model.layers.{layer}." + name,
-                           .role = role,
-                           .shape = std::move(shape),
-                           .layers = std::move(layers)});
-  return model.tensors.back();
-}
-
-void AddMatrix(ModelConfig& model, const std::string& name, int64_t out, int64_t in, bool bias,
-               const LayerList& layers) {
-  AddLayerTensor(model, name + ".weight", TensorRole::kLinear, {out, in}, layers);
-  if (bias) AddLayerTensor(model, name + ".bias", TensorRole::kBias, {out}, layers);
+// "model.layers.{layer}.<name>" for each of `layers`.
+TensorList InLayers(ModelConfig& model, const LayerList& layers) {
+  return {model, "model.layers.{layer}.", layers};
 }
 
 Activation ReadActivation(ConfigFields& fields, const DecoderDefaults& defaults) {
@@ -98,15 +87,25 @@ AttentionSpec ReadHeads(ConfigFields& fields, const DecoderDefaults& defaults, i
   return {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .value_dim = head_dim};
 }
 
+Extent AttendWithHidden(ConfigFields& fields, const DecoderDefaults& defaults, ModelConfig& model) {
+  const AttentionSpec heads = ReadHeads(fields, defaults, model.hidden_size);
+  if (heads.heads * heads.head_dim != model.hidden_size) {
+    fields.Refuse("head_dim", "hidden_size / num_attention_heads");
+  }
+  AttendIn(model, AllLayers(model), heads);
+  return ByHead(heads.heads, heads.head_dim);
+}
+
 void AddEnds(ModelConfig& model, const EndNames& names) {
   TensorList ends(model, "");
-  const std::vector<int64_t> table = {model.vocab_size, model.hidden_size};
+  const std::vector<Extent> table = {ByVocabulary(model.vocab_size), model.hidden_size};
   ends.Add(std::string(names.embedding) + ".weight", TensorRole::kEmbedding, table);
+  ends.AfterLayers();
   ends.Norm(names.norm, model.hidden_size, names.norm_bias);
   if (model.tied_embeddings) return;
   const std::string head(names.head);
   ends.Add(head + ".weight", TensorRole::kHead, table);
-  if (names.head_bias) ends.Add(head + ".bias", TensorRole::kBias, {model.vocab_size});
+  if (names.head_bias) ends.Add(head + ".bias", TensorRole::kBias, {table[0]});
 }
 
 void ReadDecoder(ConfigFields& fields, const DecoderDefaults& defaults, ModelConfig& model) {
@@ -115,7 +114,7 @@ void ReadDecoder(ConfigFields& fields, const DecoderDefaults& defaults, ModelCon
   model.norm_epsilon = fields.Positive("rms_norm_eps", defaults.norm_epsilon);
   model.activation = ReadActivation(fields, defaults);
   const AttentionSpec heads = ReadHeads(fields, defaults, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   model.rotary = ReadRotary(fields, model.max_context, heads.head_dim, defaults.rope_theta);
   AddEnds(model, {});
 }
@@ -124,6 +123,20 @@ LayerList AllLayers(const ModelConfig& model) {
   LayerList layers(static_cast<size_t>(model.layers));
   std::iota(layers.begin(), layers.end(), 0);
   return layers;
+}
+
+void AttendIn(ModelConfig& model, const LayerList& layers, AttentionSpec heads) {
+  for (const int32_t layer : layers) {
+    heads.layer = layer;
+    model.attention.push_back(heads);
+  }
+}
+
+void KeepStateIn(ModelConfig& model, const LayerList& layers, RecurrentSpec state) {
+  for (const int32_t layer : layers) {
+    state.layer = layer;
+    model.recurrent.push_back(state);
+  }
 }
 
 std::vector<std::string> LayerKinds(ConfigFields& fields, std::string_view name,
@@ -166,8 +179,8 @@ int64_t ElementsOfLayer(const ModelConfig& model, int32_t layer) {
 
 void AddAttentionOf(TensorList& list, int64_t hidden, const AttentionSpec& heads,
                     const AttentionParts& parts) {
-  const int64_t q = heads.heads * heads.head_dim;
-  const int64_t kv = heads.kv_heads * heads.head_dim;
+  const Extent q = ByHead(heads.heads, heads.head_dim);
+  const Extent kv = ByKvHead(heads.kv_heads, heads.head_dim);
   list.Matrix("self_attn.q_proj", q, hidden, parts.qkv_bias);
   list.Matrix("self_attn.k_proj", kv, hidden, parts.qkv_bias);
   list.Matrix("self_attn.v_proj", kv, hidden, parts.qkv_bias);
@@ -184,53 +197,45 @@ void AddAttention(ModelConfig& model, const AttentionParts& parts) {
 
 void AddFusedAttention(ModelConfig& model) {
   const AttentionSpec& heads = Heads(model);
-  const int64_t q = heads.heads * heads.head_dim;
-  const int64_t qkv = q + 2 * heads.kv_heads * heads.head_dim;
-  const LayerList layers = AllLayers(model);
-  AddMatrix(model, "self_attn.qkv_proj", qkv, model.hidden_size, false, layers);
-  AddMatrix(model, "self_attn.o_proj", model.hidden_size, q, false, layers);
+  const Extent q = ByHead(heads.heads, heads.head_dim);
+  const Extent kv = ByKvHead(heads.kv_heads, heads.head_dim);
+  TensorList list = InLayers(model, AllLayers(model));
+  list.Matrix("self_attn.qkv_proj", q + kv + kv, model.hidden_size);
+  list.Matrix("self_attn.o_proj", model.hidden_size, q);
 }
 
 void AddLayerNorms(ModelConfig& model, std::initializer_list<std::string_view> names) {
-  for (const std::string_view name : names) {
-    AddLayerTensor(model, std::string(name) + ".weight", TensorRole::kNorm, {model.hidden_size},
-                   AllLayers(model));
-  }
+  TensorList list = InLayers(model, AllLayers(model));
+  for (const std::string_view name : names) list.Norm(name, model.hidden_size);
 }
 
 void AddGatedMlp(ModelConfig& model, const GatedMlp& mlp, const LayerList& layers) {
   if (layers.empty()) return;
-  const std::string prefix = std::string(mlp.prefix) + ".";
-  AddMatrix(model, prefix + "gate_proj", mlp.width, model.hidden_size, mlp.bias, layers);
-  AddMatrix(model, prefix + "up_proj", mlp.width, model.hidden_size, mlp.bias, layers);
-  AddMatrix(model, prefix + "down_proj", model.hidden_size, mlp.width, mlp.bias, layers);
-  model.widest_ffn = std::max(model.widest_ffn, mlp.width);
+  InLayers(model, layers).GatedMlp(mlp.prefix, mlp.width, mlp.bias);
 }
 
 void AddFusedGatedMlp(ModelConfig& model) {
-  const LayerList layers = AllLayers(model);
-  const int64_t width = model.intermediate_size;
-  AddMatrix(model, "mlp.gate_up_proj", 2 * width, model.hidden_size, false, layers);
-  AddMatrix(model, "mlp.down_proj", model.hidden_size, width, false, layers);
-  model.widest_ffn = std::max(model.widest_ffn, width);
+  const Extent width = ByInner(model.intermediate_size);
+  TensorList list = InLayers(model, AllLayers(model));
+  list.Matrix("mlp.gate_up_proj", width + width, model.hidden_size);
+  list.Matrix("mlp.down_proj", model.hidden_size, width);
+  model.widest_ffn = std::max(model.widest_ffn, model.intermediate_size);
 }
 
 void AddExperts(ModelConfig& model, const Experts& experts, const LayerList& layers) {
   if (layers.empty()) return;
   const std::string prefix = std::string(experts.prefix) + ".";
   const int64_t hidden = model.hidden_size;
-  AddLayerTensor(model, prefix + "gate.weight", TensorRole::kRouter, {experts.count, hidden},
-                 layers);
-  const auto add = [&](std::string_view name, int64_t out, int64_t in) {
-    TensorSpec& tensor =
-        AddLayerTensor(model, prefix + "experts.{expert}." + std::string(name) + ".weight",
-                       TensorRole::kExpert, {out, in}, layers);
-    tensor.experts = experts.count;
-    tensor.active_experts = experts.active;
+  const Extent width = ByInner(experts.width);
+  TensorList list = InLayers(model, layers);
+  list.Add(prefix + "gate.weight", TensorRole::kRouter, {experts.count, hidden});
+  const auto add = [&](std::string_view name, const std::vector<Extent>& shape) {
+    list.Expert(prefix + "experts.{expert}." + std::string(name) + ".weight", shape, experts.count,
+                experts.active);
   };
-  add(experts.gate, experts.width, hidden);
-  add(experts.up, experts.width, hidden);
-  add(experts.down, hidden, experts.width);
+  add(experts.gate, {width, hidden});
+  add(experts.up, {width, hidden});
+  add(experts.down, {hidden, width});
   model.widest_ffn = std::max(model.widest_ffn, experts.active * experts.width);
 }
 

@@ -41,6 +41,9 @@ void ReadWidths(ConfigFields& fields, const DecoderDefaults& defaults, ModelConf
 // Reads the heads of an attention layer, without a window.
 AttentionSpec ReadHeads(ConfigFields& fields, const DecoderDefaults& defaults, int64_t hidden);
 
+// Heads as wide together as the hidden state, in every layer. Returns that width of q, k or v.
+Extent AttendWithHidden(ConfigFields& fields, const DecoderDefaults& defaults, ModelConfig& model);
+
 struct EndNames {
   std::string_view embedding = "model.embed_tokens";
   std::string_view norm = "model.norm";
@@ -66,6 +69,9 @@ LayerList LayersWhere(const ModelConfig& model, Predicate belongs) {
 // The entries of a list that has one for each layer; refuses another length.
 std::vector<std::string> LayerKinds(ConfigFields& fields, std::string_view name,
                                     const ModelConfig& model);
+// Attention like `heads`, or a state like `state`, in each of `layers`.
+void AttendIn(ModelConfig& model, const LayerList& layers, AttentionSpec heads);
+void KeepStateIn(ModelConfig& model, const LayerList& layers, RecurrentSpec state);
 // The layers that are not in `layers`, which is in order.
 LayerList OtherLayers(const ModelConfig& model, const LayerList& layers);
 // The layers that the list calls `kind`; refuses what is neither that nor `other`.

@@ -16,12 +16,12 @@ void AddMixers(ConfigFields& fields, const LayerList& attending, const Attention
   TensorList attention(model, "model.layers.{layer}.", attending);
   const bool bias = fields.Flag("attention_bias", false);
   AddAttentionOf(attention, model.hidden_size, heads, {.qkv_bias = bias, .output_bias = bias});
-  model.attention.assign(attending.size(), heads);
+  AttendIn(model, attending, heads);
   if (scanning.empty()) return;
   const Mamba2 mamba = ReadMamba2(fields, model.hidden_size);
   TensorList recurrent(model, "model.layers.{layer}.", scanning);
   AddMamba2(model, recurrent, "mamba.", mamba);
-  model.recurrent.assign(scanning.size(), StateOf(mamba));
+  KeepStateIn(model, scanning, StateOf(mamba));
 }
 
 LayerList NamedLayers(ConfigFields& fields, const ModelConfig& model) {
@@ -60,8 +60,8 @@ void ReadGraniteHybrid(ConfigFields& fields, ModelConfig& model) {
   AddMixers(fields, AttentionLayers(fields, model), heads, model);
   const int64_t shared = fields.Count("shared_intermediate_size", kMaxWidth, 1024);
   TensorList layer(model, "model.layers.{layer}.", AllLayers(model));
-  layer.Matrix("shared_mlp.input_linear", 2 * shared, hidden);
-  layer.Matrix("shared_mlp.output_linear", hidden, shared);
+  layer.Matrix("shared_mlp.input_linear", ByInner(shared) + ByInner(shared), hidden);
+  layer.Matrix("shared_mlp.output_linear", hidden, ByInner(shared));
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
   model.widest_ffn = std::max(model.widest_ffn, shared);
   const int64_t experts = fields.Index("num_local_experts", kMaxExperts, 8);
@@ -69,8 +69,9 @@ void ReadGraniteHybrid(ConfigFields& fields, ModelConfig& model) {
   const int64_t width = fields.Count("intermediate_size", kMaxWidth);
   const int64_t active = fields.Count("num_experts_per_tok", experts);
   layer.Add("block_sparse_moe.router.layer.weight", TensorRole::kRouter, {experts, hidden});
-  layer.Expert("block_sparse_moe.input_linear.weight", {2 * width, hidden}, experts, active);
-  layer.Expert("block_sparse_moe.output_linear.weight", {hidden, width}, experts, active);
+  const Extent inner = ByInner(width);
+  layer.Expert("block_sparse_moe.input_linear.weight", {inner + inner, hidden}, experts, active);
+  layer.Expert("block_sparse_moe.output_linear.weight", {hidden, inner}, experts, active);
   model.widest_ffn = std::max(model.widest_ffn, shared + active * width);
 }
 

@@ -11,7 +11,7 @@ AttentionSpec ReadCohereDecoder(ConfigFields& fields, ModelConfig& model) {
   ReadWidths(fields, defaults, model);
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   const AttentionSpec heads = ReadHeads(fields, defaults, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   AddEnds(model, {});
   const bool bias = fields.Flag("attention_bias", false);
   AddAttention(model, {.qkv_bias = bias, .output_bias = bias});

@@ -17,8 +17,8 @@ bool IsThere(ConfigFields& part) {
   return !part.Flag("no_op", false);
 }
 
-void AddBlockAttention(ConfigFields& block, const AttentionSpec& all, TensorList& layer,
-                       ModelConfig& model) {
+void AddBlockAttention(ConfigFields& block, const AttentionSpec& all, int32_t index,
+                       TensorList& layer, ModelConfig& model) {
   const nlohmann::json* const object = block.Object("attention");
   if (object == nullptr) return block.Refuse("attention", "an object");
   ConfigFields part(*object, "block_configs.attention.");
@@ -31,7 +31,7 @@ void AddBlockAttention(ConfigFields& block, const AttentionSpec& all, TensorList
     if (part.Has("num_sink_tokens")) part.Refuse("num_sink_tokens", "null");
     layer.Norm("input_layernorm", model.hidden_size);
     AddAttentionOf(layer, model.hidden_size, heads, {});
-    model.attention.push_back(heads);
+    AttendIn(model, {index}, heads);
   }
   block.Fail(part.status());
 }
@@ -65,8 +65,9 @@ void ReadDeciLm(ConfigFields& fields, ModelConfig& model) {
                                               std::to_string(model.layers));
   }
   for (size_t i = 0; i < blocks.size(); ++i) {
-    TensorList layer(model, "model.layers.{layer}.", {static_cast<int32_t>(i)});
-    AddBlockAttention(blocks[i], heads, layer, model);
+    const auto index = static_cast<int32_t>(i);
+    TensorList layer(model, "model.layers.{layer}.", {index});
+    AddBlockAttention(blocks[i], heads, index, layer, model);
     AddBlockMlp(blocks[i], layer, model);
     fields.Fail(blocks[i].status());
   }

@@ -27,7 +27,7 @@ Latent ReadLatent(ConfigFields& fields) {
 }
 
 void AddLatentAttention(const Latent& latent, int64_t hidden, bool bias, TensorList& layer) {
-  const int64_t q = latent.heads * (latent.nope + latent.rope);
+  const Extent q = ByHead(latent.heads, latent.nope + latent.rope);
   if (latent.q_rank) {
     layer.Matrix("self_attn.q_a_proj", *latent.q_rank, hidden, bias);
     layer.Norm("self_attn.q_a_layernorm", *latent.q_rank);
@@ -37,8 +37,9 @@ void AddLatentAttention(const Latent& latent, int64_t hidden, bool bias, TensorL
   }
   layer.Matrix("self_attn.kv_a_proj_with_mqa", latent.kv_rank + latent.rope, hidden, bias);
   layer.Norm("self_attn.kv_a_layernorm", latent.kv_rank);
-  layer.Matrix("self_attn.kv_b_proj", latent.heads * (latent.nope + latent.value), latent.kv_rank);
-  layer.Matrix("self_attn.o_proj", hidden, latent.heads * latent.value, bias);
+  layer.Matrix("self_attn.kv_b_proj", ByHead(latent.heads, latent.nope + latent.value),
+               latent.kv_rank);
+  layer.Matrix("self_attn.o_proj", hidden, ByHead(latent.heads, latent.value), bias);
 }
 
 // Where indexer_types says "shared", a layer takes the tokens that one before it picked.
@@ -117,12 +118,12 @@ void ReadLatentModel(ConfigFields& fields, const LatentKind& kind, ModelConfig& 
   ReadWidths(fields, {}, model);
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   const Latent latent = ReadLatent(fields);
-  model.attention.assign(static_cast<size_t>(model.layers),
-                         {.heads = latent.heads,
-                          .kv_heads = latent.heads,
-                          .head_dim = latent.nope + latent.rope,
-                          .value_dim = latent.value,
-                          .latent_dim = latent.kv_rank + latent.rope});
+  AttendIn(model, AllLayers(model),
+           {.heads = latent.heads,
+            .kv_heads = latent.heads,
+            .head_dim = latent.nope + latent.rope,
+            .value_dim = latent.value,
+            .latent_dim = latent.kv_rank + latent.rope});
   AddEnds(model, {});
   TensorList layer(model, "model.layers.{layer}.", AllLayers(model));
   AddLatentAttention(latent, model.hidden_size, fields.Flag("attention_bias", false), layer);

@@ -48,8 +48,8 @@ void AddGemma4Attention(const Gemma4& shape, bool sliding, bool shared, ModelCon
            (layer >= model.layers - shape.shared_layers) == shared;
   });
   const AttentionSpec& heads = sliding ? shape.sliding : shape.full;
-  const int64_t q = heads.heads * heads.head_dim;
-  const int64_t kv = heads.kv_heads * heads.head_dim;
+  const Extent q = ByHead(heads.heads, heads.head_dim);
+  const Extent kv = ByKvHead(heads.kv_heads, heads.head_dim);
   TensorList list(model, "model.layers.{layer}.self_attn.", layers);
   list.Matrix("q_proj", q, model.hidden_size, shape.attention_bias);
   list.Matrix("o_proj", model.hidden_size, q, shape.attention_bias);
@@ -60,7 +60,7 @@ void AddGemma4Attention(const Gemma4& shape, bool sliding, bool shared, ModelCon
   if (sliding || !shape.full_takes_v_from_k) {
     list.Matrix("v_proj", kv, model.hidden_size, shape.attention_bias);
   }
-  model.attention.insert(model.attention.end(), layers.size(), heads);
+  AttendIn(model, layers, heads);
 }
 
 void AddGemma4Mlp(ConfigFields& fields, const Gemma4& shape, ModelConfig& model) {
@@ -80,12 +80,13 @@ void AddGemma4Experts(ConfigFields& fields, ModelConfig& model) {
   const int64_t experts = fields.Count("num_experts", kMaxExperts);
   const int64_t active = fields.Count("top_k_experts", experts);
   const int64_t width = fields.Count("moe_intermediate_size", kMaxWidth);
+  const Extent inner = ByInner(width);
   TensorList layer(model, "model.layers.{layer}.", AllLayers(model));
   layer.Add("router.proj.weight", TensorRole::kRouter, {experts, hidden});
   layer.Add("router.scale", TensorRole::kSmall, {hidden});
   layer.Add("router.per_expert_scale", TensorRole::kSmall, {experts});
-  layer.Expert("experts.gate_up_proj", {2 * width, hidden}, experts, active);
-  layer.Expert("experts.down_proj", {hidden, width}, experts, active);
+  layer.Expert("experts.gate_up_proj", {inner + inner, hidden}, experts, active);
+  layer.Expert("experts.down_proj", {hidden, inner}, experts, active);
   AddLayerNorms(model, {"post_feedforward_layernorm_1", "post_feedforward_layernorm_2",
                         "pre_feedforward_layernorm_2"});
   model.widest_ffn += active * width;
@@ -97,7 +98,7 @@ void AddPerLayerInput(ConfigFields& fields, int64_t width, ModelConfig& model) {
   const int64_t all = model.layers * width;
   const int64_t vocab = fields.Count("vocab_size_per_layer_input", kMaxVocabulary, 262144);
   TensorList ends(model, "model.");
-  ends.Add("embed_tokens_per_layer.weight", TensorRole::kEmbedding, {vocab, all});
+  ends.Add("embed_tokens_per_layer.weight", TensorRole::kEmbedding, {ByVocabulary(vocab), all});
   ends.Matrix("per_layer_model_projection", all, hidden);
   ends.Norm("per_layer_projection_norm", width);
   TensorList layer(model, "model.layers.{layer}.", AllLayers(model));

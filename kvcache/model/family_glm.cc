@@ -23,7 +23,7 @@ void ReadGlmDecoder(ConfigFields& fields, ModelConfig& model) {
   ReadWidths(fields, defaults, model);
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   const AttentionSpec heads = ReadHeads(fields, defaults, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   AddEnds(model, {});
   AddAttention(model, {.qkv_bias = fields.Flag("attention_bias", false)});
   AddFusedGatedMlp(model);
@@ -41,7 +41,7 @@ void ReadChatGlm(ConfigFields& fields, ModelConfig& model) {
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   model.widest_ffn = model.intermediate_size;
   const AttentionSpec heads = ReadChatGlmHeads(fields, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   const int64_t hidden = model.hidden_size;
   const bool all = fields.Flag("add_bias_linear", false);
   const bool qkv_bias = fields.Flag("add_qkv_bias", false) || all;
@@ -52,14 +52,15 @@ void ReadChatGlm(ConfigFields& fields, ModelConfig& model) {
                   .head = "transformer.output_layer",
                   .norm_bias = norm_bias});
   TensorList layer(model, "transformer.encoder.layers.{layer}.", AllLayers(model));
-  const int64_t q = heads.heads * heads.head_dim;
-  const int64_t qkv = q + 2 * heads.kv_heads * heads.head_dim;
+  const Extent q = ByHead(heads.heads, heads.head_dim);
+  const Extent kv = ByKvHead(heads.kv_heads, heads.head_dim);
+  const Extent width = ByInner(model.intermediate_size);
   layer.Norm("input_layernorm", hidden, norm_bias);
-  layer.Matrix("self_attention.query_key_value", qkv, hidden, qkv_bias);
+  layer.Matrix("self_attention.query_key_value", q + kv + kv, hidden, qkv_bias);
   layer.Matrix("self_attention.dense", hidden, q, all);
   layer.Norm("post_attention_layernorm", hidden, norm_bias);
-  layer.Matrix("mlp.dense_h_to_4h", 2 * model.intermediate_size, hidden, all);
-  layer.Matrix("mlp.dense_4h_to_h", hidden, model.intermediate_size, all);
+  layer.Matrix("mlp.dense_h_to_4h", width + width, hidden, all);
+  layer.Matrix("mlp.dense_4h_to_h", hidden, width, all);
 }
 
 void ReadGlm(ConfigFields& fields, ModelConfig& model) { ReadGlmDecoder(fields, model); }

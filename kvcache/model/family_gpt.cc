@@ -20,10 +20,6 @@ void ReadMlpWidth(ConfigFields& fields, std::string_view name, ModelConfig& mode
   model.widest_ffn = model.intermediate_size;
 }
 
-void GiveEveryLayer(ModelConfig& model, const AttentionSpec& heads) {
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
-}
-
 }  // namespace
 
 void ReadGpt2(ConfigFields& fields, ModelConfig& model) {
@@ -31,18 +27,18 @@ void ReadGpt2(ConfigFields& fields, ModelConfig& model) {
   const DecoderDefaults defaults{.tied_embeddings = true};
   ReadWidths(fields, defaults, model);
   ReadMlpWidth(fields, "intermediate_size", model);
-  GiveEveryLayer(model, ReadHeads(fields, defaults, model.hidden_size));
+  const Extent q = AttendWithHidden(fields, defaults, model);
   const int64_t hidden = model.hidden_size;
   AddEnds(model, {.embedding = "transformer.wte", .norm = "transformer.ln_f", .norm_bias = true});
   TensorList(model, "transformer.")
       .Add("wpe.weight", TensorRole::kEmbedding, {model.max_context.value(), hidden});
   TensorList layer(model, "transformer.h.{layer}.", AllLayers(model));
   layer.Norm("ln_1", hidden, true);
-  layer.Matrix("attn.c_attn", 3 * hidden, hidden, true);
-  layer.Matrix("attn.c_proj", hidden, hidden, true);
+  layer.Matrix("attn.c_attn", q + q + q, hidden, true);
+  layer.Matrix("attn.c_proj", hidden, q, true);
   layer.Norm("ln_2", hidden, true);
-  layer.Matrix("mlp.c_fc", model.intermediate_size, hidden, true);
-  layer.Matrix("mlp.c_proj", hidden, model.intermediate_size, true);
+  layer.Matrix("mlp.c_fc", ByInner(model.intermediate_size), hidden, true);
+  layer.Matrix("mlp.c_proj", hidden, ByInner(model.intermediate_size), true);
   if (fields.Flag("add_cross_attention", false)) {
     fields.Refuse("add_cross_attention", "false: a decoder alone");
   }
@@ -53,7 +49,7 @@ void ReadGptJ(ConfigFields& fields, ModelConfig& model) {
   AliasGpt2(fields);
   ReadWidths(fields, {}, model);
   ReadMlpWidth(fields, "intermediate_size", model);
-  GiveEveryLayer(model, ReadHeads(fields, {}, model.hidden_size));
+  const Extent q = AttendWithHidden(fields, {}, model);
   const int64_t hidden = model.hidden_size;
   AddEnds(model, {.embedding = "transformer.wte",
                   .norm = "transformer.ln_f",
@@ -61,17 +57,18 @@ void ReadGptJ(ConfigFields& fields, ModelConfig& model) {
                   .head_bias = true});
   TensorList layer(model, "transformer.h.{layer}.", AllLayers(model));
   layer.Norm("ln_1", hidden, true);
-  for (const char* const name : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
-    layer.Matrix(std::string("attn.") + name, hidden, hidden);
+  for (const char* const name : {"q_proj", "k_proj", "v_proj"}) {
+    layer.Matrix(std::string("attn.") + name, q, hidden);
   }
-  layer.Matrix("mlp.fc_in", model.intermediate_size, hidden, true);
-  layer.Matrix("mlp.fc_out", hidden, model.intermediate_size, true);
+  layer.Matrix("attn.out_proj", hidden, q);
+  layer.Matrix("mlp.fc_in", ByInner(model.intermediate_size), hidden, true);
+  layer.Matrix("mlp.fc_out", hidden, ByInner(model.intermediate_size), true);
 }
 
 void ReadGptNeoX(ConfigFields& fields, ModelConfig& model) {
   ReadWidths(fields, {.context = 2048}, model);
   ReadMlpWidth(fields, "intermediate_size", model);
-  GiveEveryLayer(model, ReadHeads(fields, {}, model.hidden_size));
+  const Extent q = AttendWithHidden(fields, {}, model);
   const int64_t hidden = model.hidden_size;
   const bool bias = fields.Flag("attention_bias", true);
   AddEnds(model, {.embedding = "gpt_neox.embed_in",
@@ -81,10 +78,10 @@ void ReadGptNeoX(ConfigFields& fields, ModelConfig& model) {
   TensorList layer(model, "gpt_neox.layers.{layer}.", AllLayers(model));
   layer.Norm("input_layernorm", hidden, true);
   layer.Norm("post_attention_layernorm", hidden, true);
-  layer.Matrix("attention.query_key_value", 3 * hidden, hidden, bias);
-  layer.Matrix("attention.dense", hidden, hidden, bias);
-  layer.Matrix("mlp.dense_h_to_4h", model.intermediate_size, hidden, true);
-  layer.Matrix("mlp.dense_4h_to_h", hidden, model.intermediate_size, true);
+  layer.Matrix("attention.query_key_value", q + q + q, hidden, bias);
+  layer.Matrix("attention.dense", hidden, q, bias);
+  layer.Matrix("mlp.dense_h_to_4h", ByInner(model.intermediate_size), hidden, true);
+  layer.Matrix("mlp.dense_4h_to_h", hidden, ByInner(model.intermediate_size), true);
 }
 
 void ReadMpt(ConfigFields& fields, ModelConfig& model) {
@@ -94,7 +91,7 @@ void ReadMpt(ConfigFields& fields, ModelConfig& model) {
   fields.Alias("max_position_embeddings", "max_seq_len");
   const DecoderDefaults defaults{.tied_embeddings = true};
   ReadWidths(fields, defaults, model);
-  GiveEveryLayer(model, ReadHeads(fields, defaults, model.hidden_size));
+  const Extent q = AttendWithHidden(fields, defaults, model);
   const int64_t hidden = model.hidden_size;
   model.intermediate_size = hidden * fields.Count("expansion_ratio", 256, 4);
   model.widest_ffn = model.intermediate_size;
@@ -111,11 +108,11 @@ void ReadMpt(ConfigFields& fields, ModelConfig& model) {
   AddEnds(model, {.embedding = "transformer.wte", .norm = "transformer.norm_f"});
   TensorList layer(model, "transformer.blocks.{layer}.", AllLayers(model));
   layer.Norm("norm_1", hidden);
-  layer.Matrix("attn.Wqkv", 3 * hidden, hidden);
-  layer.Matrix("attn.out_proj", hidden, hidden);
+  layer.Matrix("attn.Wqkv", q + q + q, hidden);
+  layer.Matrix("attn.out_proj", hidden, q);
   layer.Norm("norm_2", hidden);
-  layer.Matrix("ffn.up_proj", model.intermediate_size, hidden);
-  layer.Matrix("ffn.down_proj", hidden, model.intermediate_size);
+  layer.Matrix("ffn.up_proj", ByInner(model.intermediate_size), hidden);
+  layer.Matrix("ffn.down_proj", hidden, ByInner(model.intermediate_size));
 }
 
 }  // namespace plimsoll

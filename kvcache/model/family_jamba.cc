@@ -45,8 +45,8 @@ void ReadJamba(ConfigFields& fields, ModelConfig& model) {
       fields.Count("num_experts_per_tok", experts, std::min<int64_t>(experts, 2));
   LayerList sparse = Every(fields, "expert_layer", 2, 1, model);
   if (experts == 1) sparse.clear();
-  model.attention.assign(attention.size(), heads);
-  model.recurrent.assign(recurrent.size(), StateOf(mamba));
+  AttendIn(model, attention, heads);
+  KeepStateIn(model, recurrent, StateOf(mamba));
   AddEnds(model, {.norm = "model.final_layernorm"});
   TensorList attending(model, "model.layers.{layer}.", attention);
   AddAttentionOf(attending, hidden, heads, {});
@@ -56,9 +56,10 @@ void ReadJamba(ConfigFields& fields, ModelConfig& model) {
   dense.GatedMlp("feed_forward", width);
   TensorList routed(model, "model.layers.{layer}.feed_forward.", sparse);
   routed.Add("router.weight", TensorRole::kRouter, {experts, hidden});
-  routed.Expert("experts.{expert}.gate_proj.weight", {width, hidden}, experts, active);
-  routed.Expert("experts.{expert}.up_proj.weight", {width, hidden}, experts, active);
-  routed.Expert("experts.{expert}.down_proj.weight", {hidden, width}, experts, active);
+  const Extent inner = ByInner(width);
+  routed.Expert("experts.{expert}.gate_proj.weight", {inner, hidden}, experts, active);
+  routed.Expert("experts.{expert}.up_proj.weight", {inner, hidden}, experts, active);
+  routed.Expert("experts.{expert}.down_proj.weight", {hidden, inner}, experts, active);
   if (!sparse.empty()) model.widest_ffn = std::max(model.widest_ffn, active * width);
   AddLayerNorms(model, {"input_layernorm", "pre_ff_layernorm"});
 }

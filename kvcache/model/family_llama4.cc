@@ -43,7 +43,7 @@ void ReadLlama4(ConfigFields& fields, ModelConfig& model) {
   const int64_t hidden = model.hidden_size;
   const int64_t width = model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   const AttentionSpec heads = ReadHeads(fields, defaults, hidden);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   const bool bias = fields.Flag("attention_bias", false);
   AddEnds(model, {});
   AddAttention(model, {.qkv_bias = bias, .output_bias = bias});
@@ -58,8 +58,9 @@ void ReadLlama4(ConfigFields& fields, ModelConfig& model) {
   const int64_t active = fields.Count("num_experts_per_tok", experts);
   TensorList layer(model, "model.layers.{layer}.feed_forward.", sparse);
   layer.Add("router.weight", TensorRole::kRouter, {experts, hidden});
-  layer.Expert("experts.gate_up_proj", {hidden, 2 * width}, experts, active);
-  layer.Expert("experts.down_proj", {width, hidden}, experts, active);
+  const Extent inner = ByInner(width);
+  layer.Expert("experts.gate_up_proj", {hidden, inner + inner}, experts, active);
+  layer.Expert("experts.down_proj", {inner, hidden}, experts, active);
   layer.GatedMlp("shared_expert", width);
   model.widest_ffn = std::max(model.widest_ffn, (active + 1) * width);
   SetWindow(model, ChunkedLayers(fields, model),

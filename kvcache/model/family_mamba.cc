@@ -32,7 +32,7 @@ void ReadMamba(ConfigFields& fields, ModelConfig& model) {
   TensorList layer(model, "backbone.layers.{layer}.", AllLayers(model));
   layer.Norm("norm", hidden);
   AddMamba1(model, layer, "mixer.", mamba);
-  model.recurrent.assign(static_cast<size_t>(model.layers), StateOf(mamba));
+  KeepStateIn(model, AllLayers(model), StateOf(mamba));
 }
 
 }  // namespace plimsoll

@@ -8,7 +8,7 @@ void ReadMiniMaxM2(ConfigFields& fields, ModelConfig& model) {
   ReadWidths(fields, {}, model);
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   const AttentionSpec heads = ReadHeads(fields, {}, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   AddEnds(model, {});
   AddAttention(model, {});
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});

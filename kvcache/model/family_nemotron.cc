@@ -65,27 +65,27 @@ void AddRecurrent(ConfigFields& fields, const LayerList& layers, ModelConfig& mo
   AddMamba2(model, list, "mixer.", mamba);
   RecurrentSpec state = StateOf(mamba);
   state.state_type = ReadStateType(fields, "mamba_ssm_cache_dtype");
-  model.recurrent.assign(layers.size(), state);
+  KeepStateIn(model, layers, state);
 }
 
 void AddAttending(ConfigFields& fields, const LayerList& layers, ModelConfig& model) {
   const AttentionSpec heads = ReadHeads(fields, {.kv_heads = 8}, model.hidden_size);
   const bool bias = fields.Flag("attention_bias", false);
-  const int64_t q = heads.heads * heads.head_dim;
-  const int64_t kv = heads.kv_heads * heads.head_dim;
+  const Extent q = ByHead(heads.heads, heads.head_dim);
+  const Extent kv = ByKvHead(heads.kv_heads, heads.head_dim);
   TensorList list(model, std::string(kLayerPrefix), layers);
   list.Matrix("mixer.q_proj", q, model.hidden_size, bias);
   list.Matrix("mixer.k_proj", kv, model.hidden_size, bias);
   list.Matrix("mixer.v_proj", kv, model.hidden_size, bias);
   list.Matrix("mixer.o_proj", model.hidden_size, q, bias);
-  model.attention.assign(layers.size(), heads);
+  AttendIn(model, layers, heads);
 }
 
 // Two matrices, no gate.
 void AddMlp(TensorList& list, const std::string& prefix, int64_t width, bool bias,
             ModelConfig& model) {
-  list.Matrix(prefix + "up_proj", width, model.hidden_size, bias);
-  list.Matrix(prefix + "down_proj", model.hidden_size, width, bias);
+  list.Matrix(prefix + "up_proj", ByInner(width), model.hidden_size, bias);
+  list.Matrix(prefix + "down_proj", model.hidden_size, ByInner(width), bias);
   model.widest_ffn = std::max(model.widest_ffn, width);
 }
 
@@ -101,8 +101,8 @@ void AddSparse(ConfigFields& fields, const LayerList& layers, bool bias, ModelCo
   TensorList list(model, std::string(kLayerPrefix) + "mixer.", layers);
   list.Add("gate.weight", TensorRole::kRouter, {experts, hidden});
   list.Add("gate.e_score_correction_bias", TensorRole::kSmall, {experts});
-  list.Expert("experts.{expert}.up_proj.weight", {width, inner}, experts, active);
-  list.Expert("experts.{expert}.down_proj.weight", {inner, width}, experts, active);
+  list.Expert("experts.{expert}.up_proj.weight", {ByInner(width), inner}, experts, active);
+  list.Expert("experts.{expert}.down_proj.weight", {inner, ByInner(width)}, experts, active);
   if (latent) {
     list.Matrix("fc1_latent_proj", inner, hidden, bias);
     list.Matrix("fc2_latent_proj", hidden, inner, bias);

@@ -12,20 +12,22 @@ constexpr int64_t kUnusedPositions = 2;  // OPT counts positions from 2
 void AddOptEnds(ConfigFields& fields, ModelConfig& model) {
   const int64_t hidden = model.hidden_size;
   const int64_t width = fields.Count("word_embed_proj_dim", kMaxWidth, hidden);
+  const Extent words = ByVocabulary(model.vocab_size);
   TensorList ends(model, "model.decoder.");
-  ends.Add("embed_tokens.weight", TensorRole::kEmbedding, {model.vocab_size, width});
+  ends.Add("embed_tokens.weight", TensorRole::kEmbedding, {words, width});
   ends.Add("embed_positions.weight", TensorRole::kEmbedding,
            {model.max_context.value() + kUnusedPositions, hidden});
-  if (width != hidden) {
-    ends.Matrix("project_in", hidden, width);
-    ends.Matrix("project_out", width, hidden);
-  }
+  if (width != hidden) ends.Matrix("project_in", hidden, width);
+  ends.AfterLayers();
+  if (width != hidden) ends.Matrix("project_out", width, hidden);
   const bool norm_first = fields.Flag("do_layer_norm_before", true);
   if (norm_first && !fields.Flag("_remove_final_layer_norm", false)) {
     ends.Norm("final_layer_norm", hidden, true);
   }
   if (model.tied_embeddings) return;
-  TensorList(model, "").Add("lm_head.weight", TensorRole::kHead, {model.vocab_size, width});
+  TensorList head(model, "");
+  head.AfterLayers();
+  head.Add("lm_head.weight", TensorRole::kHead, {words, width});
 }
 
 }  // namespace
@@ -35,8 +37,7 @@ void ReadOpt(ConfigFields& fields, ModelConfig& model) {
   ReadWidths(fields, kTied, model);
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   model.widest_ffn = model.intermediate_size;
-  const AttentionSpec heads = ReadHeads(fields, kTied, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  const Extent q = AttendWithHidden(fields, kTied, model);
   if (!fields.Flag("layer_norm_elementwise_affine", true)) {
     fields.Refuse("layer_norm_elementwise_affine", "true");
   }
@@ -44,12 +45,13 @@ void ReadOpt(ConfigFields& fields, ModelConfig& model) {
   const bool bias = fields.Flag("enable_bias", true);
   const int64_t hidden = model.hidden_size;
   TensorList layer(model, "model.decoder.layers.{layer}.", AllLayers(model));
-  for (const char* const name : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
-    layer.Matrix(std::string("self_attn.") + name, hidden, hidden, bias);
+  for (const char* const name : {"q_proj", "k_proj", "v_proj"}) {
+    layer.Matrix(std::string("self_attn.") + name, q, hidden, bias);
   }
+  layer.Matrix("self_attn.out_proj", hidden, q, bias);
   layer.Norm("self_attn_layer_norm", hidden, true);
-  layer.Matrix("fc1", model.intermediate_size, hidden, bias);
-  layer.Matrix("fc2", hidden, model.intermediate_size, bias);
+  layer.Matrix("fc1", ByInner(model.intermediate_size), hidden, bias);
+  layer.Matrix("fc2", hidden, ByInner(model.intermediate_size), bias);
   layer.Norm("final_layer_norm", hidden, true);
 }
 
@@ -60,8 +62,7 @@ void ReadBloom(ConfigFields& fields, ModelConfig& model) {
   fields.Alias("num_attention_heads", "n_head");
   fields.Alias("max_position_embeddings", "seq_length");
   ReadWidths(fields, kTied, model);
-  const AttentionSpec heads = ReadHeads(fields, kTied, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  const Extent q = AttendWithHidden(fields, kTied, model);
   const int64_t hidden = model.hidden_size;
   model.intermediate_size = 4 * hidden;
   model.widest_ffn = model.intermediate_size;
@@ -71,11 +72,11 @@ void ReadBloom(ConfigFields& fields, ModelConfig& model) {
   TensorList(model, "transformer.").Norm("word_embeddings_layernorm", hidden, true);
   TensorList layer(model, "transformer.h.{layer}.", AllLayers(model));
   layer.Norm("input_layernorm", hidden, true);
-  layer.Matrix("self_attention.query_key_value", 3 * hidden, hidden, true);
-  layer.Matrix("self_attention.dense", hidden, hidden, true);
+  layer.Matrix("self_attention.query_key_value", q + q + q, hidden, true);
+  layer.Matrix("self_attention.dense", hidden, q, true);
   layer.Norm("post_attention_layernorm", hidden, true);
-  layer.Matrix("mlp.dense_h_to_4h", model.intermediate_size, hidden, true);
-  layer.Matrix("mlp.dense_4h_to_h", hidden, model.intermediate_size, true);
+  layer.Matrix("mlp.dense_h_to_4h", ByInner(model.intermediate_size), hidden, true);
+  layer.Matrix("mlp.dense_4h_to_h", hidden, ByInner(model.intermediate_size), true);
 }
 
 // The first architecture has one KV head or as many as heads; the new one as many as it says, and
@@ -90,7 +91,7 @@ void ReadFalcon(ConfigFields& fields, ModelConfig& model) {
   if (heads.heads % heads.kv_heads != 0) {
     fields.Refuse("num_kv_heads", "a divisor of " + std::to_string(heads.heads));
   }
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   const int64_t hidden = model.hidden_size;
   model.intermediate_size = fields.Count("ffn_hidden_size", kMaxWidth, 4 * hidden);
   model.widest_ffn = model.intermediate_size;
@@ -104,11 +105,12 @@ void ReadFalcon(ConfigFields& fields, ModelConfig& model) {
   layer.Norm(norms == 2 ? "ln_attn" : "input_layernorm", hidden, true);
   if (norms == 2) layer.Norm("ln_mlp", hidden, true);
   if (!parallel) layer.Norm("post_attention_layernorm", hidden, true);
-  const int64_t qkv = (heads.heads + 2 * heads.kv_heads) * heads.head_dim;
-  layer.Matrix("self_attention.query_key_value", qkv, hidden, bias);
-  layer.Matrix("self_attention.dense", hidden, heads.heads * heads.head_dim, bias);
-  layer.Matrix("mlp.dense_h_to_4h", model.intermediate_size, hidden, bias);
-  layer.Matrix("mlp.dense_4h_to_h", hidden, model.intermediate_size, bias);
+  const Extent q = ByHead(heads.heads, heads.head_dim);
+  const Extent kv = ByKvHead(heads.kv_heads, heads.head_dim);
+  layer.Matrix("self_attention.query_key_value", q + kv + kv, hidden, bias);
+  layer.Matrix("self_attention.dense", hidden, q, bias);
+  layer.Matrix("mlp.dense_h_to_4h", ByInner(model.intermediate_size), hidden, bias);
+  layer.Matrix("mlp.dense_4h_to_h", hidden, ByInner(model.intermediate_size), bias);
 }
 
 }  // namespace plimsoll

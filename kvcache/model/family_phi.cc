@@ -10,10 +10,10 @@ void ReadPhi(ConfigFields& fields, ModelConfig& model) {
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   model.widest_ffn = model.intermediate_size;
   const AttentionSpec heads = ReadHeads(fields, {}, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   const int64_t hidden = model.hidden_size;
-  const int64_t q = heads.heads * heads.head_dim;
-  const int64_t kv = heads.kv_heads * heads.head_dim;
+  const Extent q = ByHead(heads.heads, heads.head_dim);
+  const Extent kv = ByKvHead(heads.kv_heads, heads.head_dim);
   AddEnds(model, {.norm = "model.final_layernorm", .norm_bias = true, .head_bias = true});
   TensorList layer(model, "model.layers.{layer}.", AllLayers(model));
   layer.Norm("input_layernorm", hidden, true);
@@ -21,8 +21,8 @@ void ReadPhi(ConfigFields& fields, ModelConfig& model) {
   layer.Matrix("self_attn.k_proj", kv, hidden, true);
   layer.Matrix("self_attn.v_proj", kv, hidden, true);
   layer.Matrix("self_attn.dense", hidden, q, true);
-  layer.Matrix("mlp.fc1", model.intermediate_size, hidden, true);
-  layer.Matrix("mlp.fc2", hidden, model.intermediate_size, true);
+  layer.Matrix("mlp.fc1", ByInner(model.intermediate_size), hidden, true);
+  layer.Matrix("mlp.fc2", hidden, ByInner(model.intermediate_size), true);
   if (!fields.Flag("qk_layernorm", false)) return;
   layer.Norm("self_attn.q_layernorm", heads.head_dim, true);
   layer.Norm("self_attn.k_layernorm", heads.head_dim, true);
@@ -41,7 +41,7 @@ void ReadPhiMoe(ConfigFields& fields, ModelConfig& model) {
   ReadWidths(fields, {}, model);
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   const AttentionSpec heads = ReadHeads(fields, {.kv_heads = 8}, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   AddEnds(model, {.norm_bias = true, .head_bias = fields.Flag("lm_head_bias", false)});
   const bool bias = fields.Flag("attention_bias", false);
   AddAttention(model, {.qkv_bias = bias, .output_bias = bias});

@@ -30,9 +30,9 @@ DeltaNet ReadDeltaNet(ConfigFields& fields, bool fused) {
 void AddGatedAttention(ConfigFields& fields, const AttentionSpec& heads, TensorList& list,
                        int64_t hidden) {
   const bool bias = fields.Flag("attention_bias", false);
-  const int64_t q = heads.heads * heads.head_dim;
-  const int64_t kv = heads.kv_heads * heads.head_dim;
-  list.Matrix("self_attn.q_proj", fields.Flag("attn_output_gate", true) ? 2 * q : q, hidden, bias);
+  const Extent q = ByHead(heads.heads, heads.head_dim);
+  const Extent kv = ByKvHead(heads.kv_heads, heads.head_dim);
+  list.Matrix("self_attn.q_proj", fields.Flag("attn_output_gate", true) ? q + q : q, hidden, bias);
   list.Matrix("self_attn.k_proj", kv, hidden, bias);
   list.Matrix("self_attn.v_proj", kv, hidden, bias);
   list.Matrix("self_attn.o_proj", hidden, q, bias);
@@ -49,13 +49,13 @@ void ReadMixers(ConfigFields& fields, bool fused, ModelConfig& model) {
   AddEnds(model, {});
   TensorList attending(model, "model.layers.{layer}.", full);
   AddGatedAttention(fields, heads, attending, model.hidden_size);
-  model.attention.assign(full.size(), heads);
+  AttendIn(model, full, heads);
   const DeltaNet net = ReadDeltaNet(fields, fused);
   TensorList scanning(model, "model.layers.{layer}.", linear);
   AddDeltaNet(model, scanning, net);
   RecurrentSpec state = StateOf(net);
   state.state_type = ReadStateType(fields, "mamba_ssm_dtype");
-  model.recurrent.assign(linear.size(), state);
+  KeepStateIn(model, linear, state);
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
 }
 

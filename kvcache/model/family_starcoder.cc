@@ -10,14 +10,14 @@ void ReadStarcoder2(ConfigFields& fields, ModelConfig& model) {
   model.intermediate_size = fields.Count("intermediate_size", kMaxWidth);
   model.widest_ffn = model.intermediate_size;
   const AttentionSpec heads = ReadHeads(fields, defaults, model.hidden_size);
-  model.attention.assign(static_cast<size_t>(model.layers), heads);
+  AttendIn(model, AllLayers(model), heads);
   const int64_t hidden = model.hidden_size;
   const bool bias = fields.Flag("use_bias", true);
   AddEnds(model, {.norm_bias = true});
   AddAttention(model, {.qkv_bias = bias, .output_bias = bias});
   TensorList layer(model, "model.layers.{layer}.", AllLayers(model));
-  layer.Matrix("mlp.c_fc", model.intermediate_size, hidden, bias);
-  layer.Matrix("mlp.c_proj", hidden, model.intermediate_size, bias);
+  layer.Matrix("mlp.c_fc", ByInner(model.intermediate_size), hidden, bias);
+  layer.Matrix("mlp.c_proj", hidden, ByInner(model.intermediate_size), bias);
   layer.Norm("input_layernorm", hidden, true);
   layer.Norm("post_attention_layernorm", hidden, true);
   SetWindow(model, AllLayers(model), fields.OptionalCount("sliding_window", kMaxContext));

@@ -8,10 +8,27 @@
 namespace plimsoll {
 namespace {
 
-void AddConvolution(TensorList& list, const std::string& name, int64_t channels, int64_t kernel,
-                    bool bias) {
+void AddConvolution(TensorList& list, const std::string& name, const Extent& channels,
+                    int64_t kernel, bool bias) {
   list.Add(name + ".weight", TensorRole::kSmall, {channels, 1, kernel});
   if (bias) list.Add(name + ".bias", TensorRole::kSmall, {channels});
+}
+
+// What goes through the convolution: x, B and C; q, k and v.
+Extent Convolved(const Mamba2& mamba) {
+  const Extent group = ByKvHead(mamba.groups, mamba.state);
+  return ByHead(mamba.heads, mamba.head_dim) + group + group;
+}
+Extent Convolved(const DeltaNet& net) {
+  const Extent keys = ByHead(net.key_heads, net.key_dim);
+  return keys + keys + ByHead(net.value_heads, net.value_dim);
+}
+
+RecurrentSpec SpecOf(const Extent& conv, const Extent& state) {
+  return {.conv_elements = conv.size(),
+          .state_elements = state.size(),
+          .conv_split = conv.parts(),
+          .state_split = state.parts()};
 }
 
 // mamba_d_head may be "auto": the expanded width divided by the heads.
@@ -31,13 +48,14 @@ int64_t ReadHeadDim(ConfigFields& fields, int64_t expanded, int64_t heads) {
 
 void AddMamba1(ModelConfig& model, TensorList& list, std::string_view prefix, const Mamba1& mamba) {
   const std::string own(prefix);
-  list.Matrix(own + "in_proj", 2 * mamba.inner, model.hidden_size, mamba.bias);
-  AddConvolution(list, own + "conv1d", mamba.inner, mamba.kernel, mamba.conv_bias);
-  list.Matrix(own + "x_proj", mamba.rank + 2 * mamba.state, mamba.inner);
-  list.Matrix(own + "dt_proj", mamba.inner, mamba.rank, /*bias=*/true);
-  list.Add(own + "A_log", TensorRole::kSmall, {mamba.inner, mamba.state});
-  list.Add(own + "D", TensorRole::kSmall, {mamba.inner});
-  list.Matrix(own + "out_proj", model.hidden_size, mamba.inner, mamba.bias);
+  const Extent inner = ByInner(mamba.inner);
+  list.Matrix(own + "in_proj", inner + inner, model.hidden_size, mamba.bias);
+  AddConvolution(list, own + "conv1d", inner, mamba.kernel, mamba.conv_bias);
+  list.Matrix(own + "x_proj", mamba.rank + 2 * mamba.state, inner);
+  list.Matrix(own + "dt_proj", inner, mamba.rank, /*bias=*/true);
+  list.Add(own + "A_log", TensorRole::kSmall, {inner, mamba.state});
+  list.Add(own + "D", TensorRole::kSmall, {inner});
+  list.Matrix(own + "out_proj", model.hidden_size, inner, mamba.bias);
   model.widest_ffn = std::max(model.widest_ffn, mamba.inner);
   if (!mamba.step_norms) return;
   list.Norm(own + "dt_layernorm", mamba.rank);
@@ -46,26 +64,27 @@ void AddMamba1(ModelConfig& model, TensorList& list, std::string_view prefix, co
 }
 
 RecurrentSpec StateOf(const Mamba1& mamba) {
-  return {.conv_elements = mamba.inner * (mamba.kernel - 1),
-          .state_elements = mamba.inner * mamba.state};
+  return SpecOf(ByInner(mamba.inner) * (mamba.kernel - 1), ByInner(mamba.inner) * mamba.state);
 }
 
 void AddMamba2(ModelConfig& model, TensorList& list, std::string_view prefix, const Mamba2& mamba) {
   const std::string own(prefix);
-  const int64_t in = mamba.inner() + mamba.conv_dim() + mamba.heads;
-  list.Matrix(own + "in_proj", in, model.hidden_size, mamba.bias);
-  AddConvolution(list, own + "conv1d", mamba.conv_dim(), mamba.kernel, mamba.conv_bias);
+  const Extent heads = ByHead(mamba.heads, 1);
+  const Extent inner = heads * mamba.head_dim;
+  const Extent convolved = Convolved(mamba);
+  list.Matrix(own + "in_proj", inner + convolved + heads, model.hidden_size, mamba.bias);
+  AddConvolution(list, own + "conv1d", convolved, mamba.kernel, mamba.conv_bias);
   for (const char* const name : {"dt_bias", "A_log", "D"}) {
-    list.Add(own + name, TensorRole::kSmall, {mamba.heads});
+    list.Add(own + name, TensorRole::kSmall, {heads});
   }
-  list.Norm(own + "norm", mamba.inner());
-  list.Matrix(own + "out_proj", model.hidden_size, mamba.inner(), mamba.bias);
+  list.Norm(own + "norm", inner);
+  list.Matrix(own + "out_proj", model.hidden_size, inner, mamba.bias);
   model.widest_ffn = std::max(model.widest_ffn, mamba.inner());
 }
 
 RecurrentSpec StateOf(const Mamba2& mamba) {
-  return {.conv_elements = mamba.conv_dim() * (mamba.kernel - 1),
-          .state_elements = mamba.inner() * mamba.state};
+  return SpecOf(Convolved(mamba) * (mamba.kernel - 1),
+                ByHead(mamba.heads, mamba.head_dim) * mamba.state);
 }
 
 Mamba2 ReadMamba2(ConfigFields& fields, int64_t hidden) {
@@ -86,25 +105,28 @@ Mamba2 ReadMamba2(ConfigFields& fields, int64_t hidden) {
 
 void AddDeltaNet(ModelConfig& model, TensorList& list, const DeltaNet& net) {
   const int64_t hidden = model.hidden_size;
+  const Extent heads = ByHead(net.value_heads, 1);
+  const Extent values = heads * net.value_dim;
+  const Extent qkv = Convolved(net);
   if (net.fused) {
-    list.Matrix("linear_attn.in_proj_qkvz", net.conv_dim() + net.values(), hidden);
-    list.Matrix("linear_attn.in_proj_ba", 2 * net.value_heads, hidden);
+    list.Matrix("linear_attn.in_proj_qkvz", qkv + values, hidden);
+    list.Matrix("linear_attn.in_proj_ba", heads + heads, hidden);
   } else {
-    list.Matrix("linear_attn.in_proj_qkv", net.conv_dim(), hidden);
-    list.Matrix("linear_attn.in_proj_z", net.values(), hidden);
-    list.Matrix("linear_attn.in_proj_b", net.value_heads, hidden);
-    list.Matrix("linear_attn.in_proj_a", net.value_heads, hidden);
+    list.Matrix("linear_attn.in_proj_qkv", qkv, hidden);
+    list.Matrix("linear_attn.in_proj_z", values, hidden);
+    list.Matrix("linear_attn.in_proj_b", heads, hidden);
+    list.Matrix("linear_attn.in_proj_a", heads, hidden);
   }
-  AddConvolution(list, "linear_attn.conv1d", net.conv_dim(), net.kernel, /*bias=*/false);
-  list.Add("linear_attn.dt_bias", TensorRole::kSmall, {net.value_heads});
-  list.Add("linear_attn.A_log", TensorRole::kSmall, {net.value_heads});
+  AddConvolution(list, "linear_attn.conv1d", qkv, net.kernel, /*bias=*/false);
+  list.Add("linear_attn.dt_bias", TensorRole::kSmall, {heads});
+  list.Add("linear_attn.A_log", TensorRole::kSmall, {heads});
   list.Norm("linear_attn.norm", net.value_dim);
-  list.Matrix("linear_attn.out_proj", hidden, net.values());
+  list.Matrix("linear_attn.out_proj", hidden, values);
 }
 
 RecurrentSpec StateOf(const DeltaNet& net) {
-  return {.conv_elements = net.conv_dim() * (net.kernel - 1),
-          .state_elements = net.values() * net.key_dim};
+  return SpecOf(Convolved(net) * (net.kernel - 1),
+                ByHead(net.value_heads, net.value_dim) * net.key_dim);
 }
 
 std::optional<ElementType> ReadStateType(ConfigFields& fields, std::string_view name) {

@@ -37,7 +37,6 @@ struct Mamba2 {
   bool conv_bias = true;
   bool bias = false;
   int64_t inner() const { return heads * head_dim; }
-  int64_t conv_dim() const { return inner() + 2 * groups * state; }
 };
 void AddMamba2(ModelConfig& model, TensorList& list, std::string_view prefix, const Mamba2& mamba);
 RecurrentSpec StateOf(const Mamba2& mamba);
@@ -53,9 +52,6 @@ struct DeltaNet {
   int64_t kernel;
   bool
       fused;  // q, k, v and z in one matrix, b and a in another; else q, k, v in one, z, b, a apart
-  int64_t keys() const { return key_heads * key_dim; }
-  int64_t values() const { return value_heads * value_dim; }
-  int64_t conv_dim() const { return 2 * keys() + values(); }
 };
 void AddDeltaNet(ModelConfig& model, TensorList& list, const DeltaNet& net);
 RecurrentSpec StateOf(const DeltaNet& net);

@@ -1,4 +1,5 @@
-// Adds tensors to a model: under one prefix, for one list of layers.
+// Adds tensors to a model: under one prefix, for one list of layers. Of a tensor's dimensions at
+// most one divides over GPUs.
 //
 // A prefix with "{layer}" stands once for each of the layers, and adds nothing where there are
 // none, so that a family may describe kinds of layers that a file does not have.
@@ -23,22 +24,25 @@ class TensorList {
   TensorList(ModelConfig& model, std::string prefix, LayerList layers = {});
 
   // Any tensor, by its full name after the prefix.
-  void Add(std::string_view name, TensorRole role, std::vector<int64_t> shape);
+  void Add(std::string_view name, TensorRole role, const std::vector<Extent>& shape);
   // "<name>.weight" [out, in] and, with a bias, "<name>.bias" [out].
-  void Matrix(std::string_view name, int64_t out, int64_t in, bool bias = false);
+  void Matrix(std::string_view name, const Extent& out, const Extent& in, bool bias = false);
   // "<name>.weight" [width] and, with a bias, "<name>.bias" [width].
-  void Norm(std::string_view name, int64_t width, bool bias = false);
+  void Norm(std::string_view name, const Extent& width, bool bias = false);
   // A tensor that each of `count` experts has, `active` of which a token uses. The name has
   // "{expert}" where experts are stored one by one.
-  void Expert(std::string_view name, std::vector<int64_t> shape, int64_t count, int64_t active,
-              TensorRole role = TensorRole::kExpert);
+  void Expert(std::string_view name, const std::vector<Extent>& shape, int64_t count,
+              int64_t active, TensorRole role = TensorRole::kExpert);
   // gate, up and down, `width` wide.
   void GatedMlp(std::string_view prefix, int64_t width, bool bias = false);
+  // What is added from here on is needed after the layers.
+  void AfterLayers() { after_layers_ = true; }
 
  private:
   ModelConfig& model_;
   std::string prefix_;
   LayerList layers_;
+  bool after_layers_ = false;
 };
 
 }  // namespace plimsoll
