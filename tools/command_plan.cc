@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kvcache/base/errors.h"
+#include "kvcache/sizing/capacity_curve.h"
 #include "kvcache/sizing/gpu_catalogue.h"
 #include "kvcache/sizing/inference_plan.h"
 #include "kvcache/sizing/nearest_fit.h"
@@ -11,6 +12,7 @@
 #include "tools/output_file.h"
 #include "tools/plan_arguments.h"
 #include "tools/plan_report.h"
+#include "tools/report/plan_page.h"
 
 namespace plimsoll {
 namespace {
@@ -21,14 +23,24 @@ struct PlanOutput {
   std::string format = "text", file;
 };
 
+absl::StatusOr<std::string> Written(const PlanOutput& output, const PlanRequest& request,
+                                    const InferencePlan& plan,
+                                    const std::vector<FitSetting>& fits) {
+  if (output.format == "json") return PlanAsJson(plan, fits);
+  if (output.format == "text") return PlanAsText(plan, fits);
+  const auto curves = CapacityCurves(request.model, request.options);
+  if (!curves.ok()) return curves.status();
+  return PlanAsHtml(plan, fits, *curves);
+}
+
 // The report, and on standard error the one line that says it does not fit.
 absl::Status Report(const PlanOutput& output, const PlanRequest& request,
                     const InferencePlan& plan) {
   std::vector<FitSetting> fits;
   if (!plan.fits()) fits = NearestFits(request.model, request.options);
-  const std::string report =
-      output.format == "json" ? PlanAsJson(plan, fits) : PlanAsText(plan, fits);
-  PLIMSOLL_RETURN_IF_ERROR(WriteOutput(output.file, report));
+  const absl::StatusOr<std::string> report = Written(output, request, plan, fits);
+  if (!report.ok()) return report.status();
+  PLIMSOLL_RETURN_IF_ERROR(WriteOutput(output.file, *report));
   if (plan.fits()) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       request.model.name + ": does not fit: " + std::to_string(plan.shortfall_bytes.value()) +
@@ -62,8 +74,8 @@ void AddPlanCommand(CLI::App& app, CommandResult& result) {
   CLI::App* const plan = app.add_subcommand("plan", "What fits in a GPU's memory, term by term");
   const auto output = std::make_shared<PlanOutput>();
   AddPlanArguments(*plan, output->plan);
-  plan->add_option("--format", output->format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
+  plan->add_option("--format", output->format, "text, json or html (one page to open in a browser)")
+      ->check(CLI::IsMember({"text", "json", "html"}))
       ->capture_default_str();
   plan->add_option("-o,--output", output->file, "File to write to (default: standard output)");
   plan->footer(Footer());

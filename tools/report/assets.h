@@ -1,0 +1,14 @@
+// Files that are built into the program: what a page needs to stand alone.
+//
+// Threads: pure. Cost: none; the text is part of the program. Errors: none.
+#pragma once
+
+#include <string_view>
+
+namespace plimsoll {
+
+std::string_view ChartLibrary();  // Chart.js, as the distribution packages it
+std::string_view PageStyle();     // page.css
+std::string_view PageScript();    // page.js: draws the charts
+
+}  // namespace plimsoll
