@@ -16,10 +16,10 @@ namespace plimsoll {
 
 // Tensors of one kind, counted together.
 struct StoredTotal {
-  std::string name;  // of the type, "BF16" or "Q4_K"
+  std::string name = "";  // of the type, "BF16" or "Q4_K"
   int64_t tensors = 0;
   int64_t elements = 0;  // as the files count them: 8 numbers of 4 bits packed in an I32 are one
-  Bytes bytes;
+  Bytes bytes = Bytes(0);
 };
 
 struct HeaderDifference {
@@ -35,7 +35,7 @@ struct HeaderDifference {
   std::string what;  // the part, or the first tensor of such a name, with what differs
   int64_t tensors = 0;
   int64_t elements = 0;
-  Bytes bytes;  // as stored; of what is missing, 0
+  Bytes bytes = Bytes(0);  // as stored; of what is missing, 0
 };
 
 // "left out", "stored twice", "missing", "unexpected", "other shape", "other type"
