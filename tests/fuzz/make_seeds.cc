@@ -1,0 +1,124 @@
+// Writes what the fuzzers begin with: small files of each kind that are accepted, and the words
+// that such files are made of.
+//
+//   make_seeds FOLDER    FOLDER/config/*, FOLDER/safetensors/*, FOLDER/gguf/*, FOLDER/*.dict
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kvcache/base/check.h"
+#include "kvcache/model/gguf_model.h"
+#include "tests/kvcache/model/config_texts.h"
+#include "tests/kvcache/model/gguf_writer.h"
+#include "tests/kvcache/model/other_published_models.h"
+#include "tests/kvcache/model/published_files.h"
+#include "tests/kvcache/model/published_models.h"
+
+namespace plimsoll {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Seeds {
+ public:
+  Seeds(const fs::path& folder, std::string kind)
+      : folder_(folder / kind), words_(folder / (kind + ".dict")) {
+    fs::create_directories(folder_);
+  }
+  void Add(const std::string& content) {
+    const fs::path file = folder_ / std::to_string(count_++);
+    std::ofstream out(file, std::ios::binary);
+    out << content;
+    PLIMSOLL_CHECK(out.good(), file);
+  }
+  void Word(const std::string& word) { dictionary_.insert(word); }
+  void Finish() const {
+    std::ofstream out(words_);
+    for (const std::string& word : dictionary_) out << '"' << word << "\"\n";
+    PLIMSOLL_CHECK(out.good(), words_);
+  }
+
+ private:
+  fs::path folder_, words_;
+  std::set<std::string> dictionary_;
+  int count_ = 0;
+};
+
+void CollectKeys(const nlohmann::json& value, Seeds& seeds) {
+  if (!value.is_structured()) return;
+  for (const auto& [name, inner] : value.items()) {
+    if (value.is_object()) seeds.Word("\\\"" + name + "\\\"");
+    CollectKeys(inner, seeds);
+  }
+}
+
+void AddConfig(const std::string& text, Seeds& seeds) {
+  seeds.Add(text);
+  CollectKeys(nlohmann::json::parse(text), seeds);
+}
+
+void WriteConfigs(const fs::path& folder) {
+  Seeds seeds(folder, "config");
+  for (const std::string& name : SupportedArchitectures()) {
+    AddConfig(SmallConfig(name).dump(), seeds);
+    seeds.Word("\\\"" + name + "\\\"");
+  }
+  for (const PublishedModel& model : kPublishedModels) AddConfig(model.config, seeds);
+  for (const PublishedModel& model : kOtherPublishedModels) AddConfig(model.config, seeds);
+  for (const PublishedFile& file : kPublishedFiles) AddConfig(file.model.config, seeds);
+  seeds.Finish();
+}
+
+void WriteSafetensors(const fs::path& folder) {
+  Seeds seeds(folder, "safetensors");
+  const std::vector<std::string> headers = {
+      R"({})", R"({"__metadata__":{"format":"pt"}})",
+      R"({"a":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}})",
+      R"({"a":{"dtype":"F4","shape":[4],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[6],"data_offsets":[2,8]}})",
+      R"({"lm_head.weight":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"x":{"dtype":"F8_E4M3","shape":[4,1],"data_offsets":[4,8]}})"};
+  for (const std::string& header : headers) {
+    const bool empty = header.find("shape") == std::string::npos;
+    seeds.Add(LowBytes(header.size(), 8) + header + (empty ? "" : "12345678"));
+    CollectKeys(nlohmann::json::parse(header), seeds);
+  }
+  seeds.Finish();
+}
+
+void WriteGgufs(const fs::path& folder) {
+  Seeds seeds(folder, "gguf");
+  for (const std::string& name : GgufArchitectures()) {
+    seeds.Add(Written({.architecture = name}).Head());
+    seeds.Word(name);
+  }
+  for (const GgufType& type : AllGgufTypes()) {
+    seeds.Add(
+        Written({.hidden = 256, .ffn = 256, .head_dim = 64, .matrices = std::string(type.name)})
+            .Head());
+  }
+  seeds.Add(Written({.head_dim = 8, .output = ""}).Head());
+  for (const char* const key :
+       {"expert_count", "expert_used_count", "attention.sliding_window", "attention.kv_lora_rank",
+        "rope.dimension_count", "nextn_predict_layers", "attention.key_length_mla",
+        "ssm.inner_size", "ssm.state_size", "ssm.conv_kernel", "attn_qkv.weight",
+        "attn_kv_a_mqa.weight", "ffn_down_exps.weight", "general.alignment", "general.file_type"}) {
+    seeds.Word(key);
+  }
+  seeds.Finish();
+}
+
+}  // namespace
+}  // namespace plimsoll
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: make_seeds FOLDER\n");
+    return 2;
+  }
+  plimsoll::WriteConfigs(argv[1]);
+  plimsoll::WriteSafetensors(argv[1]);
+  plimsoll::WriteGgufs(argv[1]);
+  return 0;
+}
