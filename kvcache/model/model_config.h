@@ -112,6 +112,8 @@ struct QuantizedStorage {
   StorageFormat format;
   int64_t group = 0;                        // where the format lets the file choose
   std::vector<std::string> untouched = {};  // modules left in the model's own type
+  bool input_scales = false;                // each matrix has a 4-byte scale for its inputs
+  bool kv_scales = false;                   // K and V of each layer have a 4-byte scale each
 };
 
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh };

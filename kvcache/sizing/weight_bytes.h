@@ -1,4 +1,4 @@
-// Bytes of a model's weights, as stored in each format.
+// Bytes of one matrix in each format; weight_layout.h adds them up over a model.
 //
 //   fp32, tf32   4 bytes an element
 //   fp16, bf16   2 bytes an element
@@ -10,7 +10,7 @@
 // "Matrices" are the linear layers and the experts. What a quantised format leaves alone (the
 // embedding, the head, norms, biases, routers) has 2 bytes an element.
 //
-// Threads: pure. Cost: O(tensors). Errors: none; a ModelConfig is bounded.
+// Threads: pure. Cost: O(1). Errors: none; a ModelConfig is bounded.
 #pragma once
 
 #include <string>
@@ -24,16 +24,11 @@ namespace plimsoll {
 // Inputs that share one scale and zero in int4.
 inline constexpr int64_t kInt4Group = 128;
 
-struct WeightBytes {
-  Bytes total;
-  std::string formula;  // "8030261248 parameters x 2 bytes"
-};
-
 bool IsQuantised(ElementType type);  // fp8, int8, int4
 bool IsMatrix(TensorRole role);      // what quantised formats quantise
-Bytes MatrixBytes(ElementType type, int64_t rows, int64_t columns);  // one, with its scales
-
-WeightBytes WeightBytesOf(const ModelConfig& model, ElementType type);
+// Scales and zeros of one matrix in the engine's layout, and all of its bytes.
+Bytes ScaleBytes(ElementType type, int64_t rows, int64_t columns);
+Bytes MatrixBytes(ElementType type, int64_t rows, int64_t columns);
 
 // Of a checkpoint stored quantised, as it lies on disk. A matrix of I inputs and O outputs, e = I x
 // O elements and G = ceil(I / group) groups has
@@ -46,8 +41,10 @@ WeightBytes WeightBytesOf(const ModelConfig& model, ElementType type);
 //   int8-outlier e + 4O
 //
 // Modules that the file excepts, and all that is no matrix, keep the model's own type.
-WeightBytes StoredWeightBytesOf(const ModelConfig& model, const QuantizedStorage& storage);
+bool IsStoredQuantised(const TensorSpec& tensor, const QuantizedStorage& storage);
 Bytes StoredMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int64_t inputs);
+// What it takes on a GPU whose kernels lay it out anew: gptq goes without its group indices.
+Bytes ResidentMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int64_t inputs);
 // "fp8-block", "mxfp4", "gptq-g128"
 std::string NameOf(const QuantizedStorage& storage);
 // The engine's type of the same width: what buffers for such weights are counted by.

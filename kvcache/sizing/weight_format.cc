@@ -51,13 +51,15 @@ std::optional<WeightFormat> StorageFromName(std::string_view name) {
 }  // namespace
 
 std::string NameOf(const WeightFormat& format) {
-  const auto* const storage = std::get_if<QuantizedStorage>(&format);
-  return storage != nullptr ? NameOf(*storage) : std::string(NameOf(std::get<ElementType>(format)));
+  if (const auto* const type = std::get_if<ElementType>(&format)) return std::string(NameOf(*type));
+  if (const auto* const mix = std::get_if<GgufMix>(&format)) return NameOf(*mix);
+  return NameOf(std::get<QuantizedStorage>(format));
 }
 
 std::optional<WeightFormat> WeightFormatFromName(std::string_view name) {
   const std::optional<ElementType> type = ElementTypeFromName(name);
   if (type) return *type;
+  if (const std::optional<GgufMix> mix = GgufMixFromName(name)) return *mix;
   return StorageFromName(name);
 }
 
@@ -66,23 +68,18 @@ std::string WeightFormatNames() {
   for (const NamedStorage& known : kStorages) {
     names += ", " + std::string(known.name) + (known.group == 0 ? "N" : "");
   }
-  return names;
+  return names + ", " + GgufMixNames();
 }
 
 ElementType WidthOf(const WeightFormat& format) {
-  const auto* const storage = std::get_if<QuantizedStorage>(&format);
-  return storage != nullptr ? WidthOf(*storage) : std::get<ElementType>(format);
+  if (const auto* const type = std::get_if<ElementType>(&format)) return *type;
+  if (const auto* const mix = std::get_if<GgufMix>(&format)) return WidthOf(*mix);
+  return WidthOf(std::get<QuantizedStorage>(format));
 }
 
 WeightFormat StoredFormatOf(const ModelConfig& model) {
   if (model.storage) return *model.storage;
   return model.dtype;
-}
-
-WeightBytes WeightBytesOf(const ModelConfig& model, const WeightFormat& format) {
-  const auto* const storage = std::get_if<QuantizedStorage>(&format);
-  return storage != nullptr ? StoredWeightBytesOf(model, *storage)
-                            : WeightBytesOf(model, std::get<ElementType>(format));
 }
 
 }  // namespace plimsoll

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "kvcache/sizing/weight_bytes.h"
+#include "kvcache/sizing/weight_format.h"
 #include "tests/kvcache/model/published_files.h"
 #include "tests/kvcache/sizing/models.h"
 
@@ -12,7 +12,7 @@ namespace plimsoll {
 namespace {
 
 Bytes StoredLlama(const QuantizedStorage& storage) {
-  return StoredWeightBytesOf(Llama31(), storage).total;
+  return WeightBytesOf(Llama31(), storage).total;
 }
 
 TEST(StoredWeights, OfLlama31InEveryFormat) {
@@ -51,7 +51,7 @@ TEST(StoredWeights, OfOneSmallMatrixAsByHand) {
 // The published checkpoint of gpt-oss-120b, to the byte.
 TEST(StoredWeights, OfGptOss) {
   const ModelConfig model = OtherModelNamed("openai/gpt-oss-120b");
-  EXPECT_EQ(StoredWeightBytesOf(model, *model.storage).total, Bytes(65248815744));
+  EXPECT_EQ(WeightBytesOf(model, *model.storage).total, Bytes(65248815744));
 }
 
 // The Hub counts 228703644928 elements of MiniMax-M2, of which 13880064 are scales of tiles.
@@ -65,7 +65,7 @@ TEST(StoredWeights, OfAModelInTilesOfFp8) {
     for (const TensorSpec& tensor : model.tensors) {
       if (IsMatrix(tensor.role)) matrices += tensor.Elements();
     }
-    EXPECT_EQ(StoredWeightBytesOf(model, *model.storage).total,
+    EXPECT_EQ(WeightBytesOf(model, *model.storage).total,
               Bytes(matrices + 4 * 13880064 + 2 * (model.Parameters() - matrices)));
   }
 }
@@ -74,7 +74,7 @@ TEST(StoredWeights, OfAModelInTilesOfFp8) {
 // in fp8 with 702264 scales, 1957991424 in 16 bits, 256 in fp32.
 TEST(StoredWeights, OfDeepSeekV3) {
   const ModelConfig model = OtherModelNamed("deepseek-ai/DeepSeek-V3");
-  EXPECT_EQ(StoredWeightBytesOf(model, *model.storage).total, Bytes(688574839360 - 15424227552));
+  EXPECT_EQ(WeightBytesOf(model, *model.storage).total, Bytes(688574839360 - 15424227552));
 }
 
 // By how much more than in tiles everything takes whose matrices are left in 16 bits.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kvcache/sizing/weight_format.h"
 #include "tests/kvcache/sizing/models.h"
 
 namespace plimsoll {
