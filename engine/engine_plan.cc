@@ -27,6 +27,7 @@ absl::Status CheckOptions(const EngineOptions& options) {
 
 InferenceOptions SizingOf(const EngineOptions& options) {
   InferenceOptions sizing{.device_bytes = kMaxBytes, .weights = {}, .kv = options.kv_type};
+  sizing.attention_pieces = 0;  // the CPU works on whole sequences
   sizing.utilization = options.utilization;
   sizing.block_tokens = options.block_tokens;
   sizing.max_batched_tokens = options.loop.max_batched_tokens;

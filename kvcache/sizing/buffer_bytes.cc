@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "kvcache/base/size_text.h"
 #include "kvcache/sizing/weight_bytes.h"
 
 namespace plimsoll {
 namespace {
 
+constexpr int64_t kFloatBytes = 4;
+constexpr int64_t kCandidateBytes = 16;  // token, logit and weight
 constexpr Bytes kMaxSlice = Bytes(int64_t{32} << 20);
 
 std::string Text(int64_t n) { return std::to_string(n); }
@@ -40,10 +43,18 @@ BufferBytes HiddenStateBytes(const ModelConfig& model, ElementType weights, Toke
                      Text(element) + " bytes"};
 }
 
-BufferBytes LogitBytes(const ModelConfig& model, int64_t sequences) {
-  return {.bytes = Bytes(sequences * model.vocab_size * 4),
-          .formula =
-              Text(sequences) + " sequences x " + Text(model.vocab_size) + " vocabulary x 4 bytes"};
+BufferBytes LogitBytes(const ModelConfig& model, int64_t sequences, Tokens lookahead) {
+  const int64_t rows = 1 + lookahead.value();
+  return {.bytes = Bytes(sequences * rows * model.vocab_size * kFloatBytes),
+          .formula = Text(sequences) + " sequences x " +
+                     (rows == 1 ? "" : Text(rows) + " rows x ") + Text(model.vocab_size) +
+                     " vocabulary x 4 bytes"};
+}
+
+BufferBytes SamplerBytes(const ModelConfig& model) {
+  return {.bytes = Bytes(model.vocab_size * kCandidateBytes),
+          .formula = Text(model.vocab_size) + " vocabulary x " + Text(kCandidateBytes) +
+                     " bytes, one row at a time"};
 }
 
 BufferBytes ActivationBytes(const ModelConfig& model, ElementType weights, Tokens step) {
@@ -53,6 +64,42 @@ BufferBytes ActivationBytes(const ModelConfig& model, ElementType weights, Token
           .formula = Text(step.value()) + " tokens x (" + Text(model.hidden_size) +
                      " residual x 4 bytes + " + Text(widest) + " of a layer x " + Text(element) +
                      " bytes)"};
+}
+
+BufferBytes AttentionPartialBytes(const ModelConfig& model, int64_t sequences, int64_t pieces) {
+  if (pieces == 0) return {.bytes = Bytes(0), .formula = "attention is not cut into pieces"};
+  BufferBytes most{.bytes = Bytes(0), .formula = "no attention layers"};
+  for (const AttentionSpec& layer : model.attention) {
+    const bool latent = layer.latent_dim > 0;
+    const int64_t shared = latent ? 1 : layer.kv_heads;
+    const int64_t width = latent ? layer.latent_dim : layer.value_dim;
+    const int64_t each = layer.heads / shared;
+    const Bytes bytes((pieces + sequences * shared) * each * (width + 2) * kFloatBytes);
+    if (bytes <= most.bytes) continue;
+    most = {.bytes = bytes,
+            .formula = "(" + Text(pieces) + " pieces + " + Text(sequences) + " sequences x " +
+                       Text(shared) + " kv heads) x " + Text(each) + " heads of each x (" +
+                       Text(width) + " + 2) x 4 bytes"};
+  }
+  return most;
+}
+
+BufferBytes AttentionScoreBytes(const ModelConfig& model, Tokens step) {
+  int64_t heads = 0;
+  for (const AttentionSpec& layer : model.attention) heads = std::max(heads, layer.heads);
+  const int64_t keys = std::min(step, model.max_context).value();
+  const auto bytes = CheckedProduct({heads, step.value(), keys, kFloatBytes});
+  return {.bytes = std::min(Bytes(bytes.value_or(kMaxBytes.value())), kMaxBytes),
+          .formula = Text(heads) + " heads x " + Text(step.value()) + " tokens x " + Text(keys) +
+                     " keys x 4 bytes, without flash attention"};
+}
+
+BufferBytes ExchangeBytes(const ModelConfig& model, ElementType weights, Tokens step,
+                          const ParallelSplit& split) {
+  const BufferBytes hidden = HiddenStateBytes(model, weights, step);
+  const int64_t times = (split.tensor > 1 ? 1 : 0) + (split.pipeline > 1 ? 1 : 0);
+  const std::string copies = times > 1 ? Text(times) + " x " : "";
+  return {.bytes = hidden.bytes * times, .formula = copies + hidden.formula};
 }
 
 BufferBytes DequantisationBytes(const ModelConfig& model, ElementType weights) {

@@ -30,13 +30,26 @@ bool AllAlike(const std::vector<AttentionSpec>& layers) {
   });
 }
 
+std::string KeysOfIndexer(const AttentionSpec& one) {
+  if (one.index_dim == 0) return "";
+  return " + " + std::to_string(IndexBytes(one).value()) + " of the indexer's keys";
+}
+
 std::string LatentFormula(const AttentionSpec& one, const std::string& count, ElementType kv) {
   const std::string latent = std::to_string(BytesOf(kv, one.latent_dim).value()) + " bytes";
-  const std::string keys = one.index_dim == 0 ? ""
-                                              : " + " + std::to_string(IndexBytes(one).value()) +
-                                                    " of the indexer's keys";
-  return count + " x (" + latent + keys + "), latent " + std::to_string(one.latent_dim) + " in " +
-         std::string(NameOf(kv));
+  return count + " x (" + latent + KeysOfIndexer(one) + "), latent " +
+         std::to_string(one.latent_dim) + " in " + std::string(NameOf(kv));
+}
+
+// K and V of different widths.
+std::string ApartFormula(const AttentionSpec& one, const std::string& count, ElementType kv) {
+  AttentionSpec head = one;
+  head.kv_heads = 1;
+  head.index_dim = 0;
+  return count + " x (" + std::to_string(one.kv_heads) + " heads x " +
+         std::to_string(KvBytesOfLayer(head, kv).value()) + " bytes" + KeysOfIndexer(one) +
+         "), K " + std::to_string(one.head_dim) + " and V " + std::to_string(one.value_dim) +
+         " in " + std::string(NameOf(kv));
 }
 
 std::string Formula(const std::vector<AttentionSpec>& layers, ElementType kv) {
@@ -46,6 +59,7 @@ std::string Formula(const std::vector<AttentionSpec>& layers, ElementType kv) {
   if (!AllAlike(layers)) return "sum over " + count + " of 2 x kv heads x head dim x " + type;
   const AttentionSpec& one = layers[0];
   if (one.latent_dim > 0) return LatentFormula(one, count, kv);
+  if (one.value_dim != one.head_dim || one.index_dim > 0) return ApartFormula(one, count, kv);
   const std::string head = std::to_string(BytesOf(kv, one.head_dim).value()) + " bytes";
   const Bytes scales = ScalesOfHead(kv);
   return "2 x " + count + " x " + std::to_string(one.kv_heads) + " kv heads x " +
@@ -61,8 +75,9 @@ Bytes KvBytesOfLayer(const AttentionSpec& layer, ElementType kv) {
   if (layer.latent_dim > 0) {
     return BytesOf(kv, layer.latent_dim) + ScalesOfHead(kv) + IndexBytes(layer);
   }
-  return (BytesOf(kv, layer.head_dim) + BytesOf(kv, layer.value_dim) + 2 * ScalesOfHead(kv)) *
-         layer.kv_heads;
+  const Bytes head =
+      BytesOf(kv, layer.head_dim) + BytesOf(kv, layer.value_dim) + 2 * ScalesOfHead(kv);
+  return head * layer.kv_heads + IndexBytes(layer);
 }
 
 KvBytes KvBytesOf(const ModelConfig& model, ElementType kv) {
@@ -85,6 +100,11 @@ KvBytes KvBytesOf(const ModelConfig& model, ElementType kv) {
   }
   sum.formula = Formula(model.attention, kv);
   return sum;
+}
+
+ModelConfig WithLatentDecompressed(ModelConfig model) {
+  for (AttentionSpec& layer : model.attention) layer.latent_dim = 0;
+  return model;
 }
 
 }  // namespace plimsoll

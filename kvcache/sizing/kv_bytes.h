@@ -3,8 +3,9 @@
 //
 //   one layer, one token = kv_heads x (head_dim + value_dim) x element, plus scales
 //   with a latent        = latent_dim x element, plus scales: one vector for all heads
-//   with an indexer      + index_dim + 4: its keys are fp8 with a scale, whatever the type of K and
-//   V one recurrent layer  = conv_elements x element + state_elements x state element
+//   with an indexer      + index_dim + 4: its keys are fp8 with a scale, whatever the type of
+//                          K and V
+//   one recurrent layer  = conv_elements x element + state_elements x state element
 //
 // Recurrent layers compute in at least 16 bits: their element is that of K and V where it has them,
 // else bf16. The state's is the one the file names, where it names one. Scales, for each token and
@@ -34,5 +35,9 @@ struct KvBytes {
 Bytes KvBytesOfLayer(const AttentionSpec& layer, ElementType kv);
 
 KvBytes KvBytesOf(const ModelConfig& model, ElementType kv);
+
+// The model in an engine that keeps K and V of latent attention apart for each head: heads x (nope
+// + rope + value) in place of the latent.
+ModelConfig WithLatentDecompressed(ModelConfig model);
 
 }  // namespace plimsoll

@@ -33,7 +33,8 @@ Bytes Term(const InferencePlan& plan, const std::string& name) {
 }
 
 // Worked by hand: 80 GiB x 0.92 = 79027398246; less weights 16060522496, input and output
-// 8192 x 4096 x 2 each, logits 256 x 128256 x 4, activations 8192 x 131072.
+// 8192 x 4096 x 2 each, logits 256 x 128256 x 4, activations 8192 x 131072, attention's pieces
+// (256 + 256 x 8) x 4 x 130 x 4, the sampler's candidates 128256 x 16.
 TEST(InferencePlan, OfLlama31On80GiBAsByHand) {
   const InferencePlan plan = Plan(Llama31(), {.device_bytes = Bytes(80 * kGiB)});
   EXPECT_EQ(plan.parameters, 8030261248);
@@ -42,8 +43,9 @@ TEST(InferencePlan, OfLlama31On80GiBAsByHand) {
   EXPECT_EQ(plan.budget_bytes, Bytes(79027398246));
   EXPECT_EQ(plan.weights_bytes, Bytes(16060522496));
   EXPECT_EQ(plan.io_bytes, Bytes(2 * 64 * kMiB + 131334144));
-  EXPECT_EQ(plan.activation_bytes, Bytes(kGiB));
-  const int64_t left = 79027398246 - 16060522496 - 128 * kMiB - 131334144 - kGiB;
+  EXPECT_EQ(plan.activation_bytes, Bytes(kGiB + 4792320 + 2052096));
+  const int64_t left =
+      79027398246 - 16060522496 - 128 * kMiB - 131334144 - kGiB - 4792320 - 2052096;
   EXPECT_EQ(plan.blocks, Blocks(left / 2097152));
   EXPECT_EQ(plan.unused_bytes, Bytes(left % 2097152));
   EXPECT_EQ(plan.tokens, Tokens(left / 2097152 * 16));
@@ -68,9 +70,12 @@ TEST(InferencePlan, EveryTermHasItsFormulaWithTheNumbersIn) {
   EXPECT_EQ(formulas["logits"], "256 sequences x 128256 vocabulary x 4 bytes");
   EXPECT_EQ(formulas["activations"],
             "8192 tokens x (4096 residual x 4 bytes + 57344 of a layer x 2 bytes)");
+  EXPECT_EQ(formulas["attention"],
+            "(256 pieces + 256 sequences x 8 kv heads) x 4 heads of each x (128 + 2) x 4 bytes");
+  EXPECT_EQ(formulas["sampler"], "128256 vocabulary x 16 bytes, one row at a time");
   EXPECT_EQ(formulas["runtime"], "as given");
   EXPECT_EQ(formulas["kv"],
-            "29386 blocks x 16 tokens x 131072 bytes (2 x 32 layers x 8 kv heads x 256 bytes, "
+            "29383 blocks x 16 tokens x 131072 bytes (2 x 32 layers x 8 kv heads x 256 bytes, "
             "head dim 128 in bf16)");
 }
 
