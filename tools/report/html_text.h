@@ -16,6 +16,10 @@ namespace plimsoll {
 // Safe inside an element and inside an attribute in double quotes.
 std::string Escaped(std::string_view text);
 
+// A formula as people read it: "8030261248 parameters x 2 bytes" as "8,030,261,248 parameters × 2
+// bytes". Not escaped.
+std::string FormulaText(std::string_view formula);
+
 // "20.32%"; of nothing, "0.00%".
 std::string ShareText(Bytes part, Bytes whole);
 

@@ -56,6 +56,16 @@
     };
   }
 
+  // Black or white, whichever stands out more on `hex` (the relative luminance of WCAG).
+  function inkOn(hex) {
+    const channel = (at) => {
+      const value = parseInt(hex.slice(at, at + 2), 16) / 255;
+      return value <= 0.04045 ? value / 12.92 : Math.pow((value + 0.055) / 1.055, 2.4);
+    };
+    const luminance = 0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5);
+    return luminance > 0.179 ? "#000000" : "#ffffff";
+  }
+
   // Writes the name of a part into it where there is room.
   const partNames = {
     id: "partNames",
@@ -65,11 +75,11 @@
       context.font = "600 13px system-ui, sans-serif";
       context.textBaseline = "middle";
       context.textAlign = "center";
-      context.fillStyle = "#ffffff";
       chart.data.datasets.forEach((part, index) => {
         chart.getDatasetMeta(index).data.forEach((bar) => {
           const { x, base, y } = bar.getProps(["x", "base", "y"]);
           if (!part.quiet && context.measureText(part.label).width + 16 < x - base) {
+            context.fillStyle = inkOn(part.backgroundColor);
             context.fillText(part.label, (x + base) / 2, y);
           }
         });
@@ -78,7 +88,8 @@
     },
   };
 
-  // A line across the bars with its name above: the budget, or a card's memory.
+  // A line across the bars with its name above: the budget, or a card's memory. What is beyond it
+  // is underlined.
   const limitLine = {
     id: "limitLine",
     afterDatasetsDraw(chart, _, options) {
@@ -94,6 +105,7 @@
       context.moveTo(x, top - 4);
       context.lineTo(x, bottom);
       context.stroke();
+      if (options.exceeded) context.fillRect(x, bottom - 6, chart.scales.x.getPixelForValue(options.most) - x, 6);
       context.font = "600 13px system-ui, sans-serif";
       const half = context.measureText(options.name).width / 2;
       context.textAlign = "center";
@@ -173,7 +185,7 @@
         },
         plugins: {
           legend: { display: false },
-          limitLine: { ...limit, exceeded: most > limit.bytes },
+          limitLine: { ...limit, most, exceeded: most > limit.bytes },
           tooltip: {
             callbacks: { label: (item) => item.dataset.label + ": " + sizeText(item.raw) },
           },

@@ -109,15 +109,19 @@ std::string OffloadedLine(std::string_view place, const std::optional<OffloadedB
       FormatSize(bytes->written_per_step));
 }
 
+std::string Total(const TrainingPlan& plan) {
+  return TermRow("total", "", plan.total_bytes, plan.total_bytes);
+}
+
 std::string Memory(const TrainingPlan& plan, const std::string& figure) {
-  const std::string total = TermRow("total", "", plan.total_bytes, plan.total_bytes);
+  return figure + TermTable("Sums of one GPU", Sums(plan), Total(plan)) +
+         OffloadedLine("Host memory", plan.host) + OffloadedLine("NVMe", plan.nvme);
+}
+
+std::string Terms(const TrainingPlan& plan) {
   const std::string elsewhere = RowsOf(plan, /*of_gpu=*/false);
-  return figure + TermTable("Sums of one GPU", Sums(plan), total) +
-         OffloadedLine("Host memory", plan.host) + OffloadedLine("NVMe", plan.nvme) +
-         TermTable("Every term of one GPU, and how it is counted", RowsOf(plan, true), total) +
-         (elsewhere.empty() ? ""
-                            : TermTable("What is offloaded, and its size next to the GPU's total",
-                                        elsewhere, ""));
+  return TermTable("Of one GPU, and how it is counted", RowsOf(plan, true), Total(plan)) +
+         (elsewhere.empty() ? "" : TermTable("What is offloaded", elsewhere, ""));
 }
 
 std::string Misfit(const TrainingPlan& plan, const std::vector<TrainingFit>& fits) {
@@ -272,6 +276,7 @@ std::string TrainingAsHtml(const TrainingPlan& plan, const std::vector<TrainingF
                   .x_title = "sequences of a batch",
                   .column = "Batch"},
                  curves.over_batch, page);
+  page.body += Section("Every term", Terms(plan));
   return PageAsHtml(page);
 }
 

@@ -1,0 +1,188 @@
+// The pages as a browser shows them: no error, no network, charts drawn, the numbers of the JSON,
+// readable on a phone. Screenshots are left in tests/screenshots of the build.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/kvcache/model/published_models.h"
+#include "tests/support/run_program.h"
+#include "tests/support/temp_dir.h"
+#include "tests/tools/report/browser.h"
+
+namespace plimsoll {
+namespace {
+
+using nlohmann::json;
+using Arguments = std::vector<std::string>;
+
+// Every row of terms: what its data says, and what a reader sees.
+constexpr const char* kRows = R"(
+  return [...document.querySelectorAll("table.terms tr[data-term]")].map((row) =>
+    ({term: row.dataset.term, bytes: Number(row.dataset.bytes),
+      seen: Number(row.cells[1].querySelector("small").textContent.replace(/[^0-9]/g, ""))})))";
+
+// The share of a chart's pixels that have any colour, for each chart.
+constexpr const char* kInk = R"(
+  return [...document.querySelectorAll("canvas")].map((canvas) => {
+    const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    let drawn = 0;
+    for (let i = 3; i < data.length; i += 4) drawn += data[i] > 0 ? 1 : 0;
+    return drawn / (data.length / 4);
+  }))";
+
+// How much wider each part of the memory bar is than one that takes everything, from its pixels.
+constexpr const char* kWeightsShare = R"(
+  const canvas = document.getElementById("memory");
+  const context = canvas.getContext("2d");
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+  const wanted = style("--part-weights").trim();
+  const hex = (d) => "#" + [...d].slice(0, 3).map((v) => v.toString(16).padStart(2, "0")).join("");
+  const chart = Chart.getChart(canvas);
+  const y = Math.round((chart.getDatasetMeta(0).data[0].y + 12) * canvas.height / canvas.clientHeight);
+  let pixels = 0;
+  for (let x = 0; x < canvas.width; x += 1) {
+    if (hex(context.getImageData(x, y, 1, 1).data) === wanted) pixels += 1;
+  }
+  const scale = chart.scales.x;
+  return pixels / (canvas.width / canvas.clientWidth) / (scale.right - scale.left) * scale.max;)";
+
+class ReportBrowser : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!Browser::IsInstalled()) GTEST_SKIP() << "chromium or chromedriver is not installed";
+    browser_ = std::make_unique<Browser>();
+  }
+
+  // The page of `arguments`, opened; its console must stay empty and nothing be fetched.
+  void Open(Arguments arguments, int expected_exit = 0) {
+    const std::string page = folder_.File("page.html");
+    arguments.insert(arguments.begin(), PlimsollProgram());
+    arguments.insert(arguments.end(), {"--format", "html", "-o", page});
+    const ProgramResult result = RunProgram(arguments);
+    ASSERT_EQ(result.exit_code, expected_exit) << result.err;
+    browser_->Open(page);
+    EXPECT_THAT(browser_->Console(), testing::IsEmpty());
+    EXPECT_EQ(browser_->Evaluate("return performance.getEntriesByType('resource').length"), 0);
+  }
+
+  static json Json(Arguments arguments) {
+    arguments.insert(arguments.begin(), PlimsollProgram());
+    arguments.insert(arguments.end(), {"--format", "json"});
+    return json::parse(RunProgram(arguments).out);
+  }
+
+  std::string Model(const std::string& folder) const {
+    folder_.Write(folder + "/config.json", Published("meta-llama/Llama-3.1-8B").config);
+    return folder_.File(folder);
+  }
+
+  // Draws at the width of a phone and of a desk, light and dark; the page never scrolls sideways.
+  void ExpectReadableEverywhere(const std::string& name) {
+    for (const int width : {360, 1280}) {
+      for (const bool dark : {false, true}) {
+        SCOPED_TRACE(testing::Message() << width << (dark ? " dark" : " light"));
+        browser_->Show(width, 800, dark);
+        EXPECT_LE(browser_->Evaluate("return document.documentElement.scrollWidth"), width);
+        EXPECT_EQ(browser_->Evaluate("return innerWidth"), width);
+        for (const json& ink : browser_->Evaluate(kInk)) EXPECT_GT(ink, 0.01);
+        const std::string folder = std::string(PLIMSOLL_BINARY_DIR) + "/tests/screenshots";
+        std::filesystem::create_directories(folder);
+        std::ofstream(
+            folder + "/" + name + "-" + std::to_string(width) + (dark ? "-dark.png" : ".png"),
+            std::ios::binary)
+            << browser_->Screenshot();
+      }
+    }
+    EXPECT_THAT(browser_->Console(), testing::IsEmpty());
+  }
+
+  // Each term of `plan` stands in the page with its bytes, where a program and where a reader
+  // looks.
+  void ExpectTermsOf(const json& plan) {
+    const json rows = browser_->Evaluate(kRows);
+    for (const json& term : plan["formulas"]) {
+      EXPECT_THAT(
+          rows, testing::Contains(json(
+                    {{"term", term["term"]}, {"bytes", term["bytes"]}, {"seen", term["bytes"]}})));
+    }
+  }
+
+  TempDir folder_;
+  std::string llama_ = Model("Llama-3.1-8B");
+  std::unique_ptr<Browser> browser_;
+};
+
+TEST_F(ReportBrowser, ThePlanShowsTheNumbersOfTheJson) {
+  const Arguments arguments = {"plan", "--model", llama_, "--gpu", "h100"};
+  ASSERT_NO_FATAL_FAILURE(Open(arguments));
+  const json plan = Json(arguments);
+  ExpectTermsOf(plan);
+  const json rows = browser_->Evaluate(
+      "return [...document.querySelectorAll('#sequences tbody tr')].map((row) => ({context: "
+      "Number(row.dataset.context), sequences: Number(row.cells[1].textContent.replaceAll(',', "
+      "''))}))");
+  EXPECT_EQ(rows, plan["capacity"]["max_sequences"]);
+  const double weights = plan["memory"]["weights_bytes"].get<double>();
+  EXPECT_NEAR(browser_->Evaluate(kWeightsShare).get<double>() / weights, 1, 0.15);
+  ExpectReadableEverywhere("plan");
+}
+
+TEST_F(ReportBrowser, AMisfitSaysWhatWouldFit) {
+  const Arguments arguments = {"plan", "--model", llama_, "--memory", "16GiB"};
+  ASSERT_NO_FATAL_FAILURE(Open(arguments, /*expected_exit=*/1));
+  const json plan = Json(arguments);
+  const std::string seen = browser_->Evaluate("return document.body.innerText");
+  EXPECT_THAT(seen, testing::HasSubstr("Does not fit"));
+  for (const json& fit : plan["nearest_fits"]) {
+    EXPECT_THAT(seen, testing::HasSubstr(fit["setting"].get<std::string>()));
+  }
+  ExpectReadableEverywhere("misfit");
+}
+
+TEST_F(ReportBrowser, TheTrainingPlanShowsTheNumbersOfTheJson) {
+  const Arguments arguments = {
+      "plan-training", "--model", llama_,   "--method", "mixed",  "--batch", "2",
+      "--sequence",    "4096",    "--zero", "3",        "--gpus", "8",       "--offload",
+      "cpu",           "--gpu",   "h100"};
+  ASSERT_NO_FATAL_FAILURE(Open(arguments));
+  const json plan = Json(arguments);
+  const json rows = browser_->Evaluate(kRows);
+  for (const json& term : plan["formulas"]) {
+    const std::string group = term["group"];
+    const bool elsewhere = group == "host" || group == "nvme";
+    const std::string name = (elsewhere ? group + ": " : "") + term["term"].get<std::string>();
+    EXPECT_THAT(rows, testing::Contains(json(
+                          {{"term", name}, {"bytes", term["bytes"]}, {"seen", term["bytes"]}})));
+  }
+  EXPECT_EQ(browser_->Evaluate("return document.querySelectorAll('canvas').length"), 4);
+  ExpectReadableEverywhere("training");
+}
+
+TEST_F(ReportBrowser, ANameIsNeverMarkup) {
+  const std::string name = "<img src=x onerror=window.owned=1><script>window.owned=1<!-- & \"'";
+  ASSERT_NO_FATAL_FAILURE(Open({"plan", "--model", Model(name), "--gpu", "h100"}));
+  EXPECT_EQ(browser_->Evaluate("return document.querySelector('h1').textContent"), name);
+  EXPECT_EQ(browser_->Evaluate("return window.owned === undefined"), true);
+  EXPECT_EQ(browser_->Evaluate("return document.images.length"), 0);
+}
+
+TEST_F(ReportBrowser, ChartsAreRedrawnForPaperAndForTheDark) {
+  ASSERT_NO_FATAL_FAILURE(Open({"plan", "--model", llama_, "--gpu", "h100"}));
+  const std::string colour = "return getComputedStyle(document.body).backgroundColor";
+  browser_->Show(1280, 800, /*dark=*/true);
+  const json dark = browser_->Evaluate(colour);
+  browser_->Evaluate("dispatchEvent(new Event('beforeprint'))");
+  const json paper = browser_->Evaluate(colour);
+  EXPECT_NE(dark, paper);
+  browser_->Evaluate("dispatchEvent(new Event('afterprint'))");
+  EXPECT_EQ(browser_->Evaluate(colour), dark);
+  for (const json& ink : browser_->Evaluate(kInk)) EXPECT_GT(ink, 0.01);
+}
+
+}  // namespace
+}  // namespace plimsoll
