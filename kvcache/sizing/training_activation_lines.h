@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "kvcache/sizing/training_options.h"
+#include "kvcache/sizing/training_stage.h"
 #include "kvcache/sizing/training_term.h"
 
 namespace plimsoll {
@@ -23,10 +24,12 @@ struct ActivationLine {
   std::string formula;               // of one token: "2 x 5120 x 40 layers"
   std::optional<int64_t> per_token;  // bytes; nullopt beyond 64 bits
   SplitBy split;
+  bool of_layers = true;  // held once for each microbatch that a pipeline has in flight
 };
 
-// bytes = ceil(batch x sequence x per_token / split), lines of zero left out.
+// bytes = ceil(batch x sequence x per_token x in flight / split), lines of zero left out.
 absl::StatusOr<std::vector<TrainingTerm>> TermsOf(const std::vector<ActivationLine>& lines,
-                                                  const TrainingOptions& options);
+                                                  const TrainingOptions& options,
+                                                  const TrainingStage& stage);
 
 }  // namespace plimsoll

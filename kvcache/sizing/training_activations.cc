@@ -65,11 +65,12 @@ ClassicShape ClassicShapeOf(const ModelConfig& model) {
 }
 
 absl::StatusOr<std::vector<TrainingTerm>> ClassicActivations(const ClassicShape& shape,
-                                                             const TrainingOptions& options) {
+                                                             const TrainingOptions& options,
+                                                             const TrainingStage& stage) {
   std::vector<ActivationLine> lines;
   if (options.recompute == Recompute::kFull) {
     lines.push_back(HiddenLine({"layer_inputs", 2, 0, SplitBy::kNothing}, shape));
-    return TermsOf(lines, options);
+    return TermsOf(lines, options, stage);
   }
   for (const ClassicTensor& tensor : kClassic) {
     if (tensor.of_hidden > 0) lines.push_back(HiddenLine(tensor, shape));
@@ -77,7 +78,7 @@ absl::StatusOr<std::vector<TrainingTerm>> ClassicActivations(const ClassicShape&
       lines.push_back(ScoresLine(tensor, shape, options.sequence.value()));
     }
   }
-  return TermsOf(lines, options);
+  return TermsOf(lines, options, stage);
 }
 
 }  // namespace plimsoll

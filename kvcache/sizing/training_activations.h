@@ -23,6 +23,9 @@
 // Selective recompute drops the log-sum-exp, all that flash attention left to drop; full recompute
 // keeps each layer's input, and the tensors of the one layer that is being recomputed.
 //
+// A pipeline stage holds the tensors of its layers once for each microbatch in flight
+// (training_stage.h), and those outside the layers, which only the last stage has, once.
+//
 // Threads: pure. Cost: O(layers + tensors). Errors: InvalidArgument beyond kMaxBytes.
 #pragma once
 
@@ -33,9 +36,13 @@
 #include "kvcache/base/units.h"
 #include "kvcache/model/model_config.h"
 #include "kvcache/sizing/training_options.h"
+#include "kvcache/sizing/training_stage.h"
 #include "kvcache/sizing/training_term.h"
 
 namespace plimsoll {
+
+// The layers that have matrices of attention, ascending; in their order stand model.attention.
+std::vector<int64_t> AttendingLayers(const ModelConfig& model);
 
 // All that the classic formula asks of a model.
 struct ClassicShape {
@@ -46,11 +53,13 @@ struct ClassicShape {
 ClassicShape ClassicShapeOf(const ModelConfig& model);
 
 absl::StatusOr<std::vector<TrainingTerm>> ClassicActivations(const ClassicShape& shape,
-                                                             const TrainingOptions& options);
+                                                             const TrainingOptions& options,
+                                                             const TrainingStage& stage = {});
 
 // Adapted matrices and rank count where the method trains adapters; the options must have been
 // planned with, so that their targets exist.
 absl::StatusOr<std::vector<TrainingTerm>> ArchitectureActivations(const ModelConfig& model,
-                                                                  const TrainingOptions& options);
+                                                                  const TrainingOptions& options,
+                                                                  const TrainingStage& stage = {});
 
 }  // namespace plimsoll

@@ -19,6 +19,7 @@ struct Matrix {
   int64_t out_and_in;
   int64_t copies;
   int64_t active;
+  bool is_expert;
 };
 
 // "model.layers.{layer}.self_attn.q_proj.weight" as "q_proj".
@@ -37,7 +38,8 @@ std::vector<Matrix> MatricesOf(const ModelConfig& model) {
     matrices.push_back({.name = ShortName(tensor.name),
                         .out_and_in = tensor.shape[0] + tensor.shape[1],
                         .copies = tensor.Copies(),
-                        .active = tensor.Copies() / tensor.experts * tensor.active_experts});
+                        .active = tensor.Copies() / tensor.experts * tensor.active_experts,
+                        .is_expert = tensor.experts > 1});
   }
   return matrices;
 }
@@ -45,10 +47,10 @@ std::vector<Matrix> MatricesOf(const ModelConfig& model) {
 std::vector<Matrix> MatricesOf(const TextbookModel& model) {
   std::vector<Matrix> matrices;
   for (const char* const name : {"q_proj", "k_proj", "v_proj", "o_proj"}) {
-    matrices.push_back({name, 2 * model.hidden, model.layers, model.layers});
+    matrices.push_back({name, 2 * model.hidden, model.layers, model.layers, false});
   }
   for (const char* const name : {"up_proj", "down_proj"}) {
-    matrices.push_back({name, 5 * model.hidden, model.layers, model.layers});
+    matrices.push_back({name, 5 * model.hidden, model.layers, model.layers, false});
   }
   return matrices;
 }
@@ -68,6 +70,7 @@ bool Add(const Matrix& matrix, int64_t rank, AdapterCount& count) {
   count.parameters += *more;
   count.matrices += matrix.copies;
   count.active += matrix.active;
+  if (matrix.is_expert) count.of_experts += *more;
   return true;
 }
 
@@ -76,7 +79,7 @@ absl::StatusOr<AdapterCount> AdaptersOf(const std::vector<Matrix>& matrices,
   std::set<std::string> missing(targets.begin(), targets.end());
   const std::set<std::string> wanted = missing;
   const bool all = missing.erase(std::string(kAllLinear)) > 0;
-  AdapterCount count{.matrices = 0, .active = 0, .parameters = 0};
+  AdapterCount count;
   for (const Matrix& matrix : matrices) {
     missing.erase(matrix.name);
     if (!all && !wanted.contains(matrix.name)) continue;
@@ -96,6 +99,17 @@ absl::StatusOr<AdapterCount> CountAdapters(const ModelConfig& model,
 absl::StatusOr<AdapterCount> CountAdapters(const TextbookModel& model,
                                            const std::vector<std::string>& targets, int64_t rank) {
   return AdaptersOf(MatricesOf(model), targets, rank);
+}
+
+std::vector<std::string> TargetsIn(const ModelConfig& part,
+                                   const std::vector<std::string>& targets) {
+  std::set<std::string> names = {std::string(kAllLinear)};
+  for (const Matrix& matrix : MatricesOf(part)) names.insert(matrix.name);
+  std::vector<std::string> found;
+  for (const std::string& target : targets) {
+    if (names.contains(target)) found.push_back(target);
+  }
+  return found;
 }
 
 }  // namespace plimsoll

@@ -16,9 +16,10 @@
 namespace plimsoll {
 
 struct AdapterCount {
-  int64_t matrices;    // adapted ones, over all layers and experts
-  int64_t active;      // of them, those that one token passes through
-  int64_t parameters;  // of all adapters
+  int64_t matrices = 0;    // adapted ones, over all layers and experts
+  int64_t active = 0;      // of them, those that one token passes through
+  int64_t parameters = 0;  // of all adapters
+  int64_t of_experts = 0;  // of them, in adapters of experts
 };
 
 // Adapts the linear matrices whose name ends in one of `targets` ("q_proj"); the target
@@ -27,5 +28,9 @@ absl::StatusOr<AdapterCount> CountAdapters(const ModelConfig& model,
                                            const std::vector<std::string>& targets, int64_t rank);
 absl::StatusOr<AdapterCount> CountAdapters(const TextbookModel& model,
                                            const std::vector<std::string>& targets, int64_t rank);
+
+// Of `targets`, those that a part of a model has; its other parts have the rest.
+std::vector<std::string> TargetsIn(const ModelConfig& part,
+                                   const std::vector<std::string>& targets);
 
 }  // namespace plimsoll

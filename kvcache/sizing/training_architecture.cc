@@ -195,17 +195,18 @@ std::vector<ActivationLine> FullyRecomputed(const ModelConfig& model, int64_t el
           {.term = "recomputed_layer",
            .formula = std::to_string(largest) + " bytes of the largest layer",
            .per_token = largest,
-           .split = SplitBy::kNothing}};
+           .split = SplitBy::kNothing,
+           .of_layers = false}};
 }
 
 void AddOutside(const ModelConfig& model, int64_t element, std::vector<ActivationLine>& lines) {
   const std::string hidden =
       std::to_string(model.hidden_size) + " hidden x " + std::to_string(element) + " bytes";
   for (const char* const term : {"last_norm_input", "head_input"}) {
-    lines.push_back({term, hidden, model.hidden_size * element, SplitBy::kSequenceParallel});
+    lines.push_back({term, hidden, model.hidden_size * element, SplitBy::kSequenceParallel, false});
   }
   lines.push_back({"logits", std::to_string(model.vocab_size) + " vocabulary x 4 bytes",
-                   model.vocab_size * 4, SplitBy::kTensorParallel});
+                   model.vocab_size * 4, SplitBy::kTensorParallel, false});
 }
 
 absl::Status AddAdapters(const ModelConfig& model, const TrainingOptions& options,
@@ -222,8 +223,22 @@ absl::Status AddAdapters(const ModelConfig& model, const TrainingOptions& option
 
 }  // namespace
 
+std::vector<int64_t> AttendingLayers(const ModelConfig& model) {
+  std::vector<bool> attends(static_cast<size_t>(model.layers), false);
+  for (const TensorSpec& tensor : model.tensors) {
+    if (!IsMatrix(tensor.role) || !IsOfAttention(tensor)) continue;
+    for (const int32_t layer : tensor.layers) attends[static_cast<size_t>(layer)] = true;
+  }
+  std::vector<int64_t> layers;
+  for (int64_t layer = 0; layer < model.layers; ++layer) {
+    if (attends[static_cast<size_t>(layer)]) layers.push_back(layer);
+  }
+  return layers;
+}
+
 absl::StatusOr<std::vector<TrainingTerm>> ArchitectureActivations(const ModelConfig& model,
-                                                                  const TrainingOptions& options) {
+                                                                  const TrainingOptions& options,
+                                                                  const TrainingStage& stage) {
   const int64_t element = options.method == TrainingMethod::kFullFp32 ? 4 : 2;
   const bool full = options.recompute == Recompute::kFull;
   std::vector<ActivationLine> lines =
@@ -232,8 +247,8 @@ absl::StatusOr<std::vector<TrainingTerm>> ArchitectureActivations(const ModelCon
   if (options.trains_adapters() && !full) {
     PLIMSOLL_RETURN_IF_ERROR(AddAdapters(model, options, lines));
   }
-  AddOutside(model, element, lines);
-  return TermsOf(lines, options);
+  if (stage.last) AddOutside(model, element, lines);
+  return TermsOf(lines, options, stage);
 }
 
 }  // namespace plimsoll

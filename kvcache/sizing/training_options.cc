@@ -11,8 +11,9 @@ namespace plimsoll {
 namespace {
 
 // In the order of their enums.
-constexpr std::array<std::string_view, 9> kMethods = {
-    "full-fp32", "mixed", "mixed-fp32-grads", "mixed-both-grads", "bf16", "adam8bit", "sgd",
+constexpr std::array<std::string_view, 10> kMethods = {
+    "full-fp32", "mixed",    "mixed-fp32-grads", "mixed-both-grads",
+    "bf16",      "adam8bit", "bf16-adam8bit",    "sgd",
     "lora",      "qlora"};
 constexpr std::array<std::string_view, 3> kRecomputes = {"none", "selective", "full"};
 constexpr std::array<std::string_view, 2> kFormulas = {"architecture", "classic"};
@@ -41,13 +42,30 @@ absl::Status CheckRange(std::string_view field, int64_t value, int64_t min, int6
   return BadField(field, value, std::to_string(min) + " to " + std::to_string(max));
 }
 
+std::string RanksText(const TrainingOptions& options) {
+  std::string text = "tensor_parallel=" + std::to_string(options.tensor_parallel);
+  if (options.pipeline_parallel == 1) return text;
+  return text + " x pipeline_parallel=" + std::to_string(options.pipeline_parallel);
+}
+
 absl::Status CheckSplit(const TrainingOptions& options) {
   PLIMSOLL_RETURN_IF_ERROR(CheckRange("gpus", options.gpus, 1, kMaxTrainingGpus));
   PLIMSOLL_RETURN_IF_ERROR(
       CheckRange("tensor_parallel", options.tensor_parallel, 1, kMaxTensorParallel));
-  if (options.gpus % options.tensor_parallel != 0) {
-    return BadField("gpus", options.gpus,
-                    "a multiple of tensor_parallel=" + std::to_string(options.tensor_parallel));
+  PLIMSOLL_RETURN_IF_ERROR(
+      CheckRange("pipeline_parallel", options.pipeline_parallel, 1, kMaxTensorParallel));
+  PLIMSOLL_RETURN_IF_ERROR(CheckRange("interleave", options.interleave, 1, kMaxTensorParallel));
+  PLIMSOLL_RETURN_IF_ERROR(
+      CheckRange("expert_parallel", options.expert_parallel, 1, kMaxTensorParallel));
+  if (options.gpus % options.ranks() != 0) {
+    return BadField("gpus", options.gpus, "a multiple of " + RanksText(options));
+  }
+  if (options.replicas() % options.expert_parallel != 0) {
+    return BadField("expert_parallel", options.expert_parallel,
+                    "a divisor of the " + std::to_string(options.replicas()) + " replicas");
+  }
+  if (options.interleave > 1 && options.pipeline_parallel == 1) {
+    return BadField("interleave", options.interleave, "pipeline_parallel of 2 or more beside it");
   }
   if (options.sequence_parallel && options.tensor_parallel == 1) {
     return BadField("sequence_parallel", "true", "tensor_parallel of 2 or more beside it");

@@ -23,6 +23,7 @@ enum class TrainingMethod : uint8_t {
   kMixedBothGrads,  // both copies
   kBf16,            // no master weights
   kAdam8bit,        // mixed, moments in 8 bits
+  kBf16Adam8bit,    // no master weights, moments in 8 bits
   kSgd,             // mixed, one moment
   kLora,            // fp32 adapters over a frozen 16-bit base
   kQlora,           // the same over a base in NF4 with double quantisation
@@ -39,8 +40,11 @@ struct TrainingOptions {
   int64_t lora_rank = 16;
   std::vector<std::string> lora_targets = {"q_proj", "v_proj"};
   int zero_stage = 0;  // 0 to 3
-  int64_t gpus = 1;    // in all: tensor_parallel x data-parallel replicas
+  int64_t gpus = 1;    // in all: tensor_parallel x pipeline_parallel x replicas
   int64_t tensor_parallel = 1;
+  int64_t pipeline_parallel = 1;   // stages; a step has at least as many microbatches of `batch`
+  int64_t interleave = 1;          // chunks of layers that each stage holds
+  int64_t expert_parallel = 1;     // replicas that share one set of experts; divides replicas()
   bool sequence_parallel = false;  // wants tensor_parallel > 1
   Recompute recompute = Recompute::kNone;
   // Default: architecture for a model, classic for a bare number of parameters.
@@ -49,7 +53,9 @@ struct TrainingOptions {
   std::optional<Bytes> device_bytes = std::nullopt;  // of one GPU, to say whether it fits
   Bytes runtime = Bytes(0);                          // of device_bytes, what CUDA takes
 
-  int64_t replicas() const { return gpus / tensor_parallel; }
+  // GPUs that hold one replica; where replicas share experts, all but the others'.
+  int64_t ranks() const { return tensor_parallel * pipeline_parallel; }
+  int64_t replicas() const { return gpus / ranks(); }
   bool trains_adapters() const {
     return method == TrainingMethod::kLora || method == TrainingMethod::kQlora;
   }
@@ -59,7 +65,7 @@ struct TrainingOptions {
 // leaves 64 bits.
 inline constexpr int64_t kMaxTrainingBatch = int64_t{1} << 24;
 inline constexpr int64_t kMaxTrainingGpus = int64_t{1} << 20;
-inline constexpr int64_t kMaxTensorParallel = 1024;
+inline constexpr int64_t kMaxTensorParallel = 1024;  // as of stages, chunks and expert ranks
 inline constexpr int64_t kMaxLoraRank = int64_t{1} << 16;
 
 // The first limit that is broken, naming the field; else OK. What depends on the model (heads that

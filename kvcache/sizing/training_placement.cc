@@ -38,14 +38,28 @@ class Placer {
   bool to_nvme() const { return options_.offload == Offload::kNvme; }
   bool offloads_weights() const { return offloads() && options_.zero_stage == 3; }
 
+  // What a GPU would hold without ZeRO: of all kinds, and of them in experts.
+  struct Whole {
+    Bytes all, experts;
+
+    friend Whole operator+(Whole a, Whole b) { return {a.all + b.all, a.experts + b.experts}; }
+  };
+
+  // Replicas that hold the same experts, and can split their states.
+  int64_t expert_replicas() const { return options_.replicas() / options_.expert_parallel; }
+
   // A replica's part of what is split from `stage` on.
-  Bytes Share(Bytes whole, int stage) const {
-    if (options_.zero_stage < stage) return whole;
-    return Bytes(CeilDivide(whole.value(), options_.replicas()));
+  Bytes Share(Whole whole, int stage) const {
+    if (options_.zero_stage < stage) return whole.all;
+    const Bytes others = whole.all - whole.experts;
+    return Bytes(CeilDivide(others.value(), options_.replicas()) +
+                 CeilDivide(whole.experts.value(), expert_replicas()));
   }
   std::string SharedBy(int stage) const {
     if (options_.zero_stage < stage || options_.replicas() == 1) return "";
-    return " / " + Text(options_.replicas()) + " replicas";
+    const std::string shared = " / " + Text(options_.replicas()) + " replicas";
+    if (options_.expert_parallel == 1) return shared;
+    return shared + " (experts / " + Text(expert_replicas()) + ")";
   }
 
   OffloadedBytes& Far() {
@@ -65,7 +79,7 @@ class Placer {
 
   // Adds a state on the GPU, or, where `offloaded` names its sum, where offload takes it.
   void AddState(TrainingGroup group, const std::string& term, const std::string& formula,
-                Bytes whole, int stage, Bytes OffloadedBytes::*offloaded) {
+                Whole whole, int stage, Bytes OffloadedBytes::*offloaded) {
     const Bytes bytes = Share(whole, stage);
     const std::string shared = formula + SharedBy(stage);
     if (offloaded == nullptr) return Add(group, term, shared, bytes);
@@ -93,7 +107,7 @@ class Placer {
     Add(TrainingGroup::kHost, "host_weights",
         "the first 1e9 elements x " + Text(weight_width()) + " bytes", kept);
     Add(TrainingGroup::kNvme, "nvme_weights",
-        Text(WholeWeights().value()) + " bytes" + SharedBy(3) + ", less what host memory keeps",
+        Text(WholeWeights().all.value()) + " bytes" + SharedBy(3) + ", less what host memory keeps",
         share - kept);
     Host().weights = kept;
     Far().weights = share - kept;
@@ -104,7 +118,7 @@ class Placer {
     const auto place = offloads_weights() ? &OffloadedBytes::weights : nullptr;
     AddState(TrainingGroup::kWeights, options_.trains_adapters() ? "base_weights" : "weights",
              options_.trains_adapters() ? parameters_.frozen_formula : Trained(recipe_.weights),
-             options_.trains_adapters() ? parameters_.frozen : TrainedWeights(), 3, place);
+             options_.trains_adapters() ? FrozenWeights() : TrainedWeights(), 3, place);
     if (!options_.trains_adapters()) return;
     AddState(TrainingGroup::kWeights, "adapter_weights", Trained(recipe_.weights), TrainedWeights(),
              3, place);
@@ -113,25 +127,24 @@ class Placer {
   void PlaceGradients() {
     // On the host they are as wide as the weights that the optimizer there updates.
     const int64_t width = offloads() && recipe_.master > 0 ? recipe_.master : recipe_.gradients;
-    AddState(TrainingGroup::kGradients, "gradients", Trained(width),
-             Bytes(parameters_.trained * width), offloads() ? 1 : 2,
-             offloads() ? &OffloadedBytes::gradients : nullptr);
+    AddState(TrainingGroup::kGradients, "gradients", Trained(width), TrainedTimes(width),
+             offloads() ? 1 : 2, offloads() ? &OffloadedBytes::gradients : nullptr);
   }
 
   void PlaceOptimizer() {
     const auto place = offloads() ? &OffloadedBytes::optimizer : nullptr;
     if (recipe_.master > 0) {
       AddState(TrainingGroup::kOptimizer, "master_weights", Trained(recipe_.master),
-               Bytes(parameters_.trained * recipe_.master), 1, place);
+               TrainedTimes(recipe_.master), 1, place);
     }
     if (recipe_.moments_in_8_bits) {
       AddState(TrainingGroup::kOptimizer, "moments",
                Text(parameters_.trained) + " parameters x 2 bytes + 8 for each block of 256",
-               parameters_.moments_8bit, 1, place);
+               {parameters_.moments_8bit, parameters_.moments_8bit_experts}, 1, place);
       return;
     }
     AddState(TrainingGroup::kOptimizer, "moments", Trained(recipe_.moments),
-             Bytes(parameters_.trained * recipe_.moments), 1, place);
+             TrainedTimes(recipe_.moments), 1, place);
   }
 
   // A buffer of at most `elements`, no larger than the `through` that pass through it.
@@ -158,7 +171,7 @@ class Placer {
   // Weights that ZeRO-3 has gathered at a time.
   void AddWindow() {
     const int64_t width = weight_width();
-    const int64_t all = CeilDivide(WholeWeights().value(), width);
+    const int64_t all = CeilDivide(WholeWeights().all.value(), width);
     AddBuffer("live_weights", kLiveWindow, all, width);
     AddBuffer("prefetched_weights", kPrefetch, std::max<int64_t>(all - kLiveWindow, 0), width);
     AddBuffer("unpartitioned_weights", parameters_.small, all, width);
@@ -179,7 +192,7 @@ class Placer {
 
   void AddTraffic() {
     const int64_t passes = options_.recompute == Recompute::kFull ? 3 : 2;
-    const Bytes gradients = Share(Bytes(parameters_.trained * recipe_.backward_gradient), 1);
+    const Bytes gradients = Share(TrainedTimes(recipe_.backward_gradient), 1);
     Host().written_per_step = gradients;
     Host().read_per_step =
         offloads_weights() ? Share(WholeWeights(), 3) * passes : Share(TrainedWeights(), 1);
@@ -191,8 +204,12 @@ class Placer {
     disk.written_per_step = states + changed;
   }
 
-  Bytes TrainedWeights() const { return Bytes(parameters_.trained * recipe_.weights); }
-  Bytes WholeWeights() const { return parameters_.frozen + TrainedWeights(); }
+  Whole TrainedTimes(int64_t width) const {
+    return {Bytes(parameters_.trained * width), Bytes(parameters_.trained_experts * width)};
+  }
+  Whole TrainedWeights() const { return TrainedTimes(recipe_.weights); }
+  Whole FrozenWeights() const { return {parameters_.frozen, parameters_.frozen_experts}; }
+  Whole WholeWeights() const { return FrozenWeights() + TrainedWeights(); }
 
   const TrainingParameters& parameters_;
   const TrainingOptions& options_;

@@ -1,10 +1,12 @@
 // Where the states of training are held: split over replicas by ZeRO, moved off the GPU by
 // offload; and the buffers that either needs.
 //
-// With N replicas, weights W, gradients G and optimizer states M of one tensor-parallel rank, a GPU
+// With N replicas, weights W, gradients G and optimizer states M of one of their ranks, a GPU
 // holds
 //
 //   ZeRO 0: W + G + M     1: W + G + M/N     2: W + (G + M)/N     3: (W + G + M)/N
+//
+// With experts shared by e replicas, N/e of them hold the same ones and split their states.
 //
 // Buffers, in elements (DeepSpeed's defaults; none is larger than what passes through it):
 //   stages 1 and 2  5e8 to reduce gradients, 5e8 to gather updated weights

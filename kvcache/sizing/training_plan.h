@@ -4,11 +4,12 @@
 //   total = weights + gradients + optimizer (master weights and moments) + activations + buffers
 //
 // The terms of each group add up to it; the formulas stand with their rules in training_states.h,
-// training_activations.h and training_placement.h. All figures are per GPU.
+// training_activations.h and training_placement.h. All figures are per GPU, and where a pipeline
+// has stages (training_stage.h), of a GPU of the stage that takes most.
 //
 // GPUs needed for a device: without ZeRO, the fewest whose memory together holds everything that
-// one replica does; from stage 1 on, the fewest over which ZeRO splits it until each part fits.
-// More GPUs never need more memory each.
+// one replica (or, with expert parallelism, one group of them) does; from stage 1 on, the fewest
+// over which ZeRO splits it until each part fits. More GPUs never need more memory each.
 //
 // Threads: pure and reentrant. Cost: O(layers + tensors). Errors: InvalidArgument naming the field.
 // Training that does not fit is no error.
@@ -39,6 +40,7 @@ struct TrainingPlan {
   // what was asked
   TrainingOptions options;
   ActivationFormula activation_formula = ActivationFormula::kArchitecture;
+  int64_t stage = 0;  // of the pipeline, the one that all that follows is of
   // memory of one GPU
   Bytes weights_bytes, gradients_bytes, optimizer_bytes, activations_bytes, buffers_bytes,
       total_bytes;

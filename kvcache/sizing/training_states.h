@@ -7,15 +7,18 @@
 //   mixed-both-grads            2        2+4       4        8   20
 //   bf16                        2          2       -        4    8
 //   adam8bit                    2          2       4  2+8/256   10.03
+//   bf16-adam8bit               2          2       -  2+8/256   6.03
 //   sgd                         2          2       4        4   12
 //   lora, qlora: adapters       4          4       -        8   16   and a frozen base
 //
-// The moments of adam8bit are two bytes and, for each block of 256, two fp32 maxima; a tensor of
+// Eight-bit moments are two bytes and, for each block of 256, two fp32 maxima; a tensor of
 // fewer than 4096 elements keeps them in fp32. A frozen base has 2 bytes a parameter, or, for
 // qlora, NF4 with double quantisation (weight_bytes.h) in its matrices and 2 bytes elsewhere.
 //
 // Tensor parallelism splits matrices, embedding and head, and repeats the rest on every GPU;
-// adapters are repeated too.
+// adapters are repeated too. Expert parallelism gives each replica its share of the experts, which
+// are told apart here because fewer replicas then hold the same ones. `model` is what one pipeline
+// stage holds.
 //
 // Threads: pure. Cost: O(tensors). Errors: InvalidArgument naming the field.
 #pragma once
@@ -43,13 +46,14 @@ struct StateRecipe {
 
 StateRecipe RecipeOf(TrainingMethod method);
 
-// The parameters of one tensor-parallel rank, told apart by what training does with them.
+// The parameters of one GPU before ZeRO, told apart by what training does with them.
 struct TrainingParameters {
-  int64_t total = 0;              // of the whole model, unsplit, without adapters
-  int64_t trained_whole = 0;      // trained ones, unsplit
-  int64_t trained = 0;            // trained ones of a rank
+  int64_t trained = 0;  // of all kinds
+  int64_t trained_experts = 0;
   Bytes moments_8bit = Bytes(0);  // of `trained`
-  Bytes frozen = Bytes(0);        // weights of the base, where only adapters are trained
+  Bytes moments_8bit_experts = Bytes(0);
+  Bytes frozen = Bytes(0);  // weights of the base, where only adapters are trained
+  Bytes frozen_experts = Bytes(0);
   std::string frozen_formula = {};
   int64_t small = 0;           // in tensors that ZeRO-3 leaves whole on every GPU
   int64_t largest_matrix = 0;  // elements
@@ -57,6 +61,9 @@ struct TrainingParameters {
 
 // Tensors of at most this many elements are not partitioned by ZeRO-3.
 inline constexpr int64_t kPersistenceThreshold = 100'000;
+
+// Refuses ranks that do not divide the experts of the whole model, or where it has none.
+absl::Status CheckExperts(const ModelConfig& model, int64_t ranks);
 
 absl::StatusOr<TrainingParameters> TrainingParametersOf(const ModelConfig& model,
                                                         const TrainingOptions& options);

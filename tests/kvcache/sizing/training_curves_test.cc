@@ -52,7 +52,7 @@ TEST(TrainingCurves, GoThroughThePlanAndRise) {
   SCOPED_TRACE(absl::StrCat("rerun with --gtest_random_seed=", seed));
   std::mt19937 rng(static_cast<uint32_t>(seed));
   for (int i = 0; i < 20; ++i) {
-    TrainingOptions options = Training(static_cast<TrainingMethod>(rng() % 9));
+    TrainingOptions options = Training(static_cast<TrainingMethod>(rng() % 10));
     options.batch = 1 + static_cast<int64_t>(rng() % 30);
     options.sequence = Tokens(1 + static_cast<int64_t>(rng() % 9000));
     options.gpus = 2 + static_cast<int64_t>(rng() % 30);

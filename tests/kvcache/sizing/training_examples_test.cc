@@ -70,7 +70,8 @@ TEST(TrainingExamples, BytesOfAParameterAreThoseOfTheTable) {
   EXPECT_EQ(states(M::kMixedBothGrads), Bytes(140 * kBillion));
   EXPECT_EQ(states(M::kBf16), Bytes(56 * kBillion));
   EXPECT_EQ(states(M::kSgd), Bytes(84 * kBillion));
-  EXPECT_EQ(states(M::kAdam8bit), Bytes(70 * kBillion + 218'750'000));  // 10 + 8/256
+  EXPECT_EQ(states(M::kAdam8bit), Bytes(70 * kBillion + 218'750'000));      // 10 + 8/256
+  EXPECT_EQ(states(M::kBf16Adam8bit), Bytes(42 * kBillion + 218'750'000));  // 6 + 8/256
 }
 
 TEST(TrainingExamples, SummariesOf7B13BAnd70BRoundOurStates) {

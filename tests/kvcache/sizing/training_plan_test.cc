@@ -21,13 +21,15 @@ TrainingOptions RandomOptions(std::mt19937& rng) {
   const auto below = [&](int64_t n) {
     return std::uniform_int_distribution<int64_t>(0, n - 1)(rng);
   };
-  TrainingOptions options = Training(static_cast<TrainingMethod>(below(9)));
+  TrainingOptions options = Training(static_cast<TrainingMethod>(below(10)));
   options.batch = 1 + below(64);
   options.sequence = Tokens(1 + below(8192));
   options.lora_rank = 1 + below(256);
   options.zero_stage = static_cast<int>(below(4));
   options.tensor_parallel = int64_t{1} << below(4);
-  options.gpus = options.tensor_parallel * (1 + below(64));
+  options.pipeline_parallel = int64_t{1} << below(4);
+  options.interleave = options.pipeline_parallel > 1 ? 1 + below(4) : 1;
+  options.gpus = options.ranks() * (1 + below(64));
   options.sequence_parallel = options.tensor_parallel > 1 && below(2) == 1;
   options.recompute = static_cast<Recompute>(below(3));
   options.activation_formula = static_cast<ActivationFormula>(below(2));
@@ -61,7 +63,7 @@ TEST_F(TrainingPlanProperty, TermsAddUpToTheGroupsAndTheTotal) {
 TEST_F(TrainingPlanProperty, MoreReplicasNeverTakeMore) {
   ForRandomOptions([](const TrainingOptions& options, std::mt19937&) {
     TrainingOptions more = options;
-    more.gpus += options.tensor_parallel;
+    more.gpus += options.ranks();
     EXPECT_LE(Planned(Llama31(), more).total_bytes, Planned(Llama31(), options).total_bytes);
   });
 }
@@ -87,8 +89,8 @@ TEST_F(TrainingPlanProperty, TheGpusNeededAreEnoughAndOneReplicaFewerIsNot) {
     if (!plan.gpus_needed) return;
     options.gpus = *plan.gpus_needed;
     EXPECT_TRUE(Planned(Llama31(), options).fits());
-    if (options.gpus == options.tensor_parallel) return;
-    options.gpus -= options.tensor_parallel;
+    if (options.gpus == options.ranks()) return;
+    options.gpus -= options.ranks();
     EXPECT_FALSE(Planned(Llama31(), options).fits());
   });
 }
@@ -214,7 +216,7 @@ TEST(TrainingPlan, TheLargestOfEverythingIsRefusedAndDoesNotOverflow) {
 }
 
 TEST(TrainingOptionNames, GoThereAndBack) {
-  for (int i = 0; i < 9; ++i) {
+  for (int i = 0; i < 10; ++i) {
     const auto method = static_cast<TrainingMethod>(i);
     EXPECT_EQ(*TrainingMethodFromName(NameOf(method)), method);
   }
