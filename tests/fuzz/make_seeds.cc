@@ -7,6 +7,7 @@
 #include <fstream>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kvcache/base/check.h"
@@ -55,8 +56,8 @@ void CollectKeys(const nlohmann::json& value, Seeds& seeds) {
   }
 }
 
-void AddConfig(const std::string& text, Seeds& seeds) {
-  seeds.Add(text);
+void AddConfig(std::string_view text, Seeds& seeds) {
+  seeds.Add(std::string(text));
   CollectKeys(nlohmann::json::parse(text), seeds);
 }
 
