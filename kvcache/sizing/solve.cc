@@ -1,6 +1,7 @@
 #include "kvcache/sizing/solve.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "kvcache/base/errors.h"
@@ -20,7 +21,11 @@ absl::StatusOr<InferencePlan> PlanAt(const ModelConfig& model, InferenceOptions 
   return PlanInference(model, options);
 }
 
-int64_t HeldBy(const InferencePlan& plan) { return plan.max_sequences.front().sequences; }
+// By all replicas together.
+int64_t HeldBy(const InferencePlan& plan) {
+  const auto all = CheckedProduct({plan.max_sequences.front().sequences, plan.replicas});
+  return all.value_or(std::numeric_limits<int64_t>::max());
+}
 
 // Adds one candidate; a type that the model cannot be planned with is left out.
 void Try(const ModelConfig& model, const InferenceOptions& options, const WantedLoad& wanted,
@@ -36,6 +41,13 @@ void Try(const ModelConfig& model, const InferenceOptions& options, const Wanted
 void SortByFallingBytes(std::vector<TypeTried>& tried) {
   std::stable_sort(tried.begin(), tried.end(),
                    [](const TypeTried& a, const TypeTried& b) { return a.bytes > b.bytes; });
+}
+
+// Nobody widens what is stored narrow: leaves the first, and of the others what is narrower.
+void EraseWider(std::vector<TypeTried>& tried) {
+  const Bytes stored = tried.front().bytes;
+  const auto wider = [&](const TypeTried& one) { return one.bytes >= stored; };
+  tried.erase(std::remove_if(tried.begin() + 1, tried.end(), wider), tried.end());
 }
 
 // Nothing is planned with what `options` and `wanted` say where this fails.
@@ -73,21 +85,14 @@ absl::StatusOr<std::vector<TypeTried>> TryWeights(const ModelConfig& model,
   changed.weights = std::nullopt;
   std::vector<TypeTried> tried;
   PLIMSOLL_RETURN_IF_ERROR(CheckSequences(wanted.sequences));
-  Try(model, changed, wanted, &InferencePlan::weights_bytes, "as stored", tried);
+  Try(model, changed, wanted, &InferencePlan::weights_bytes, std::string(kAsStored), tried);
   for (const ElementType type :
        {ElementType::kBf16, ElementType::kFp8, ElementType::kInt8, ElementType::kInt4}) {
     changed.weights = type;
     Try(model, changed, wanted, &InferencePlan::weights_bytes, std::string(NameOf(type)), tried);
   }
   if (tried.empty()) return PlanAt(model, changed, wanted.context).status();
-  // Nobody widens what is stored narrow.
-  const bool stored = tried.front().type == "as stored";
-  const Bytes widest = tried.front().bytes;
-  if (stored) {
-    tried.erase(std::remove_if(tried.begin() + 1, tried.end(),
-                               [&](const TypeTried& one) { return one.bytes >= widest; }),
-                tried.end());
-  }
+  if (tried.front().type == kAsStored) EraseWider(tried);
   SortByFallingBytes(tried);
   return tried;
 }

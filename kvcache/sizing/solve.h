@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,7 +35,8 @@ struct WantedLoad {
   Tokens context = Tokens(1);  // of each; 1 to kMaxTokens
 };
 
-// How many sequences of `context` the plan of these options holds; 0 where it does not fit.
+// How many sequences of `context` the plan of these options holds, on all replicas together; 0
+// where it does not fit.
 absl::StatusOr<int64_t> SequencesHeld(const ModelConfig& model, const InferenceOptions& options,
                                       Tokens context);
 
@@ -44,8 +46,9 @@ absl::StatusOr<Tokens> LongestContext(const ModelConfig& model, const InferenceO
                                       int64_t sequences);
 
 // One candidate of a search over types.
+inline constexpr std::string_view kAsStored = "as stored";  // weights in the checkpoint's own type
 struct TypeTried {
-  std::string type;   // as --weights or --kv takes it; "as stored" for the checkpoint's own
+  std::string type;   // as --weights or --kv takes it, or kAsStored
   Bytes bytes;        // of the weights, or of K and V of one token
   int64_t sequences;  // held at the wanted context
   bool holds;
@@ -61,11 +64,10 @@ absl::StatusOr<std::vector<TypeTried>> TryKv(const ModelConfig& model,
 
 // A way to spread a model over GPUs, and what the narrowest of them then holds.
 struct GpuSplit {
+  int64_t gpus;  // pipeline x the larger of tensor and the options' expert parallelism
   int64_t tensor_parallel;
   int64_t pipeline_parallel;
   int64_t sequences;  // at the wanted context
-
-  int64_t gpus() const { return tensor_parallel * pipeline_parallel; }
 };
 
 inline constexpr int64_t kMostGpus = 512;

@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "kvcache/base/errors.h"
+#include "kvcache/sizing/parallel_split.h"
 #include "kvcache/sizing/runtime_bytes.h"
 #include "kvcache/sizing/solve.h"
 
@@ -15,17 +16,18 @@ struct Search {
   const InferenceOptions& options;
   const std::optional<GpuSpec>& gpu;
 
-  InferenceOptions Over(int64_t tensor, int64_t pipeline) const {
+  InferenceOptions Over(int64_t tensor, int64_t pipeline, int64_t expert) const {
     InferenceOptions split = options;
     split.tensor_parallel = tensor;
     split.pipeline_parallel = pipeline;
+    split.expert_parallel = expert;
     return gpu ? WithRuntimeOf(*gpu, model, std::move(split)) : split;
   }
 };
 
 // The fewest GPUs over which the weights could be spread: every tensor lies on at least one.
 int64_t FewestForWeights(const Search& search) {
-  const absl::StatusOr<InferencePlan> whole = PlanInference(search.model, search.Over(1, 1));
+  const absl::StatusOr<InferencePlan> whole = PlanInference(search.model, search.Over(1, 1, 1));
   if (!whole.ok() || whole->budget_bytes == Bytes(0)) return 1;
   return std::max<int64_t>(CeilDivide(whole->weights_bytes.value(), whole->budget_bytes.value()),
                            1);
@@ -33,13 +35,16 @@ int64_t FewestForWeights(const Search& search) {
 
 // The best split of exactly `gpus`; nothing where none divides.
 std::optional<GpuSplit> BestSplit(const Search& search, Tokens context, int64_t gpus) {
+  const int64_t expert = search.options.expert_parallel;
   std::optional<GpuSplit> best;
   for (int64_t tensor = gpus; tensor >= 1; --tensor) {
-    if (gpus % tensor != 0) continue;
-    const int64_t pipeline = gpus / tensor;
-    const auto held = SequencesHeld(search.model, search.Over(tensor, pipeline), context);
+    const int64_t of_one_stage = std::max(tensor, expert);
+    if (gpus % of_one_stage != 0) continue;
+    const int64_t pipeline = gpus / of_one_stage;
+    const auto held = SequencesHeld(search.model, search.Over(tensor, pipeline, expert), context);
     if (!held.ok() || (best && *held <= best->sequences)) continue;
-    best = {.tensor_parallel = tensor, .pipeline_parallel = pipeline, .sequences = *held};
+    best = {
+        .gpus = gpus, .tensor_parallel = tensor, .pipeline_parallel = pipeline, .sequences = *held};
   }
   return best;
 }
@@ -48,9 +53,13 @@ std::optional<GpuSplit> BestSplit(const Search& search, Tokens context, int64_t 
 
 InferenceOptions WithRuntimeOf(const GpuSpec& gpu, const ModelConfig& model,
                                InferenceOptions options) {
-  const int64_t stages = std::max<int64_t>(options.pipeline_parallel, 1);
+  // Whether the parallelism is within its range the plan says later.
+  const auto bounded = [](int64_t n) { return std::clamp<int64_t>(n, 1, kMaxParallel); };
+  const int64_t stages = bounded(options.pipeline_parallel);
+  const int64_t of_one_stage =
+      std::max(bounded(options.tensor_parallel), bounded(options.expert_parallel));
   RuntimeEstimate runtime =
-      EstimateRuntime(gpu, CeilDivide(model.layers, stages), options.tensor_parallel * stages);
+      EstimateRuntime(gpu, CeilDivide(model.layers, stages), of_one_stage * stages);
   options.runtime = runtime.bytes;
   options.runtime_formula = std::move(runtime.formula);
   return options;
@@ -63,7 +72,8 @@ absl::StatusOr<GpuSearch> FewestGpus(const ModelConfig& model, const InferenceOp
     return BadField("sequences", wanted.sequences, "1 to " + std::to_string(kMaxPlannedSequences));
   }
   const Search search{.model = model, .options = options, .gpu = gpu};
-  const absl::StatusOr<int64_t> alone = SequencesHeld(model, search.Over(1, 1), wanted.context);
+  const absl::StatusOr<int64_t> alone =
+      SequencesHeld(model, search.Over(1, 1, options.expert_parallel), wanted.context);
   if (!alone.ok()) return alone.status();
   GpuSearch found{.best = {}, .holds = false};
   for (int64_t gpus = FewestForWeights(search); gpus <= most_gpus && !found.holds; ++gpus) {
@@ -87,7 +97,7 @@ absl::StatusOr<std::vector<GpuChoice>> GpusThatHold(const ModelConfig& model,
     if (search->holds) choices.push_back({gpu, search->best.back()});
   }
   std::stable_sort(choices.begin(), choices.end(), [](const GpuChoice& a, const GpuChoice& b) {
-    return std::tuple(a.split.gpus(), a.gpu.memory()) < std::tuple(b.split.gpus(), b.gpu.memory());
+    return std::tuple(a.split.gpus, a.gpu.memory()) < std::tuple(b.split.gpus, b.gpu.memory());
   });
   return choices;
 }

@@ -32,16 +32,22 @@ absl::Status CheckRange(std::string_view field, int64_t value, int64_t most) {
   return BadField(field, value, "1 to " + Text(most));
 }
 
-// What `load` takes of a pool like the plan's; the most there is where that leaves 64 bits.
+// What `load` takes of a pool like the plan's: the prefix once, then each sequence's own blocks and
+// state. The most there is where that leaves 64 bits.
 Bytes PoolBytesOf(const InferencePlan& plan, const WantedLoad& load) {
   const bool keeps_tokens = plan.kv_bytes_per_token > Bytes(0);
-  const int64_t blocks =
-      keeps_tokens ? BlocksForSequence(load.context, plan.block_tokens).value() : 1;
-  const Bytes state = keeps_tokens ? plan.state_bytes_per_sequence : Bytes(0);
-  const auto tokens = CheckedProduct({blocks, plan.block_bytes.value()});
+  const Blocks blocks = BlocksForSequence(load.context + plan.lookahead_tokens, plan.block_tokens);
+  const Tokens own_token(1);
+  const Tokens prefix = std::min(plan.shared_prefix, load.context - own_token);
+  const int64_t shared = keeps_tokens ? prefix / plan.block_tokens : 0;
+  const int64_t own = keeps_tokens ? blocks.value() - shared : 1;
+  const Bytes block = plan.block_bytes + plan.draft_block_bytes;
+  const Bytes state = keeps_tokens ? plan.sequence_state_bytes : Bytes(0);
+  const auto tokens = CheckedProduct({own, block.value()});
   const auto each = tokens ? CheckedAdd(*tokens, state.value()) : std::nullopt;
   const auto all = each ? CheckedProduct({*each, load.sequences}) : std::nullopt;
-  return std::min(Bytes(all.value_or(kMaxBytes.value())), kMaxBytes);
+  if (!all || *all > kMaxBytes.value()) return kMaxBytes;
+  return std::min(Bytes(*all) + block * shared, kMaxBytes);
 }
 
 void AddFormulas(const TextbookOptions& options, TextbookPlan& plan) {
@@ -87,7 +93,8 @@ TextbookErrors CompareWithTextbook(const ModelConfig& model, const InferencePlan
   errors.load = load;
   errors.serving_least_bytes = OneAndAHalfTimes(plan.weights_bytes);
   errors.serving_most_bytes = TwoAndAHalfTimes(plan.weights_bytes);
-  errors.itemised_bytes = plan.weights_bytes + plan.draft_bytes + plan.io_bytes +
+  const Bytes draft_weights = plan.draft_bytes - plan.draft_block_bytes * plan.blocks.value();
+  errors.itemised_bytes = plan.weights_bytes + draft_weights + plan.io_bytes +
                           plan.activation_bytes + plan.runtime_bytes + plan.margin_bytes +
                           PoolBytesOf(plan, load);
   const double exact = ToDouble(errors.itemised_bytes);

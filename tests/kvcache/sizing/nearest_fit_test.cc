@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "tests/kvcache/sizing/models.h"
 
 namespace plimsoll {
 namespace {
 
+using testing::AnyOf;
 using testing::StartsWith;
 
 constexpr int64_t kGiB = int64_t{1} << 30;
@@ -27,9 +29,33 @@ TEST(NearestFit, NarrowerWeightsAreOfferedWidestFirst) {
   EXPECT_EQ(at10.front(), "--weights int4");
 }
 
-TEST(NearestFit, ASmallerStepIsOfferedWhereItIsEnough) {
-  const std::vector<std::string> settings = Settings(Llama31(), {.device_bytes = Bytes(17 * kGiB)});
-  EXPECT_EQ(settings.front(), "--max-batched-tokens 512");
+TEST(NearestFit, TheLargestOfTheSmallerStepsIsOfferedWhereOneIsEnough) {
+  InferenceOptions options{.device_bytes = Bytes(17 * kGiB)};
+  EXPECT_EQ(Settings(Llama31(), options).front(), "--max-batched-tokens 4096");
+  options.max_batched_tokens = Tokens(4096);
+  EXPECT_TRUE(PlanInference(Llama31(), options)->fits());
+}
+
+TEST(NearestFit, WhereOnlyTheLoadIsTooMuchItNamesALesserOne) {
+  const InferenceOptions options{.device_bytes = Bytes(24 * kGiB)};
+  const WantedLoad wanted{.sequences = 4, .context = Tokens(32768)};
+  std::map<std::string, std::string> values;
+  for (const FitSetting& fit : NearestFits(Llama31(), options, wanted)) {
+    const size_t space = fit.setting.rfind(' ');
+    values[fit.setting.substr(0, space)] = fit.setting.substr(space + 1);
+  }
+  const int64_t context = std::stoll(values.at("--context"));
+  const int64_t sequences = std::stoll(values.at("--sequences"));
+  EXPECT_GE(*SequencesHeld(Llama31(), options, Tokens(context)), 4);
+  EXPECT_LT(*SequencesHeld(Llama31(), options, Tokens(context + 1)), 4);
+  EXPECT_EQ(*SequencesHeld(Llama31(), options, wanted.context), sequences);
+  EXPECT_EQ(values.at("--kv"), "int4");
+  EXPECT_EQ(values.at("--weights"), "int4");
+  InferenceOptions larger = options;
+  larger.device_bytes = Bytes(std::stoll(values.at("--memory")));
+  EXPECT_EQ(*SequencesHeld(Llama31(), larger, wanted.context), 4);
+  larger.device_bytes -= Bytes(1);
+  EXPECT_EQ(*SequencesHeld(Llama31(), larger, wanted.context), 3);
 }
 
 TEST(NearestFit, BothTogetherWhereNeitherAloneIsEnough) {
@@ -38,10 +64,10 @@ TEST(NearestFit, BothTogetherWhereNeitherAloneIsEnough) {
   EXPECT_EQ(settings.front(), "--weights int4 --max-batched-tokens 512");
 }
 
-TEST(NearestFit, NothingButMemoryHelpsATinyDevice) {
+TEST(NearestFit, OnlyMoreDevicesOrMemoryHelpATinyDevice) {
   const std::vector<std::string> settings = Settings(Llama31(), {.device_bytes = Bytes(kGiB)});
-  ASSERT_EQ(settings.size(), 1U);
-  EXPECT_THAT(settings[0], StartsWith("--memory "));
+  EXPECT_THAT(settings.front(), AnyOf(StartsWith("--memory "), StartsWith("--tensor-parallel ")));
+  EXPECT_THAT(settings.back(), StartsWith("--memory "));
 }
 
 TEST(NearestFit, TheMemoryItNamesIsTheLeastThatFits) {
