@@ -1,63 +1,17 @@
 #include "engine/weights/checkpoint.h"
 
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
 #include <utility>
 
 #include "kvcache/base/errors.h"
-#include "kvcache/model/strict_json.h"
+#include "kvcache/model/safetensors_folder.h"
 
 namespace plimsoll {
 namespace {
 
-using Json = nlohmann::json;
-
-// Which shard each tensor is in.
-using WeightMap = std::map<std::string, std::string>;
-
-constexpr std::uintmax_t kMaxIndexBytes = 100'000'000;
-
 bool Exists(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
-}
-
-absl::StatusOr<std::string> ReadText(const std::string& path) {
-  std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) return absl::InternalError(path + ": " + error.message());
-  if (size > kMaxIndexBytes) {
-    return Annotate(BadField("file size", std::to_string(size), "at most 100000000"), path);
-  }
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
-// A shard is a file beside the index; a path that leads elsewhere is not followed.
-bool IsPlainFileName(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
-         name.find('\0') == std::string::npos;
-}
-
-absl::StatusOr<WeightMap> ParseIndex(const std::string& text) {
-  const absl::StatusOr<Json> index = ParseStrictJson(text);
-  if (!index.ok()) return index.status();
-  if (!index->is_object() || !index->contains("weight_map") ||
-      !(*index)["weight_map"].is_object()) {
-    return absl::InvalidArgumentError("weight_map: want an object of tensor names and files");
-  }
-  WeightMap map;
-  for (const auto& [name, file] : (*index)["weight_map"].items()) {
-    if (!file.is_string() || !IsPlainFileName(file.get_ref<const std::string&>())) {
-      const std::string shown = file.dump(-1, ' ', true, Json::error_handler_t::replace);
-      return BadField("weight_map[" + name + "]", shown, "the name of a file beside the index");
-    }
-    map.emplace(name, file.get<std::string>());
-  }
-  return map;
 }
 
 }  // namespace
@@ -79,10 +33,8 @@ absl::StatusOr<Checkpoint> Checkpoint::Open(const std::string& folder) {
 
 absl::StatusOr<Checkpoint> Checkpoint::OpenShards(const std::string& folder,
                                                   const std::string& index_path) {
-  const absl::StatusOr<std::string> text = ReadText(index_path);
-  if (!text.ok()) return text.status();
-  const absl::StatusOr<WeightMap> map = ParseIndex(*text);
-  if (!map.ok()) return Annotate(map.status(), index_path);
+  const auto map = ReadSafetensorsIndex(index_path);
+  if (!map.ok()) return map.status();
   Checkpoint checkpoint;
   checkpoint.path_ = index_path;
   for (const auto& [name, shard] : *map) {

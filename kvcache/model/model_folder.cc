@@ -1,0 +1,65 @@
+#include "kvcache/model/model_folder.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "kvcache/base/errors.h"
+#include "kvcache/model/config_reader.h"
+#include "kvcache/model/gguf_model.h"
+#include "kvcache/model/header_match.h"
+#include "kvcache/model/safetensors_folder.h"
+
+namespace plimsoll {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kGgufEnding = ".gguf";
+
+absl::StatusOr<ModelConfig> ReadGguf(const std::string& path) {
+  const absl::StatusOr<GgufHeader> header = ReadGgufHeader(path);
+  if (!header.ok()) return header.status();
+  absl::StatusOr<ModelConfig> model = ModelFromGguf(*header, fs::path(path).stem().string());
+  if (!model.ok()) return Annotate(model.status(), path);
+  return model;
+}
+
+std::vector<std::string> GgufFilesIn(const std::string& folder) {
+  std::vector<std::string> files;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == kGgufEnding) files.push_back(entry.path().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+absl::StatusOr<ModelConfig> ReadFolder(const std::string& folder) {
+  std::error_code ignored;
+  if (!fs::exists(folder + "/config.json", ignored)) {
+    const std::vector<std::string> files = GgufFilesIn(folder);
+    if (files.size() == 1) return ReadGguf(files[0]);
+    if (!files.empty()) {
+      return Annotate(BadField("GGUF files", std::ssize(files), "one, or the path of one of them"),
+                      folder);
+    }
+  }
+  absl::StatusOr<ModelConfig> model = ReadModelConfig(folder);
+  if (!model.ok()) return model.status();
+  const absl::StatusOr<FolderTensors> stored = ReadFolderTensors(folder);
+  if (!stored.ok()) return stored.status();
+  if (!stored->files.empty()) MatchHeaders(stored->tensors, std::ssize(stored->files), *model);
+  return model;
+}
+
+}  // namespace
+
+absl::StatusOr<ModelConfig> ReadModel(const std::string& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return ReadFolder(path);
+  return path.ends_with(kGgufEnding) ? ReadGguf(path) : ReadModelConfig(path);
+}
+
+}  // namespace plimsoll
