@@ -7,8 +7,8 @@
 #include "kvcache/sizing/block_demand.h"
 #include "kvcache/sizing/kv_bytes.h"
 #include "kvcache/sizing/plan_options.h"
-#include "kvcache/sizing/plan_terms.h"
 #include "kvcache/sizing/stage_plan.h"
+#include "kvcache/sizing/weight_layout.h"
 
 namespace plimsoll {
 namespace {
@@ -29,9 +29,9 @@ void DescribeModel(const ModelConfig& model, const InferenceOptions& options, In
   plan.parameters_active = model.ActiveParameters();
   plan.layers = model.layers;
   plan.left_out = model.left_out;
-  const WeightFormat format = WeightFormatOf(model, options);
-  plan.weights_type = WidthOf(format);
-  plan.weights_format = NameOf(format);
+  const WeightLayout layout(model, options.weights);
+  plan.weights_type = layout.width();
+  plan.weights_format = layout.name();
   plan.kv_type = options.kv.value_or(DefaultKvType(model));
   const KvBytes kv = KvBytesOf(model, plan.kv_type);
   plan.kv_bytes_per_token = kv.per_token;

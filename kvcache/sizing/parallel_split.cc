@@ -86,22 +86,12 @@ absl::Status CheckHeads(const ModelConfig& model, const ParallelSplit& split) {
   return absl::OkStatus();
 }
 
-// `numerator` / `denominator` of `n`, rounded up, with no product that leaves 64 bits as long as
-// `denominator` squared does not.
-int64_t ShareOfCount(int64_t n, int64_t numerator, int64_t denominator) {
-  return n / denominator * numerator + CeilDivide(n % denominator * numerator, denominator);
-}
-
 // Of the tokens: the first that a model lists.
 const TensorSpec* EmbeddingOf(const ModelConfig& model) {
   for (const TensorSpec& tensor : model.tensors) {
     if (tensor.role == TensorRole::kEmbedding) return &tensor;
   }
   return nullptr;
-}
-
-bool IsWhole(const ParallelSplit& split) {
-  return split.tensor == 1 && split.pipeline == 1 && split.expert == 1;
 }
 
 // Cuts shares of one stage out of a model.
@@ -114,7 +104,7 @@ class Stage {
         is_first_(stage == 0),
         is_last_(stage == split.pipeline - 1) {}
 
-  ModelConfig Share() const;
+  ModelShare Share() const;
 
  private:
   bool Has(const TensorSpec& tensor) const;
@@ -150,15 +140,7 @@ TensorSpec Stage::ShareOfTensor(const TensorSpec& tensor) const {
     PLIMSOLL_CHECK(cut.has_value(), tensor.name);
     share.shape[tensor.split_axis] = *cut;
   }
-  if (tensor.stored_bytes) {
-    const size_t axis = tensor.split_axis;
-    const int64_t layers = std::max<int64_t>(std::ssize(tensor.layers), 1);
-    int64_t bytes = tensor.stored_bytes->value();
-    bytes = ShareOfCount(bytes, std::max<int64_t>(std::ssize(share.layers), 1), layers);
-    bytes = ShareOfCount(bytes, share.experts, tensor.experts);
-    if (!tensor.split.empty()) bytes = ShareOfCount(bytes, share.shape[axis], tensor.shape[axis]);
-    share.stored_bytes = Bytes(bytes);
-  }
+  share.stored_bytes.reset();
   share.split.clear();
   return share;
 }
@@ -179,20 +161,24 @@ RecurrentSpec Stage::ShareOfLayer(RecurrentSpec layer) const {
   return layer;
 }
 
-ModelConfig Stage::Share() const {
-  ModelConfig share = model_;
+ModelShare Stage::Share() const {
+  ModelShare all{.model = model_, .whole = {}};
+  ModelConfig& share = all.model;
+  share.headers.reset();
   share.intermediate_size = CeilDivide(model_.intermediate_size, split_.tensor);
   share.widest_ffn = CeilDivide(model_.widest_ffn, split_.tensor);
   share.tensors.clear();
   for (const TensorSpec& tensor : model_.tensors) {
-    if (Has(tensor)) share.tensors.push_back(ShareOfTensor(tensor));
+    if (!Has(tensor)) continue;
+    share.tensors.push_back(ShareOfTensor(tensor));
+    all.whole.push_back(&tensor);
   }
   const auto elsewhere = [&](const auto& layer) { return !layers_.has(layer.layer); };
   std::erase_if(share.attention, elsewhere);
   std::erase_if(share.recurrent, elsewhere);
   for (AttentionSpec& layer : share.attention) layer = ShareOfLayer(layer);
   for (RecurrentSpec& layer : share.recurrent) layer = ShareOfLayer(layer);
-  return share;
+  return all;
 }
 
 }  // namespace
@@ -215,8 +201,12 @@ StageLayers LayersOfStage(int64_t layers, int64_t stages, int64_t stage) {
   return {.first = stage * each + larger_before, .count = each + (larger ? 1 : 0)};
 }
 
+ModelShare CutShare(const ModelConfig& model, const ParallelSplit& split, int64_t stage) {
+  return Stage(model, split, stage).Share();
+}
+
 ModelConfig ShareOf(const ModelConfig& model, const ParallelSplit& split, int64_t stage) {
-  return IsWhole(split) ? model : Stage(model, split, stage).Share();
+  return CutShare(model, split, stage).model;
 }
 
 }  // namespace plimsoll

@@ -21,6 +21,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "kvcache/model/model_config.h"
@@ -49,7 +50,15 @@ struct StageLayers {
 };
 StageLayers LayersOfStage(int64_t layers, int64_t stages, int64_t stage);
 
+struct ModelShare {
+  ModelConfig model;  // without what files' headers say, which is of whole tensors
+  // Of the whole model, which outlives the share: the tensors that those of `model` are part of.
+  std::vector<const TensorSpec*> whole;
+};
+
 // Of the GPUs of `stage`, counted from 0, the one that holds most.
+ModelShare CutShare(const ModelConfig& model, const ParallelSplit& split, int64_t stage);
+// The same where only the share matters.
 ModelConfig ShareOf(const ModelConfig& model, const ParallelSplit& split, int64_t stage);
 
 }  // namespace plimsoll

@@ -8,14 +8,16 @@
 
 #include "kvcache/model/model_config.h"
 #include "kvcache/sizing/inference_plan.h"
+#include "kvcache/sizing/parallel_split.h"
 
 namespace plimsoll {
 
 // What one GPU holds: its share of the model, and of the draft where there is one.
 struct GpuShare {
-  ModelConfig model;
-  std::optional<ModelConfig> draft;
-  bool is_last = true;  // of the stages
+  const ModelConfig& whole;
+  ModelShare share;
+  std::optional<ModelShare> draft;  // of options.draft
+  bool is_last;                     // of the stages
 };
 
 struct GpuTerms {
@@ -24,9 +26,6 @@ struct GpuTerms {
 
   Bytes Sum() const { return weights + draft + io + activations + runtime + margin; }
 };
-
-// How the weights of `model` are planned to be stored.
-WeightFormat WeightFormatOf(const ModelConfig& model, const InferenceOptions& options);
 
 GpuTerms TermsOf(const GpuShare& share, const InferenceOptions& options);
 

@@ -17,12 +17,15 @@ KeptBytes KeptOf(const KvBytes& kv, Tokens block_tokens) {
 
 GpuShare ShareOfGpu(const ModelConfig& model, const InferenceOptions& options, int64_t stage) {
   const ParallelSplit split = SplitOf(options);
-  GpuShare share{.model = ShareOf(model, split, stage),
+  GpuShare share{.whole = model,
+                 .share = CutShare(model, split, stage),
                  .draft = std::nullopt,
                  .is_last = stage == split.pipeline - 1};
   if (options.draft == nullptr || !share.is_last) return share;
-  share.draft = ShareOf(*options.draft, DraftSplitOf(options), 0);
-  if (options.decompress_latent) share.draft = WithLatentDecompressed(*std::move(share.draft));
+  share.draft = CutShare(*options.draft, DraftSplitOf(options), 0);
+  if (options.decompress_latent) {
+    share.draft->model = WithLatentDecompressed(std::move(share.draft->model));
+  }
   return share;
 }
 
@@ -55,7 +58,7 @@ void CutIntoBlocks(bool keeps_tokens, Bytes budget, GpuPlan& gpu) {
 
 GpuPlan PlanGpu(const GpuShare& share, const InferenceOptions& options, ElementType kv_type,
                 bool keeps_tokens, Bytes budget) {
-  const KvBytes kv = KvBytesOf(share.model, kv_type);
+  const KvBytes kv = KvBytesOf(share.share.model, kv_type);
   GpuPlan gpu{.layers = {},
               .terms = TermsOf(share, options),
               .kept = KeptOf(kv, options.block_tokens),
@@ -65,7 +68,7 @@ GpuPlan PlanGpu(const GpuShare& share, const InferenceOptions& options, ElementT
               .blocks = 0,
               .shortfall = Bytes(0)};
   if (share.draft) {
-    gpu.kept_by_draft = KeptOf(KvBytesOf(*share.draft, kv_type), options.block_tokens);
+    gpu.kept_by_draft = KeptOf(KvBytesOf(share.draft->model, kv_type), options.block_tokens);
   }
   gpu.pool = {.bytes = Bytes(0),
               .block_bytes = gpu.kept.block + gpu.kept_by_draft.block,
@@ -73,7 +76,7 @@ GpuPlan PlanGpu(const GpuShare& share, const InferenceOptions& options, ElementT
               .block_tokens = options.block_tokens,
               .lookahead = options.lookahead_tokens,
               .shared_prefix = options.shared_prefix,
-              .windows = WindowsOf(share.model, kv_type, options.block_tokens)};
+              .windows = WindowsOf(share.share.model, kv_type, options.block_tokens)};
   CutIntoBlocks(keeps_tokens, budget, gpu);
   return gpu;
 }
