@@ -69,6 +69,11 @@ bool ConfigFields::IsText(std::string_view name) const {
   return value != nullptr && value->is_string();
 }
 
+bool ConfigFields::IsMinusOne(std::string_view name) const {
+  const nlohmann::json* const value = Find(name);
+  return value != nullptr && *value == -1;
+}
+
 void ConfigFields::Fail(absl::Status status) {
   if (status_.ok()) status_ = std::move(status);
 }

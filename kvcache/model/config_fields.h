@@ -36,6 +36,7 @@ class ConfigFields {
   bool IsNull(std::string_view name) const;  // there, and null
   bool IsList(std::string_view name) const;
   bool IsText(std::string_view name) const;
+  bool IsMinusOne(std::string_view name) const;
 
   // A whole number in [1, max].
   int64_t Count(std::string_view name, int64_t max);

@@ -129,12 +129,12 @@ void ReadNested(const Family& family, ConfigFields& outer, const nlohmann::json&
   const nlohmann::json text = TextConfig(outer, object);
   ConfigFields fields(text, "text_config.");
   family.read(fields, model);
-  ReadQuantization(fields, model);
-  outer.Fail(fields.status());
   constexpr std::string_view kFlat = "model.";
   for (TensorSpec& tensor : model.tensors) {
     if (tensor.name.starts_with(kFlat)) tensor.name.replace(0, kFlat.size(), family.nested);
   }
+  ReadQuantization(fields, model);
+  outer.Fail(fields.status());
   if (const nlohmann::json* const vision = outer.Object("vision_config")) {
     ConfigFields tower(*vision, "vision_config.");
     LeftOut left{.part = "vision tower"};
@@ -157,8 +157,8 @@ absl::StatusOr<ModelConfig> Parse(std::string_view text, std::string name) {
   PLIMSOLL_RETURN_IF_ERROR(fields.status());
   const Family& family = *FamilyOf(model.architecture);
   if (family.nested.empty()) {
-    ReadQuantization(fields, model);
     family.read(fields, model);
+    ReadQuantization(fields, model);
   } else {
     ReadNested(family, fields, *json, model);
   }
@@ -187,7 +187,7 @@ absl::StatusOr<std::string> ReadText(const fs::path& file) {
 }
 
 // Some publishers describe how the checkpoint is quantised in a file of its own.
-absl::Status ReadQuantizationBeside(const fs::path& config, ModelConfig& model) {
+absl::Status ReadFileBeside(const fs::path& config, ModelConfig& model) {
   const fs::path file = config.parent_path() / "hf_quant_config.json";
   std::error_code ignored;
   if (model.quantization || !fs::exists(file, ignored)) return absl::OkStatus();
@@ -197,11 +197,8 @@ absl::Status ReadQuantizationBeside(const fs::path& config, ModelConfig& model) 
   if (!json.ok()) return Annotate(json.status(), file.string());
   if (!json->is_object()) return absl::InvalidArgumentError(file.string() + ": not a JSON object");
   ConfigFields fields(*json);
-  const nlohmann::json* const object = fields.Object("quantization");
-  if (object == nullptr) return Annotate(fields.status(), file.string());
-  ConfigFields inner(*object, "quantization.");
-  model.quantization = inner.Text("quant_algo");
-  return Annotate(inner.status(), file.string());
+  ReadQuantizationBeside(fields, model);
+  return Annotate(fields.status(), file.string());
 }
 
 // The folder's name for a config.json, else the file's name without its ending.
@@ -221,7 +218,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& path) {
   if (!text.ok()) return Annotate(text.status(), file.string());
   absl::StatusOr<ModelConfig> model = Parse(*text, NameOfModel(file));
   if (!model.ok()) return Annotate(model.status(), file.string());
-  PLIMSOLL_RETURN_IF_ERROR(ReadQuantizationBeside(file, *model));
+  PLIMSOLL_RETURN_IF_ERROR(ReadFileBeside(file, *model));
   return model;
 }
 

@@ -110,10 +110,18 @@ enum class StorageFormat : uint8_t {
 
 struct QuantizedStorage {
   StorageFormat format;
-  int64_t group = 0;                        // where the format lets the file choose
+  int64_t group = 0;  // where the format lets the file choose; 0 there: one group a row
   std::vector<std::string> untouched = {};  // modules left in the model's own type
-  bool input_scales = false;                // each matrix has a 4-byte scale for its inputs
-  bool kv_scales = false;                   // K and V of each layer have a 4-byte scale each
+  int64_t matrix_scale = 4;                 // bytes of a scale of a whole matrix
+  int64_t input_scale = 0;                  // bytes of each matrix's scale for its inputs
+  int64_t kv_scale = 0;                     // bytes of each layer's scale of K, and of that of V
+  bool zeros = false;                       // int4-packed: a zero point for each scale
+  bool indices = false;                     // int4-packed: the group of each input
+  // Modules stored in other formats, and which. Where `rest` is false, those are all that are
+  // quantised and the format above means nothing.
+  std::vector<QuantizedStorage> apart = {};
+  std::vector<std::string> modules = {};  // of one that stands in `apart`
+  bool rest = true;
 };
 
 enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh };
@@ -153,6 +161,7 @@ struct ModelConfig {
   std::vector<LeftOut> left_out;         // what else the checkpoint holds
   std::optional<std::string> quantization = std::nullopt;  // a checkpoint stored quantised: how,
   std::optional<QuantizedStorage> storage = std::nullopt;  // and exactly, where that is known
+  std::optional<ElementType> kv_type = std::nullopt;       // what the checkpoint scales K and V for
   // What the checkpoint's own files say; only where they were read. They are then the truth of the
   // weights' bytes, and every tensor has its stored_bytes.
   std::optional<StoredCheckpoint> headers = std::nullopt;

@@ -6,15 +6,19 @@
 #include <string_view>
 #include <utility>
 
+#include "kvcache/model/quantization_parts.h"
+
 namespace plimsoll {
 namespace {
 
-using Storage = std::optional<QuantizedStorage>;
+// Patterns with digits are tried on every layer; more of them than this are not read.
+constexpr int64_t kMostTrials = int64_t{1} << 14;
+constexpr size_t kMostPatterns = 1024;
 
-constexpr int64_t kMaxGroup = int64_t{1} << 20;
-
+// A group of -1 is a whole row, which is 0 in QuantizedStorage.
 std::optional<int64_t> ReadGroup(ConfigFields& fields) {
   fields.Alias("group_size", "q_group_size");
+  if (fields.IsMinusOne("group_size")) return 0;
   return fields.OptionalCount("group_size", kMaxGroup);
 }
 
@@ -23,12 +27,14 @@ bool HasFourBits(ConfigFields& fields) {
   return fields.OptionalCount("bits", 16) == 4;
 }
 
-Storage ReadFp8(ConfigFields& fields) {
+// Activations scaled by constants have one for each matrix in the checkpoint.
+Storage ReadFp8(ConfigFields& fields, ModelConfig&) {
   const std::vector<int64_t> tile = fields.Indices("weight_block_size", kMaxGroup);
+  const std::string scheme = fields.Text("activation_scheme").value_or("dynamic");
   if (!fields.Has("weight_block_size")) {
-    // Activations scaled by constants add those to the checkpoint.
-    if (fields.Text("activation_scheme").value_or("dynamic") != "dynamic") return std::nullopt;
-    return QuantizedStorage{.format = StorageFormat::kFp8Tensor};
+    if (scheme != "dynamic" && scheme != "static") return std::nullopt;
+    return QuantizedStorage{.format = StorageFormat::kFp8Tensor,
+                            .input_scale = scheme == "static" ? 4 : 0};
   }
   if (tile.size() != 2 || tile[0] != tile[1] || tile[0] == 0) return std::nullopt;
   return QuantizedStorage{.format = StorageFormat::kFp8Block, .group = tile[0]};
@@ -40,17 +46,17 @@ Storage ReadGrouped(ConfigFields& fields, StorageFormat format) {
   return QuantizedStorage{.format = format, .group = *group};
 }
 
-Storage ReadGptq(ConfigFields& fields) {
+Storage ReadGptq(ConfigFields& fields, ModelConfig&) {
   if (fields.Flag("lm_head", false)) return std::nullopt;
   return ReadGrouped(fields, StorageFormat::kGptq);
 }
 
-Storage ReadAwq(ConfigFields& fields) {
+Storage ReadAwq(ConfigFields& fields, ModelConfig&) {
   if (!fields.Flag("zero_point", true)) return std::nullopt;
   return ReadGrouped(fields, StorageFormat::kAwq);
 }
 
-Storage ReadBitsAndBytes(ConfigFields& fields) {
+Storage ReadBitsAndBytes(ConfigFields& fields, ModelConfig&) {
   fields.Alias("load_in_4bit", "_load_in_4bit");
   fields.Alias("load_in_8bit", "_load_in_8bit");
   if (fields.Flag("load_in_8bit", false)) {
@@ -61,72 +67,91 @@ Storage ReadBitsAndBytes(ConfigFields& fields) {
   return QuantizedStorage{.format = twice ? StorageFormat::kNf4Double : StorageFormat::kNf4};
 }
 
-// How compressed-tensors stores the matrices of its one group.
-Storage FormatOf(ConfigFields& weights) {
-  const std::string kind = weights.Text("type").value_or("int");
-  const std::string strategy = weights.Text("strategy").value_or("tensor");
-  const std::optional<int64_t> bits = weights.OptionalCount("num_bits", 16);
-  if (!weights.Flag("symmetric", true) || weights.Has("actorder")) return std::nullopt;
-  if (kind == "int" && bits == 4 && strategy == "group") {
-    const std::optional<int64_t> group = ReadGroup(weights);
-    if (!group) return std::nullopt;
-    return QuantizedStorage{.format = StorageFormat::kInt4Packed, .group = *group};
-  }
-  if (bits != 8 || strategy != "channel") return std::nullopt;
-  return QuantizedStorage{.format = kind == "float" ? StorageFormat::kFp8Channel
-                                                    : StorageFormat::kInt8Channel};
+Storage ReadMxfp4(ConfigFields&, ModelConfig&) {
+  return QuantizedStorage{.format = StorageFormat::kMxfp4};
 }
 
-Storage ReadCompressedTensors(ConfigFields& fields) {
-  const nlohmann::json* const groups = fields.Object("config_groups");
-  if (groups == nullptr || groups->size() != 1 || !groups->front().is_object()) return std::nullopt;
-  ConfigFields group(groups->front(), "config_groups.");
-  if (group.Texts("targets") != std::vector<std::string>{"Linear"}) return std::nullopt;
-  if (const nlohmann::json* const inputs = group.Object("input_activations")) {
-    if (!ConfigFields(*inputs).Flag("dynamic", false)) return std::nullopt;
+struct Method {
+  std::string_view name;
+  Storage (*read)(ConfigFields& fields, ModelConfig& model);
+  PatternKind patterns = PatternKind::kExpression;
+};
+
+constexpr std::array kMethods = {
+    Method{"fp8", ReadFp8},
+    Method{"mxfp4", ReadMxfp4},
+    Method{"gptq", ReadGptq},
+    Method{"awq", ReadAwq},
+    Method{"compressed-tensors", ReadCompressedTensors},
+    Method{"bitsandbytes", ReadBitsAndBytes},
+    Method{"modelopt", ReadModelOpt, PatternKind::kGlob},
+    Method{"modelopt_fp4", ReadModelOpt, PatternKind::kGlob},
+};
+
+// Modules that keep the model's own type.
+std::optional<std::vector<std::string>> Untouched(ConfigFields& fields, PatternKind kind,
+                                                  const ModelConfig& model) {
+  std::vector<std::string> entries;
+  for (const char* const list : {"modules_to_not_convert", "ignore", "ignored_layers",
+                                 "llm_int8_skip_modules", "exclude_modules"}) {
+    for (std::string& entry : fields.Texts(list)) entries.push_back(std::move(entry));
   }
-  const nlohmann::json* const weights = group.Object("weights");
-  if (weights == nullptr) return std::nullopt;
-  ConfigFields inner(*weights, "config_groups.weights.");
-  const Storage storage = FormatOf(inner);
-  fields.Fail(group.status());
-  fields.Fail(inner.status());
-  return storage;
+  return ModulesIn(entries, kind, model);
 }
 
-Storage ReadMxfp4(ConfigFields&) { return QuantizedStorage{.format = StorageFormat::kMxfp4}; }
-
-constexpr std::array<std::pair<std::string_view, Storage (*)(ConfigFields&)>, 6> kMethods = {
-    {{"fp8", ReadFp8},
-     {"mxfp4", ReadMxfp4},
-     {"gptq", ReadGptq},
-     {"awq", ReadAwq},
-     {"compressed-tensors", ReadCompressedTensors},
-     {"bitsandbytes", ReadBitsAndBytes}}};
-
-// Modules that keep the model's own type. A regular expression may name any, and is not read here.
-bool ReadUntouched(ConfigFields& fields, QuantizedStorage& storage) {
-  for (const char* const list : {"modules_to_not_convert", "ignore", "llm_int8_skip_modules"}) {
-    for (std::string& module : fields.Texts(list)) {
-      if (module.starts_with("re:")) return module.find("lm_head") != std::string::npos;
-      storage.untouched.push_back(std::move(module));
-    }
-  }
-  return true;
+void ReadMethod(const Method& method, ConfigFields& fields, ModelConfig& model) {
+  Storage storage = method.read(fields, model);
+  if (!storage) return;
+  const auto untouched = Untouched(fields, method.patterns, model);
+  if (!untouched) return;
+  storage->untouched = *untouched;
+  model.storage = std::move(storage);
 }
 
 }  // namespace
+
+std::optional<std::vector<std::string>> ModulesIn(const std::vector<std::string>& entries,
+                                                  PatternKind kind, const ModelConfig& model) {
+  constexpr std::string_view kExpression = "re:";
+  std::vector<std::string> modules;
+  size_t patterns = 0;
+  int64_t trials = 0;
+  for (const std::string& entry : entries) {
+    const bool expression = kind == PatternKind::kExpression && entry.starts_with(kExpression);
+    const bool glob = kind == PatternKind::kGlob && entry.find_first_of("*?") != std::string::npos;
+    if (!expression && !glob) {
+      modules.push_back(entry);
+      continue;
+    }
+    if (entry.find_first_of("0123456789") != std::string::npos) trials += model.layers;
+    if (++patterns > kMostPatterns || trials > kMostTrials) return std::nullopt;
+    const std::string_view pattern =
+        std::string_view(entry).substr(expression ? kExpression.size() : 0);
+    const auto found = ModulesNamed(model, pattern, kind);
+    if (!found) return std::nullopt;
+    modules.insert(modules.end(), found->begin(), found->end());
+  }
+  return modules;
+}
 
 void ReadQuantization(ConfigFields& fields, ModelConfig& model) {
   const nlohmann::json* const object = fields.Object("quantization_config");
   if (object == nullptr) return;
   ConfigFields inner(*object, "quantization_config.");
-  const std::string method = inner.Text("quant_method").value_or("of an unnamed kind");
-  model.quantization = method;
-  for (const auto& [name, read] : kMethods) {
-    if (name == method) model.storage = read(inner);
+  const std::string name = inner.Text("quant_method").value_or("of an unnamed kind");
+  model.quantization = name;
+  for (const Method& method : kMethods) {
+    if (method.name == name) ReadMethod(method, inner, model);
   }
-  if (model.storage && !ReadUntouched(inner, *model.storage)) model.storage.reset();
+  fields.Fail(inner.status());
+}
+
+void ReadQuantizationBeside(ConfigFields& fields, ModelConfig& model) {
+  const nlohmann::json* const object = fields.Object("quantization");
+  if (object == nullptr) return;
+  ConfigFields inner(*object, "quantization.");
+  model.quantization = inner.Text("quant_algo");
+  if (model.quantization) ReadMethod({"", ReadModelOpt, PatternKind::kGlob}, inner, model);
   fields.Fail(inner.status());
 }
 

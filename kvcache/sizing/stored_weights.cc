@@ -14,25 +14,35 @@ constexpr int64_t kNf4Map = 16LL * 4;      // what its 16 codes stand for
 constexpr int64_t kNestedMap = 256LL * 4;  // what the codes of the first scales stand for
 constexpr int64_t kPackedShape = 2LL * 8;
 
-constexpr int64_t kInputScale = 4;
-
 Bytes Half(int64_t elements) { return Bytes(CeilDivide(elements, 2)); }
+
+// "nvfp4+fp8"
+std::string NameOfMixture(const QuantizedStorage& storage) {
+  QuantizedStorage base = storage;
+  base.apart.clear();
+  std::string name = storage.rest ? NameOf(base) : "";
+  for (const QuantizedStorage& format : storage.apart) {
+    name += (name.empty() ? "" : "+") + NameOf(format);
+  }
+  return name;
+}
 
 // Without the scale of its inputs.
 Bytes BytesAlone(const QuantizedStorage& storage, int64_t outputs, int64_t inputs) {
   const int64_t e = outputs * inputs;
-  const int64_t group = std::max<int64_t>(storage.group, 1);
+  const int64_t group = storage.group > 0 ? storage.group : std::max<int64_t>(inputs, 1);
   const int64_t groups = CeilDivide(inputs, group);
   switch (storage.format) {
     case StorageFormat::kFp8Tensor:
-      return Bytes(e + 4);
+      return Bytes(e + storage.matrix_scale);
     case StorageFormat::kFp8Channel:
     case StorageFormat::kInt8Channel:
       return Bytes(e + 2 * outputs);
     case StorageFormat::kFp8Block:
       return Bytes(e + 4 * groups * CeilDivide(outputs, group));
     case StorageFormat::kInt4Packed:
-      return Half(e) + Bytes(2 * groups * outputs + kPackedShape);
+      return Half(e) + Half(storage.zeros ? groups * outputs : 0) +
+             Bytes(2 * groups * outputs + kPackedShape + (storage.indices ? 4 * inputs : 0));
     case StorageFormat::kGptq:
       return Half(e) + Half(groups * outputs) + Bytes(2 * groups * outputs + 4 * inputs);
     case StorageFormat::kAwq:
@@ -55,7 +65,7 @@ Bytes BytesAlone(const QuantizedStorage& storage, int64_t outputs, int64_t input
 }  // namespace
 
 Bytes StoredMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int64_t inputs) {
-  return BytesAlone(storage, outputs, inputs) + Bytes(storage.input_scales ? kInputScale : 0);
+  return BytesAlone(storage, outputs, inputs) + Bytes(storage.input_scale);
 }
 
 bool IsStoredQuantised(const TensorSpec& tensor, const QuantizedStorage& storage) {
@@ -69,7 +79,8 @@ Bytes ResidentMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int6
 }
 
 std::string NameOf(const QuantizedStorage& storage) {
-  const std::string grouped = "-g" + std::to_string(storage.group);
+  if (!storage.apart.empty()) return NameOfMixture(storage);
+  const std::string grouped = storage.group > 0 ? "-g" + std::to_string(storage.group) : "";
   switch (storage.format) {
     case StorageFormat::kFp8Tensor:
       return "fp8";
@@ -100,6 +111,7 @@ std::string NameOf(const QuantizedStorage& storage) {
 }
 
 ElementType WidthOf(const QuantizedStorage& storage) {
+  if (!storage.rest && !storage.apart.empty()) return WidthOf(storage.apart[0]);
   switch (storage.format) {
     case StorageFormat::kFp8Tensor:
     case StorageFormat::kFp8Channel:

@@ -4,12 +4,11 @@
 #include <charconv>
 #include <optional>
 #include <string_view>
-#include <vector>
 
 namespace plimsoll {
 namespace {
 
-// The layers of a module that an exception covers.
+// The layers of a module that a name covers.
 struct Cover {
   bool all = false;
   int32_t layer = -1;
@@ -36,11 +35,11 @@ bool Matches(std::string_view part, std::string_view pattern) {
   return part.starts_with(pattern);
 }
 
-// Whether the exception's parts are those that `module` begins with.
-std::optional<Cover> CoverFrom(std::string_view module, std::string_view exception) {
+// Whether the name's parts are those that `module` begins with.
+std::optional<Cover> CoverFrom(std::string_view module, std::string_view name) {
   Cover cover{.all = true};
-  while (!exception.empty()) {
-    const std::string_view pattern = TakePart(exception);
+  while (!name.empty()) {
+    const std::string_view pattern = TakePart(name);
     const std::string_view part = TakePart(module);
     if (Matches(part, pattern)) continue;
     const std::optional<int32_t> layer = LayerFrom(pattern);
@@ -50,31 +49,30 @@ std::optional<Cover> CoverFrom(std::string_view module, std::string_view excepti
   return cover;
 }
 
-std::optional<Cover> CoverOf(std::string_view module, std::string_view exception) {
-  const int64_t longer = Parts(module) - Parts(exception);
-  if (exception.empty() || longer < 0) return std::nullopt;
-  if (const auto whole = CoverFrom(module, exception)) return whole;
+std::optional<Cover> CoverOf(std::string_view module, std::string_view name) {
+  const int64_t longer = Parts(module) - Parts(name);
+  if (name.empty() || longer < 0) return std::nullopt;
+  if (const auto whole = CoverFrom(module, name)) return whole;
   for (int64_t i = 0; i < longer; ++i) TakePart(module);
-  return CoverFrom(module, exception);
+  return CoverFrom(module, name);
 }
 
 }  // namespace
 
-int64_t UntouchedLayers(const TensorSpec& tensor, std::span<const int32_t> layers,
-                        std::span<const std::string> exceptions) {
+int64_t TakeNamed(const TensorSpec& tensor, std::span<const std::string> names,
+                  std::vector<int32_t>& layers) {
   std::string_view module = tensor.name;
   if (module.ends_with(".weight")) module.remove_suffix(7);
-  const int64_t most = tensor.layers.empty() ? 1 : std::ssize(layers);
-  std::vector<int32_t> covered;
-  for (const std::string& exception : exceptions) {
-    const std::optional<Cover> cover = CoverOf(module, exception);
-    if (cover && cover->all) return most;
-    if (cover && std::count(layers.begin(), layers.end(), cover->layer) > 0) {
-      covered.push_back(cover->layer);
+  const int64_t before = std::ssize(layers);
+  for (const std::string& name : names) {
+    const std::optional<Cover> cover = CoverOf(module, name);
+    if (cover && cover->all) {
+      layers.clear();
+      return before;
     }
+    if (cover) layers.erase(std::remove(layers.begin(), layers.end(), cover->layer), layers.end());
   }
-  std::sort(covered.begin(), covered.end());
-  return std::unique(covered.begin(), covered.end()) - covered.begin();
+  return before - std::ssize(layers);
 }
 
 }  // namespace plimsoll

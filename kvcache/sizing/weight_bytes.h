@@ -40,6 +40,8 @@ Bytes MatrixBytes(ElementType type, int64_t rows, int64_t columns);
 //   nf4          e/2 + 4 x e/64 + 64        nf4-double    e/2 + e/64 + 4 x e/16384 + 1088
 //   int8-outlier e + 4O
 //
+// and what the file adds: scales of inputs; zeros GO/2 and indices 4I of int4-packed.
+//
 // Modules that the file excepts, and all that is no matrix, keep the model's own type.
 bool IsStoredQuantised(const TensorSpec& tensor, const QuantizedStorage& storage);
 Bytes StoredMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int64_t inputs);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "kvcache/base/check.h"
 #include "kvcache/sizing/untouched_modules.h"
@@ -33,11 +34,11 @@ Bytes ShareOf(const TensorSpec& tensor, const TensorPart& part) {
   return Bytes(static_cast<int64_t>((stored * Elements(tensor, part) + all - 1) / all));
 }
 
-// One scale of each layer's K and V, stored beside the matrices that make them.
-int64_t KvScales(const TensorSpec& tensor, const QuantizedStorage& storage) {
+// The scale of each layer's K or V, stored beside the matrix that makes it.
+int64_t KvScale(const TensorSpec& tensor, const QuantizedStorage& storage) {
   const std::string_view name = tensor.name;
   const bool makes_kv = name.ends_with(".k_proj.weight") || name.ends_with(".v_proj.weight");
-  return storage.kv_scales && makes_kv ? 1 : 0;
+  return makes_kv ? storage.kv_scale : 0;
 }
 
 std::string Times(int64_t count, ElementType type) {
@@ -85,18 +86,27 @@ void WeightLayout::AddStored(const TensorSpec& tensor, const TensorPart& part,
     sum.others += BytesOf(own, Elements(tensor, part));
     return;
   }
-  const int64_t layers = LayersOf(tensor, part);
-  const int64_t copies =
-      (layers - UntouchedLayers(tensor, part.layers, storage.untouched)) * part.experts;
-  const int64_t elements = ElementsOfOne(part) * copies;
-  const int64_t scalars = KvScales(tensor, storage) * layers;
-  sum.quantised_elements += elements;
-  sum.quantised +=
-      StoredMatrixBytes(storage, part.shape[0], part.shape[1]) * copies + Bytes(4 * scalars);
-  sum.quantised_resident +=
-      ResidentMatrixBytes(storage, part.shape[0], part.shape[1]) * copies + Bytes(4 * scalars);
-  sum.other_elements += Elements(tensor, part) - elements;
-  sum.others += BytesOf(own, Elements(tensor, part) - elements);
+  const auto add_own = [&](int64_t layers) {
+    const int64_t elements = ElementsOfOne(part) * layers * part.experts;
+    sum.other_elements += elements;
+    sum.others += BytesOf(own, elements);
+  };
+  const auto add = [&](const QuantizedStorage& format, int64_t layers) {
+    const int64_t copies = layers * part.experts;
+    sum.quantised_elements += ElementsOfOne(part) * copies;
+    sum.quantised += StoredMatrixBytes(format, part.shape[0], part.shape[1]) * copies;
+    sum.quantised_resident += ResidentMatrixBytes(format, part.shape[0], part.shape[1]) * copies;
+  };
+  std::vector<int32_t> layers(part.layers.begin(), part.layers.end());
+  if (tensor.layers.empty()) layers = {kNoLayer};
+  const Bytes kv_scales(KvScale(tensor, storage) * std::ssize(layers));
+  sum.quantised += kv_scales;
+  sum.quantised_resident += kv_scales;
+  add_own(TakeNamed(tensor, storage.untouched, layers));
+  for (const QuantizedStorage& format : storage.apart) {
+    add(format, TakeNamed(tensor, format.modules, layers));
+  }
+  storage.rest ? add(storage, std::ssize(layers)) : add_own(std::ssize(layers));
 }
 
 void WeightLayout::Add(const TensorSpec& tensor, const TensorPart& part, WeightSum& sum) const {

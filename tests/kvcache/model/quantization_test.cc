@@ -27,7 +27,9 @@ TEST(Quantization, Fp8HasTilesOrOneScale) {
   EXPECT_EQ(tiles->format, StorageFormat::kFp8Block);
   EXPECT_EQ(tiles->group, 128);
   EXPECT_EQ(FormatOf({{"quant_method", "fp8"}}), StorageFormat::kFp8Tensor);
-  EXPECT_EQ(FormatOf({{"quant_method", "fp8"}, {"activation_scheme", "static"}}), std::nullopt);
+  const auto fixed = StorageOf({{"quant_method", "fp8"}, {"activation_scheme", "static"}});
+  EXPECT_EQ(fixed->input_scale, 4) << "a scale of each matrix's inputs is stored";
+  EXPECT_EQ(FormatOf({{"quant_method", "fp8"}, {"activation_scheme", "odd"}}), std::nullopt);
   EXPECT_EQ(FormatOf({{"quant_method", "fp8"}, {"weight_block_size", {128, 64}}}), std::nullopt);
 }
 
@@ -51,8 +53,15 @@ TEST(Quantization, CompressedTensorsByBitsAndStrategy) {
   EXPECT_EQ(FormatOf(packed(int4)), StorageFormat::kInt4Packed);
   EXPECT_EQ(FormatOf(packed(int8)), StorageFormat::kInt8Channel);
   EXPECT_EQ(FormatOf(packed(Changed(int8, {{"type", "float"}}))), StorageFormat::kFp8Channel);
-  EXPECT_EQ(FormatOf(packed(Changed(int4, {{"symmetric", false}}))), std::nullopt);
-  EXPECT_EQ(FormatOf(packed(Changed(int4, {{"actorder", "group"}}))), std::nullopt);
+  EXPECT_FALSE(StorageOf(packed(int4))->zeros);
+  EXPECT_TRUE(StorageOf(packed(Changed(int4, {{"symmetric", false}})))->zeros);
+  EXPECT_TRUE(StorageOf(packed(Changed(int4, {{"actorder", "group"}})))->indices);
+  EXPECT_FALSE(StorageOf(packed(Changed(int4, {{"actorder", "weight"}})))->indices);
+  EXPECT_EQ(FormatOf(packed(Changed(int4, {{"actorder", "static"}}))), std::nullopt);
+  EXPECT_EQ(StorageOf(packed(Changed(int4, {{"strategy", "channel"}})))->group, 0);
+  EXPECT_EQ(FormatOf(packed(Changed(int8, {{"symmetric", false}}))), std::nullopt);
+  EXPECT_EQ(FormatOf(packed(Changed(int8, {{"type", "float"}, {"strategy", "tensor"}}))),
+            StorageFormat::kFp8Tensor);
   EXPECT_EQ(FormatOf({{"quant_method", "compressed-tensors"}}), std::nullopt);
 }
 
@@ -73,9 +82,92 @@ TEST(Quantization, AMethodThatIsNotKnownHasNoStorage) {
 TEST(Quantization, ExceptionsAreKeptAndExpressionsNotGuessed) {
   const json fp8 = {{"quant_method", "fp8"}, {"modules_to_not_convert", {"lm_head", "gate"}}};
   EXPECT_EQ(StorageOf(fp8)->untouched, (std::vector<std::string>{"lm_head", "gate"}));
-  EXPECT_EQ(FormatOf({{"quant_method", "fp8"}, {"ignore", {"re:.*down_proj"}}}), std::nullopt);
-  EXPECT_EQ(FormatOf({{"quant_method", "fp8"}, {"ignore", {"re:.*lm_head"}}}),
-            StorageFormat::kFp8Tensor);
+}
+
+using Names = std::vector<std::string>;
+
+Names UntouchedBy(const json& entries) {
+  const auto storage = StorageOf({{"quant_method", "fp8"}, {"ignore", entries}});
+  return storage ? storage->untouched : Names{"unknown"};
+}
+
+TEST(Quantization, ExpressionsAreResolvedAgainstTheModelsMatrices) {
+  EXPECT_EQ(UntouchedBy({"re:.*down_proj"}), (Names{"model.layers.*.mlp.down_proj"}));
+  EXPECT_EQ(UntouchedBy({"re:.*\\.(k|v)_proj$"}),
+            (Names{"model.layers.*.self_attn.k_proj", "model.layers.*.self_attn.v_proj"}));
+  EXPECT_EQ(UntouchedBy({"re:model.layers.1.mlp.up.*"}), (Names{"model.layers.1.mlp.up_proj"}));
+  EXPECT_EQ(UntouchedBy({"re:.*lm_head"}), Names()) << "left alone anyway";
+  EXPECT_EQ(UntouchedBy({"re:down_proj"}), Names()) << "matched from the beginning";
+  EXPECT_EQ(UntouchedBy({"re:(?!.*mlp).*"}), (Names{"unknown"}));
+  EXPECT_EQ(UntouchedBy({"re:.*[abc]"}), (Names{"unknown"}));
+  EXPECT_EQ(UntouchedBy({"re:" + std::string(300, 'a')}), (Names{"unknown"}));
+}
+
+TEST(Quantization, GroupsOfModulesMayHaveFormatsOfTheirOwn) {
+  const json fp8 = {{"num_bits", 8}, {"type", "float"}, {"strategy", "channel"}};
+  const json fp4 = {
+      {"num_bits", 4}, {"type", "float"}, {"strategy", "tensor_group"}, {"group_size", 16}};
+  const json groups = {{"group_0", {{"targets", {"Linear"}}, {"weights", fp8}}},
+                       {"group_1",
+                        {{"targets", {"re:.*mlp.*"}},
+                         {"weights", fp4},
+                         {"input_activations", {{"dynamic", "local"}}}}}};
+  const auto storage =
+      StorageOf({{"quant_method", "compressed-tensors"}, {"config_groups", groups}});
+  ASSERT_TRUE(storage);
+  EXPECT_EQ(storage->format, StorageFormat::kFp8Channel);
+  ASSERT_EQ(storage->apart.size(), 1U);
+  EXPECT_EQ(storage->apart[0].format, StorageFormat::kNvfp4);
+  EXPECT_EQ(storage->apart[0].input_scale, 4);
+  EXPECT_EQ(storage->apart[0].modules.size(), 3U);
+  json twice = groups;
+  twice["group_1"]["targets"] = {"Linear"};
+  EXPECT_EQ(FormatOf({{"quant_method", "compressed-tensors"}, {"config_groups", twice}}),
+            std::nullopt);
+}
+
+TEST(Quantization, ModelOptByItsAlgorithm) {
+  const json nvfp4 = {{"quant_method", "modelopt"},
+                      {"quant_algo", "NVFP4"},
+                      {"exclude_modules", {"lm_head", "*layers.1.mlp*"}},
+                      {"kv_cache_quant_algo", "FP8"}};
+  const auto storage = StorageOf(nvfp4);
+  ASSERT_TRUE(storage);
+  EXPECT_EQ(storage->format, StorageFormat::kNvfp4);
+  EXPECT_EQ(storage->input_scale, 4);
+  EXPECT_EQ(storage->kv_scale, 4);
+  EXPECT_EQ(storage->untouched,
+            (Names{"lm_head", "model.layers.1.mlp.gate_proj", "model.layers.1.mlp.up_proj",
+                   "model.layers.1.mlp.down_proj"}));
+  EXPECT_EQ(FormatOf(Changed(nvfp4, {{"quant_algo", "FP8"}})), StorageFormat::kFp8Tensor);
+  EXPECT_EQ(FormatOf(Changed(nvfp4, {{"quant_algo", "W4A8_AWQ"}})), std::nullopt);
+}
+
+TEST(Quantization, ModelOptModuleByModule) {
+  const json layers = {{"model.layers.0.mlp.up_proj", {{"quant_algo", "NVFP4"}}},
+                       {"model.layers.1.mlp.up_proj", {{"quant_algo", "FP8"}}}};
+  const auto storage = StorageOf({{"quant_method", "modelopt"},
+                                  {"quant_algo", "MIXED_PRECISION"},
+                                  {"quantized_layers", layers}});
+  ASSERT_TRUE(storage);
+  EXPECT_FALSE(storage->rest);
+  EXPECT_EQ(storage->apart.size(), 2U);
+}
+
+TEST(Quantization, ScalesOfKAndVNameTheirType) {
+  const auto model = Parsed(
+      Changed(SmallConfig(), {{"quantization_config",
+                               {{"quant_method", "modelopt"},
+                                {"quant_algo", "FP8"},
+                                {"kv_cache_scheme", {{"num_bits", 8}, {"type", "float"}}}}}}));
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(model->kv_type, ElementType::kFp8);
+  EXPECT_EQ(Parsed(SmallConfig())->kv_type, std::nullopt);
+}
+
+TEST(Quantization, AGroupOfMinusOneIsAWholeRow) {
+  const json gptq = {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", -1}};
+  EXPECT_EQ(StorageOf(gptq)->group, 0);
 }
 
 TEST(Quantization, FieldsThatMakeNoSenseAreRefused) {

@@ -5,6 +5,8 @@
 #include <string>
 
 #include "kvcache/sizing/weight_format.h"
+#include "kvcache/sizing/weight_layout.h"
+#include "tests/kvcache/model/config_texts.h"
 #include "tests/kvcache/model/published_files.h"
 #include "tests/kvcache/sizing/models.h"
 
@@ -48,8 +50,23 @@ TEST(StoredWeights, OfOneSmallMatrixAsByHand) {
   EXPECT_EQ(bytes(StorageFormat::kNf4Double), 384 + 12 + 4 + 64 + 1024);
 }
 
-// The published checkpoint of gpt-oss-120b, to the byte.
+// The published checkpoints of gpt-oss, to the byte.
 TEST(StoredWeights, OfGptOss) {
+  const ModelConfig small = *Parsed({{"architectures", {"GptOssForCausalLM"}},
+                                     {"hidden_size", 2880},
+                                     {"intermediate_size", 2880},
+                                     {"num_hidden_layers", 24},
+                                     {"num_attention_heads", 64},
+                                     {"num_key_value_heads", 8},
+                                     {"head_dim", 64},
+                                     {"num_local_experts", 32},
+                                     {"num_experts_per_tok", 4},
+                                     {"vocab_size", 201088},
+                                     {"max_position_embeddings", 131072},
+                                     {"tie_word_embeddings", false},
+                                     {"torch_dtype", "bfloat16"},
+                                     {"quantization_config", {{"quant_method", "mxfp4"}}}});
+  EXPECT_EQ(WeightBytesOf(small, *small.storage).total, Bytes(13761264768));
   const ModelConfig model = OtherModelNamed("openai/gpt-oss-120b");
   EXPECT_EQ(WeightBytesOf(model, *model.storage).total, Bytes(65248815744));
 }
@@ -95,6 +112,89 @@ TEST(StoredWeights, ExceptionsAreModulesTheirEndsOrWhatHoldsThem) {
   EXPECT_EQ(ElementsLeftAlone("model.layers.32.mlp"), 0) << "there is no such layer";
   EXPECT_EQ(ElementsLeftAlone("down"), 0) << "no part of a name";
   EXPECT_EQ(ElementsLeftAlone("lm_head"), 0) << "left alone anyway";
+}
+
+// A published 4-bit checkpoint of the 8B has 1052315648 elements in 16 bits: those that stay, and
+// one scale for each of 1376256 rows.
+TEST(StoredWeights, PackedWithOneScaleARow) {
+  const Bytes rows = StoredLlama({.format = StorageFormat::kInt4Packed});
+  const int64_t packed = 6979321856 / 2;
+  EXPECT_EQ(rows, Bytes(packed + 2 * int64_t{1052315648} + 32 * 7 * 16));
+}
+
+// One of the 70B has 6225920 indices of groups, in 4 bytes each.
+TEST(StoredWeights, PackedWithIndicesOfGroups) {
+  const ModelConfig model = *Parsed(Changed(SmallConfig(), {{"hidden_size", 8192},
+                                                            {"intermediate_size", 28672},
+                                                            {"num_hidden_layers", 80},
+                                                            {"num_attention_heads", 64},
+                                                            {"num_key_value_heads", 8}}));
+  const auto bytes = [&](bool indices) {
+    return WeightBytesOf(model, QuantizedStorage{.format = StorageFormat::kInt4Packed,
+                                                 .group = 128,
+                                                 .indices = indices})
+        .total;
+  };
+  EXPECT_EQ(bytes(true) - bytes(false), Bytes(4 * 6225920));
+}
+
+TEST(StoredWeights, ZeroPointsAreHalfAByteAScale) {
+  const auto bytes = [](bool zeros) {
+    return StoredLlama({.format = StorageFormat::kInt4Packed, .group = 128, .zeros = zeros});
+  };
+  EXPECT_EQ(bytes(true) - bytes(false), Bytes(6979321856 / 128 / 2));
+}
+
+TEST(StoredWeights, ScalesOfInputsAndOfKAndVAreCounted) {
+  const QuantizedStorage plain{.format = StorageFormat::kFp8Tensor};
+  QuantizedStorage scaled = plain;
+  scaled.input_scale = 4;
+  EXPECT_EQ(StoredLlama(scaled) - StoredLlama(plain), Bytes(32 * 7 * 4));
+  scaled.kv_scale = 4;
+  EXPECT_EQ(StoredLlama(scaled) - StoredLlama(plain), Bytes(32 * 7 * 4 + 32 * 2 * 4));
+}
+
+// The 32 matrices that go down have 4096 x 14336 elements each.
+TEST(StoredWeights, ModulesMayBeStoredApart) {
+  const QuantizedStorage fp8{.format = StorageFormat::kFp8Tensor};
+  QuantizedStorage mixed = fp8;
+  mixed.apart = {{.format = StorageFormat::kNvfp4, .modules = {"down_proj"}}};
+  const int64_t down = int64_t{4096} * 14336;
+  EXPECT_EQ(StoredLlama(fp8) - StoredLlama(mixed), Bytes(32 * (down / 2 - down / 16)));
+  EXPECT_EQ(NameOf(mixed), "fp8+nvfp4");
+  mixed.rest = false;
+  EXPECT_EQ(StoredLlama(mixed),
+            Bytes(2 * (8030261248 - 32 * down) + 32 * (down / 2 + down / 16 + 4)));
+  EXPECT_EQ(NameOf(mixed), "nvfp4");
+}
+
+TEST(StoredWeights, KernelsThatRepackGoWithoutIndices) {
+  const WeightBytes gptq =
+      WeightBytesOf(Llama31(), QuantizedStorage{.format = StorageFormat::kGptq, .group = 128});
+  const int64_t inputs = 32 * (6 * 4096 + 14336);
+  EXPECT_EQ(gptq.total - gptq.resident, Bytes(4 * inputs));
+  const WeightBytes awq =
+      WeightBytesOf(Llama31(), QuantizedStorage{.format = StorageFormat::kAwq, .group = 128});
+  EXPECT_EQ(awq.total, awq.resident);
+}
+
+// Parts of a model add up to it: half of each matrix's rows, twice; layers one by one.
+TEST(StoredWeights, PartsAddUp) {
+  const ModelConfig model = Llama31();
+  for (const char* const name : {"bf16", "int4", "fp8-block", "awq-g128", "q4_k_m"}) {
+    const WeightLayout layout(model, WeightFormatFromName(name));
+    WeightSum sum;
+    for (const TensorSpec& tensor : model.tensors) {
+      std::vector<int64_t> half = tensor.shape;
+      half[0] /= 2;
+      for (const int32_t layer : tensor.layers) {
+        const std::vector<int32_t> one = {layer};
+        for (int i = 0; i < 2; ++i) layout.Add(tensor, {.shape = half, .layers = one}, sum);
+      }
+      if (tensor.layers.empty()) layout.Add(tensor, TensorPart::Whole(tensor), sum);
+    }
+    EXPECT_EQ(sum.total(), layout.Whole().total()) << name;
+  }
 }
 
 TEST(StoredWeights, AnExceptionNamedTwiceCountsOnce) {
