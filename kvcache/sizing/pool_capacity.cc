@@ -42,17 +42,21 @@ int64_t SequencesIn(const PoolShape& pool, Tokens context) {
 
 int64_t GroupedSequencesIn(const PoolShape& pool, Tokens context) {
   if (pool.windows.empty()) return SequencesIn(pool, context);
-  Bytes full = pool.block_bytes;
-  Bytes own = pool.state_bytes;
   const Blocks all = BlocksOf(pool, context);
+  const Blocks shared = SharedBlocks(pool, context);
+  Bytes full = pool.block_bytes;
+  Bytes common(0);
+  Bytes own = pool.state_bytes;
   for (const WindowGroup& group : pool.windows) {
+    const Blocks window = BlocksForSequence(group.window, pool.block_tokens) + Blocks(1);
+    const Blocks kept = std::min(all, window);
+    const Blocks alone = std::min(kept, all - shared);
     full = full - group.block_bytes;
-    const Blocks reached = BlocksForSequence(group.window, pool.block_tokens) + Blocks(1);
-    own += group.block_bytes * std::min(all, reached).value();
+    own += group.block_bytes * alone.value();
+    common += group.block_bytes * (kept - alone).value();
   }
   if (full > Bytes(0) && all > BlocksFittingIn(pool.bytes, full)) return 0;
-  const Blocks shared = SharedBlocks(pool, context);
-  return TimesIn(pool, full * shared.value(), full * (all - shared).value() + own);
+  return TimesIn(pool, common + full * shared.value(), own + full * (all - shared).value());
 }
 
 Tokens LongestContextIn(const PoolShape& pool, Tokens most) {

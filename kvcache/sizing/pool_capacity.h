@@ -6,9 +6,9 @@
 //
 //   shared x block + S x ((blocks - shared) x block + state) <= pool
 //
-// `GroupedSequencesIn` is the same for a pool in which layers with a window keep only its blocks,
-// and one more where the window lies across their edges. Only their blocks of the prefix are then
-// not shared.
+// `GroupedSequencesIn` is the same for a pool in which layers with a window keep only the last
+// blocks of a sequence: those that the window covers, and one more where it lies across their
+// edges.
 //
 // Threads: pure. Cost: O(1). Errors: none; what is unlimited is kUnlimited.
 #pragma once
