@@ -80,6 +80,7 @@ class Totals {
   void Finish() {
     for (auto& [name, total] : types_) checkpoint_.by_type.push_back(std::move(total));
     checkpoint_.parameters = checkpoint_.loaded.elements;
+    checkpoint_.expected_parameters = checkpoint_.parameters;  // there is no other source
   }
 
  private:

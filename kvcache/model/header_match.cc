@@ -201,6 +201,7 @@ void Match::AddMissing() {
 StoredCheckpoint Match::Run(int64_t files) {
   result_.format = "safetensors";
   result_.files = files;
+  result_.expected_parameters = model_.Parameters();
   std::map<std::string, StoredTotal> types;
   for (const auto& [name, tensor] : stored_) {
     Place(name, tensor);

@@ -50,7 +50,9 @@ struct StoredCheckpoint {
   StoredTotal all;                   // of all that the files hold; its name is empty
   std::vector<StoredTotal> by_type;  // the same by type, sorted by name
   StoredTotal loaded;                // of what serving the language model loads, scales included
-  int64_t parameters = 0;            // unique, of the language model, as the headers tell
+  // Unique parameters of the language model: as the headers tell, and as the configuration does.
+  int64_t parameters = 0;
+  int64_t expected_parameters = 0;
   std::vector<HeaderDifference> differences;
 
   // Nothing is missing, unexpected or of another shape or type; what is left out is no matter.

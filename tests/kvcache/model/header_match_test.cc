@@ -129,6 +129,7 @@ TEST(HeaderMatch, AMissingTensorIsNamedWithHowManyAreMissing) {
   EXPECT_EQ(missing->tensors, 2);
   EXPECT_EQ(missing->elements, 2 * 96 * 64);
   EXPECT_EQ(model.headers->parameters, model.Parameters() - 2 * 96 * 64);
+  EXPECT_EQ(model.headers->expected_parameters, model.Parameters());
 }
 
 TEST(HeaderMatch, UnexpectedTensorsAreCountedByNameAndNotLoaded) {
