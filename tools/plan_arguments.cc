@@ -5,9 +5,9 @@
 
 #include "kvcache/base/errors.h"
 #include "kvcache/base/size_text.h"
-#include "kvcache/model/config_reader.h"
+#include "kvcache/model/model_folder.h"
 #include "kvcache/sizing/gpu_catalogue.h"
-#include "kvcache/sizing/runtime_bytes.h"
+#include "kvcache/sizing/solve.h"
 
 namespace plimsoll {
 namespace {
@@ -34,6 +34,8 @@ absl::Status CheckNotNegative(const PlanArguments& arguments) {
   };
   PLIMSOLL_RETURN_IF_ERROR(check("block_tokens", arguments.block_tokens));
   PLIMSOLL_RETURN_IF_ERROR(check("max_batched_tokens", arguments.max_batched_tokens));
+  PLIMSOLL_RETURN_IF_ERROR(check("lookahead_tokens", arguments.lookahead_tokens));
+  PLIMSOLL_RETURN_IF_ERROR(check("shared_prefix", arguments.shared_prefix));
   for (const int64_t context : arguments.contexts) {
     PLIMSOLL_RETURN_IF_ERROR(check("context", context));
   }
@@ -41,18 +43,14 @@ absl::Status CheckNotNegative(const PlanArguments& arguments) {
 }
 
 // Device memory and what the runtime takes of it, from --gpu, --memory or both.
-absl::Status SetDevice(const PlanArguments& arguments, int64_t layers, InferenceOptions& options) {
-  if (arguments.gpu.empty() && arguments.memory.empty()) {
-    return absl::InvalidArgumentError("plan: no device; give --gpu NAME or --memory SIZE");
-  }
+absl::Status SetDevice(const PlanArguments& arguments, PlanRequest& request) {
+  InferenceOptions& options = request.options;
   options.runtime_formula = "no GPU named, so none counted";
   if (!arguments.gpu.empty()) {
     const absl::StatusOr<GpuSpec> gpu = FindGpu(arguments.gpu);
     if (!gpu.ok()) return gpu.status();
-    RuntimeEstimate runtime = EstimateRuntime(*gpu, layers);
+    request.gpu = *gpu;
     options.device_bytes = gpu->memory();
-    options.runtime = runtime.bytes;
-    options.runtime_formula = std::move(runtime.formula);
   }
   if (!arguments.memory.empty()) {
     const absl::StatusOr<Bytes> memory = ParseSize(arguments.memory, "memory");
@@ -62,7 +60,7 @@ absl::Status SetDevice(const PlanArguments& arguments, int64_t layers, Inference
   return absl::OkStatus();
 }
 
-absl::StatusOr<InferenceOptions> OptionsFrom(const PlanArguments& arguments, int64_t layers) {
+absl::StatusOr<InferenceOptions> OptionsFrom(const PlanArguments& arguments) {
   PLIMSOLL_RETURN_IF_ERROR(CheckNotNegative(arguments));
   const auto weights = WeightsOf(arguments.weights);
   if (!weights.ok()) return weights.status();
@@ -77,16 +75,58 @@ absl::StatusOr<InferenceOptions> OptionsFrom(const PlanArguments& arguments, int
                            .kv = *kv,
                            .block_tokens = Tokens(arguments.block_tokens),
                            .max_batched_tokens = Tokens(arguments.max_batched_tokens),
-                           .max_sequences = arguments.max_sequences};
+                           .max_sequences = arguments.max_sequences,
+                           .tensor_parallel = arguments.tensor_parallel,
+                           .pipeline_parallel = arguments.pipeline_parallel,
+                           .expert_parallel = arguments.expert_parallel,
+                           .lookahead_tokens = Tokens(arguments.lookahead_tokens),
+                           .shared_prefix = Tokens(arguments.shared_prefix),
+                           .flash_attention = !arguments.no_flash_attention,
+                           .decompress_latent = arguments.decompress_latent};
   for (const int64_t context : arguments.contexts) options.contexts.emplace_back(context);
-  PLIMSOLL_RETURN_IF_ERROR(SetDevice(arguments, layers, options));
   return options;
+}
+
+absl::Status SetDraft(const PlanArguments& arguments, PlanRequest& request) {
+  if (arguments.draft_model.empty()) return absl::OkStatus();
+  absl::StatusOr<ModelConfig> draft = ReadModel(arguments.draft_model);
+  if (!draft.ok()) return Annotate(draft.status(), "draft_model");
+  request.draft = std::make_shared<const ModelConfig>(*std::move(draft));
+  request.options.draft = request.draft.get();
+  return absl::OkStatus();
+}
+
+void AddDeploymentArguments(CLI::App& command, PlanArguments& arguments) {
+  command.add_option("--tensor-parallel", arguments.tensor_parallel, "GPUs that share every layer")
+      ->capture_default_str();
+  command
+      .add_option("--pipeline-parallel", arguments.pipeline_parallel,
+                  "Stages of layers, each on GPUs of its own")
+      ->capture_default_str();
+  command
+      .add_option("--expert-parallel", arguments.expert_parallel,
+                  "GPUs over which the experts are dealt out")
+      ->capture_default_str();
+  command.add_option("--draft-model", arguments.draft_model,
+                     "Model that drafts for speculative decoding, on the same GPUs");
+  command
+      .add_option("--lookahead-tokens", arguments.lookahead_tokens,
+                  "Tokens drafted ahead, for which each sequence has room")
+      ->capture_default_str();
+  command
+      .add_option("--shared-prefix", arguments.shared_prefix,
+                  "First tokens that all sequences share")
+      ->capture_default_str();
+  command.add_flag("--no-flash-attention", arguments.no_flash_attention,
+                   "Count the scores that attention keeps without flash attention");
+  command.add_flag("--decompress-latent", arguments.decompress_latent,
+                   "Latent attention that caches K and V rather than the latent");
 }
 
 }  // namespace
 
 void AddPlanArguments(CLI::App& command, PlanArguments& arguments) {
-  command.add_option("--model", arguments.model, "Model folder or its config.json")->required();
+  command.add_option("--model", arguments.model, "Model folder, its config.json, or a GGUF file");
   command.add_option("--gpu", arguments.gpu,
                      "GPU by name: its memory, and an estimate of its runtime");
   command.add_option("--memory", arguments.memory, "Device memory (SIZE); overrides that of --gpu");
@@ -110,14 +150,32 @@ void AddPlanArguments(CLI::App& command, PlanArguments& arguments) {
       ->capture_default_str();
   command.add_option("--context", arguments.contexts,
                      "Contexts to give the number of sequences for");
+  AddDeploymentArguments(command, arguments);
 }
 
 absl::StatusOr<PlanRequest> PlanRequestFrom(const PlanArguments& arguments) {
-  absl::StatusOr<ModelConfig> model = ReadModelConfig(arguments.model);
+  if (arguments.model.empty()) {
+    return absl::InvalidArgumentError("plan: no model; give --model PATH");
+  }
+  absl::StatusOr<ModelConfig> model = ReadModel(arguments.model);
   if (!model.ok()) return model.status();
-  absl::StatusOr<InferenceOptions> options = OptionsFrom(arguments, model->layers);
+  absl::StatusOr<InferenceOptions> options = OptionsFrom(arguments);
   if (!options.ok()) return options.status();
-  return PlanRequest{.model = *std::move(model), .options = *std::move(options)};
+  PlanRequest request{.model = *std::move(model),
+                      .options = *std::move(options),
+                      .draft = nullptr,
+                      .gpu = std::nullopt};
+  PLIMSOLL_RETURN_IF_ERROR(SetDevice(arguments, request));
+  PLIMSOLL_RETURN_IF_ERROR(SetDraft(arguments, request));
+  if (request.gpu) {
+    request.options = WithRuntimeOf(*request.gpu, request.model, std::move(request.options));
+  }
+  return request;
+}
+
+absl::Status CheckNamesDevice(const PlanArguments& arguments) {
+  if (arguments.names_device()) return absl::OkStatus();
+  return absl::InvalidArgumentError("plan: no device; give --gpu NAME or --memory SIZE");
 }
 
 }  // namespace plimsoll

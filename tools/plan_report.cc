@@ -1,34 +1,109 @@
 #include "tools/plan_report.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "kvcache/base/size_text.h"
+#include "tools/capacity_chart.h"
+#include "tools/checkpoint_report.h"
 #include "tools/grouped_number.h"
+#include "tools/text_table.h"
 
 namespace plimsoll {
 namespace {
 
-using Json = nlohmann::ordered_json;  // keys in the order written here
+constexpr size_t kColumns = 100;
+constexpr Tokens kUsualContext = Tokens(8192);  // what the first sentence speaks of, where it can
 
+// The row for the longest context up to the usual one, else the first; null without rows.
+const ContextCapacity* UsualRow(const InferencePlan& plan) {
+  const ContextCapacity* usual = nullptr;
+  for (const ContextCapacity& row : plan.max_sequences) {
+    const bool longer = usual == nullptr || row.context > usual->context;
+    if (usual == nullptr || (longer && row.context <= kUsualContext)) usual = &row;
+  }
+  return usual;
+}
+
+// `text` after `indent` blanks, broken between words so that no line is longer than it must be.
+std::string Wrapped(std::string_view text, size_t indent) {
+  std::string out(indent, ' ');
+  size_t column = indent;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    if (column > indent && column + 1 + word.size() > kColumns) {
+      out += "\n" + std::string(indent, ' ');
+      column = indent;
+    }
+    const bool first = column == indent;
+    out += (first ? "" : " ") + std::string(word);
+    column += word.size() + (first ? 0 : 1);
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
+  }
+  return out + "\n";
+}
+
+// A formula that does not fit behind the figures has lines of its own beneath them.
 std::string Row(const std::string& term, Bytes bytes, Bytes budget, const std::string& formula) {
   const double share = 100.0 * static_cast<double>(bytes.value()) /
                        static_cast<double>(std::max<int64_t>(budget.value(), 1));
-  return absl::StrFormat("  %-15s %21s %12s %7.2f%%  %s\n", term, Grouped(bytes.value()),
-                         FormatSize(bytes), share, formula);
+  const std::string figures = absl::StrFormat("  %-14s %19s %10s %6.2f%%", term,
+                                              Grouped(bytes.value()), FormatSize(bytes), share);
+  if (figures.size() + 2 + formula.size() <= kColumns) return figures + "  " + formula + "\n";
+  return figures + "\n" + Wrapped(formula, 6);
 }
 
 // "  left out: prediction block (11,610,067,968 elements), vision tower"
 std::string LeftOutLine(const InferencePlan& plan) {
   std::string line;
   for (const LeftOut& left : plan.left_out) {
-    line += line.empty() ? "  left out: " : ", ";
+    line += line.empty() ? "left out: " : ", ";
     line += left.part;
     if (left.elements) line += " (" + Grouped(*left.elements) + " elements)";
   }
-  return line.empty() ? "" : line + "\n";
+  return line.empty() ? "" : Wrapped(line, 2);
+}
+
+std::string KvLine(const InferencePlan& plan) {
+  std::string line = "K and V of one token: " + FormatSize(plan.kv_bytes_per_token);
+  if (plan.window_bytes_per_sequence > Bytes(0)) {
+    line += absl::StrFormat("; %s once the windows are full, which take %s of each sequence",
+                            FormatSize(plan.kv_bytes_per_token_long),
+                            FormatSize(plan.window_bytes_per_sequence));
+  }
+  if (plan.state_bytes_per_sequence > Bytes(0)) {
+    line += "; state of each sequence: " + FormatSize(plan.state_bytes_per_sequence);
+  }
+  return Wrapped(line, 2);
+}
+
+// "one of 8 GPUs: tensor parallel 4, pipeline parallel 2, of which stage 2 has the fewest blocks"
+std::string DeploymentLines(const InferencePlan& plan) {
+  std::string out;
+  if (plan.gpus > 1) {
+    std::string line =
+        absl::StrFormat("one of %d GPUs: tensor parallel %d", plan.gpus, plan.tensor_parallel);
+    if (plan.pipeline_parallel > 1) {
+      line += absl::StrFormat(", pipeline parallel %d, of which stage %d binds",
+                              plan.pipeline_parallel, plan.stage + 1);
+    }
+    if (plan.expert_parallel > 1) {
+      line += absl::StrFormat(", expert parallel %d", plan.expert_parallel);
+    }
+    if (plan.replicas > 1) line += absl::StrFormat(", one of %d replicas", plan.replicas);
+    out += Wrapped(line, 2);
+  }
+  if (!plan.draft_name.empty()) {
+    out += Wrapped(absl::StrFormat("drafted by %s, %d tokens ahead", plan.draft_name,
+                                   plan.lookahead_tokens.value()),
+                   2);
+  }
+  if (plan.shared_prefix > Tokens(0)) {
+    out += absl::StrFormat("  first %s tokens shared by all sequences\n",
+                           Grouped(plan.shared_prefix.value()));
+  }
+  return out;
 }
 
 std::string Header(const InferencePlan& plan) {
@@ -36,28 +111,22 @@ std::string Header(const InferencePlan& plan) {
   if (plan.parameters_active != plan.parameters) {
     active = " (" + Grouped(plan.parameters_active) + " for one token)";
   }
-  std::string windows;
-  if (plan.window_bytes_per_sequence > Bytes(0)) {
-    windows = absl::StrFormat("; %s once the windows are full, which take %s of each sequence",
-                              FormatSize(plan.kv_bytes_per_token_long),
-                              FormatSize(plan.window_bytes_per_sequence));
-  }
-  std::string state;
-  if (plan.state_bytes_per_sequence > Bytes(0)) {
-    state = "; state of each sequence: " + FormatSize(plan.state_bytes_per_sequence);
-  }
-  return absl::StrFormat(
-      "%s (%s)\n"
-      "  %s parameters%s, %d layers, weights in %s, K and V in %s\n"
-      "  K and V of one token: %s%s%s\n%s\n",
-      plan.name, plan.architecture, Grouped(plan.parameters), active, plan.layers,
-      plan.weights_format, std::string(NameOf(plan.kv_type)), FormatSize(plan.kv_bytes_per_token),
-      windows, state, LeftOutLine(plan));
+  const std::string model = absl::StrFormat(
+      "%s parameters%s, %d layers, weights in %s, K and V in %s", Grouped(plan.parameters), active,
+      plan.layers, plan.weights_format, std::string(NameOf(plan.kv_type)));
+  return absl::StrFormat("%s (%s)\n", plan.name, plan.architecture) + Wrapped(model, 2) +
+         KvLine(plan) + DeploymentLines(plan) + LeftOutLine(plan) + "\n";
+}
+
+std::string CheckpointBlock(const StoredCheckpoint& checkpoint) {
+  std::string out = "\nIn the files\n";
+  for (const std::string& line : CheckpointLines(checkpoint)) out += Wrapped(line, 2);
+  return out;
 }
 
 std::string TermTable(const InferencePlan& plan) {
   std::string out =
-      absl::StrFormat("  %-15s %21s %12s %8s  %s\n", "term", "bytes", "size", "share", "formula");
+      absl::StrFormat("  %-14s %19s %10s %7s  %s\n", "term", "bytes", "size", "share", "formula");
   for (const PlanTerm& term : plan.formulas) {
     out += Row(term.term, term.bytes, plan.budget_bytes, term.formula);
   }
@@ -71,112 +140,91 @@ std::string TermTable(const InferencePlan& plan) {
   return out;
 }
 
+// Where layers have windows, a pool that keeps only those holds more: a column of its own.
+std::string SequencesTable(const InferencePlan& plan) {
+  const bool grouped =
+      std::any_of(plan.max_sequences.begin(), plan.max_sequences.end(),
+                  [](const ContextCapacity& row) { return row.sequences_grouped > row.sequences; });
+  std::vector<TextRow> rows = {{"context", "sequences"}};
+  if (grouped) rows.front().emplace_back("keeping only windows");
+  for (const ContextCapacity& row : plan.max_sequences) {
+    rows.push_back({Grouped(row.context.value()), Grouped(row.sequences)});
+    if (grouped) rows.back().push_back(Grouped(row.sequences_grouped));
+  }
+  return TextTable(rows, FirstColumn::kNumbers);
+}
+
 std::string Capacity(const InferencePlan& plan) {
-  std::string out = absl::StrFormat(
-      "\n%s blocks of %d tokens (%s each): %s tokens; longest context %s\n\n"
-      "  %14s %12s\n",
-      Grouped(plan.blocks.value()), plan.block_tokens.value(), FormatSize(plan.block_bytes),
-      Grouped(plan.tokens.value()), Grouped(plan.longest_context.value()), "context", "sequences");
-  for (const ContextCapacity& row : plan.max_sequences) {
-    out += absl::StrFormat("  %14s %12s\n", Grouped(row.context.value()), Grouped(row.sequences));
-  }
-  return out;
+  return absl::StrFormat("\n%s blocks of %d tokens (%s each): %s tokens; longest context %s\n\n",
+                         Grouped(plan.blocks.value()), plan.block_tokens.value(),
+                         FormatSize(plan.block_bytes), Grouped(plan.tokens.value()),
+                         Grouped(plan.longest_context.value())) +
+         SequencesTable(plan);
 }
 
-std::string Misfit(const InferencePlan& plan, const std::vector<FitSetting>& fits) {
-  std::string out = absl::StrFormat(
-      "\nDoes not fit: %s bytes (%s) short of the terms and one block of K and V.\n",
-      Grouped(plan.shortfall_bytes.value()), FormatSize(plan.shortfall_bytes));
-  if (!fits.empty()) out += "Nearest settings that fit:\n";
+std::string NearestSettings(const std::vector<FitSetting>& fits) {
+  std::string out = fits.empty() ? "" : "\nWhat would fit:\n";
   for (const FitSetting& fit : fits) {
-    out += absl::StrFormat("  %-44s %s block%s\n", fit.setting, Grouped(fit.blocks.value()),
-                           fit.blocks == Blocks(1) ? "" : "s");
+    out += absl::StrFormat("  %-44s %s blocks\n", fit.setting, Grouped(fit.blocks.value()));
   }
   return out;
 }
 
-// Parts of the checkpoint that the plan leaves out; null where the configuration does not tell how
-// many elements they have.
-Json LeftOutJson(const InferencePlan& plan) {
-  Json parts = Json::array();
-  for (const LeftOut& left : plan.left_out) {
-    parts.push_back(
-        {{"part", left.part}, {"elements", left.elements ? Json(*left.elements) : Json(nullptr)}});
+std::string TextbookBlock(const TextbookErrors& textbook, const InferencePlan& plan) {
+  std::string out = "\nBy the textbook\n";
+  if (textbook.parameters) {
+    out +=
+        Wrapped(absl::StrFormat("parameters, hV + L(12h^2 + 13h) + 2h: %s, %+.1f%% of the exact %s",
+                                Grouped(*textbook.parameters), textbook.parameters_error,
+                                Grouped(plan.parameters)),
+                2);
   }
-  return parts;
-}
-
-Json ModelJson(const InferencePlan& plan) {
-  return {{"name", plan.name},
-          {"architecture", plan.architecture},
-          {"parameters", plan.parameters},
-          {"parameters_stored", plan.parameters_stored},
-          {"parameters_active", plan.parameters_active},
-          {"layers", plan.layers},
-          {"kv_bytes_per_token", plan.kv_bytes_per_token.value()},
-          {"kv_bytes_per_token_long", plan.kv_bytes_per_token_long.value()},
-          {"window_bytes_per_sequence", plan.window_bytes_per_sequence.value()},
-          {"state_bytes_per_sequence", plan.state_bytes_per_sequence.value()},
-          {"weights_type", plan.weights_format},
-          {"kv_type", NameOf(plan.kv_type)},
-          {"left_out", LeftOutJson(plan)}};
-}
-
-Json MemoryJson(const InferencePlan& plan) {
-  return {{"device_bytes", plan.device_bytes.value()},
-          {"budget_bytes", plan.budget_bytes.value()},
-          {"weights_bytes", plan.weights_bytes.value()},
-          {"draft_bytes", plan.draft_bytes.value()},
-          {"io_bytes", plan.io_bytes.value()},
-          {"activation_bytes", plan.activation_bytes.value()},
-          {"runtime_bytes", plan.runtime_bytes.value()},
-          {"margin_bytes", plan.margin_bytes.value()},
-          {"kv_pool_bytes", plan.kv_pool_bytes.value()},
-          {"unused_bytes", plan.unused_bytes.value()}};
-}
-
-Json CapacityJson(const InferencePlan& plan) {
-  Json sequences = Json::array();
-  for (const ContextCapacity& row : plan.max_sequences) {
-    sequences.push_back({{"context", row.context.value()}, {"sequences", row.sequences}});
-  }
-  return {{"block_tokens", plan.block_tokens.value()},
-          {"block_bytes", plan.block_bytes.value()},
-          {"blocks", plan.blocks.value()},
-          {"tokens", plan.tokens.value()},
-          {"longest_context", plan.longest_context.value()},
-          {"max_sequences", std::move(sequences)}};
-}
-
-Json FormulasJson(const InferencePlan& plan) {
-  Json formulas = Json::array();
-  for (const PlanTerm& term : plan.formulas) {
-    formulas.push_back(
-        {{"term", term.term}, {"formula", term.formula}, {"bytes", term.bytes.value()}});
-  }
-  return formulas;
+  return out +
+         Wrapped(absl::StrFormat(
+                     "serving, 1.5 to 2.5 times the weights: %s to %s; itemised for %s: %s, %.2f "
+                     "times the weights (the rule is off by %+.0f%% to %+.0f%%)",
+                     FormatSize(textbook.serving_least_bytes),
+                     FormatSize(textbook.serving_most_bytes), LoadText(textbook.load),
+                     FormatSize(textbook.itemised_bytes), textbook.itemised_ratio,
+                     textbook.serving_least_error, textbook.serving_most_error),
+                 2);
 }
 
 }  // namespace
 
-std::string PlanAsText(const InferencePlan& plan, const std::vector<FitSetting>& fits) {
-  return Header(plan) + TermTable(plan) + (plan.fits() ? Capacity(plan) : Misfit(plan, fits));
+std::string LoadText(const WantedLoad& load) {
+  return Grouped(load.sequences) + (load.sequences == 1 ? " sequence of " : " sequences of ") +
+         Grouped(load.context.value()) + " tokens";
 }
 
-std::string PlanAsJson(const InferencePlan& plan, const std::vector<FitSetting>& fits) {
-  Json json = {{"model", ModelJson(plan)},
-               {"memory", MemoryJson(plan)},
-               {"capacity", CapacityJson(plan)},
-               {"formulas", FormulasJson(plan)}};
+std::string AnswerSentence(const PlanReport& report) {
+  const InferencePlan& plan = report.plan;
   if (!plan.fits()) {
-    json["memory"]["shortfall_bytes"] = plan.shortfall_bytes.value();
-    json["nearest_fits"] = Json::array();
-    for (const FitSetting& fit : fits) {
-      json["nearest_fits"].push_back({{"setting", fit.setting}, {"blocks", fit.blocks.value()}});
-    }
+    return absl::StrFormat(
+        "Does not fit: %s bytes (%s) short of the terms and one block of K and V.",
+        Grouped(plan.shortfall_bytes.value()), FormatSize(plan.shortfall_bytes));
   }
-  // A model's name comes from a folder's, which may be any bytes.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  if (!report.holds()) {
+    return absl::StrFormat("Does not fit: %s are wanted, and the pool holds %s.",
+                           LoadText(*report.wanted), Grouped(report.held));
+  }
+  std::string answer = absl::StrFormat("Fits: %s blocks = %s tokens", Grouped(plan.blocks.value()),
+                                       Grouped(plan.tokens.value()));
+  if (const ContextCapacity* const row = UsualRow(plan)) {
+    answer += "; " + Grouped(row->sequences) + " sequences of " + Grouped(row->context.value());
+  }
+  return answer + ".";
+}
+
+std::string PlanAsText(const PlanReport& report) {
+  const InferencePlan& plan = report.plan;
+  std::string out = AnswerSentence(report) + "\n\n" + Header(plan) + TermTable(plan);
+  if (plan.fits()) out += Capacity(plan);
+  if (!report.holds()) out += NearestSettings(report.fits);
+  if (!report.curves.empty()) out += CapacityChart(report.curves);
+  if (report.checkpoint) out += CheckpointBlock(*report.checkpoint);
+  if (report.textbook) out += TextbookBlock(*report.textbook, plan);
+  return out;
 }
 
 }  // namespace plimsoll

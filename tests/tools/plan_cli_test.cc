@@ -1,16 +1,10 @@
-// `plimsoll plan` as a person runs it: real process, real files, exit codes and single lines.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <nlohmann/json.hpp>
+// One plan: its figures, its table, and what is refused. The questions are in
+// plan_questions_cli_test.cc.
 #include <string>
 #include <vector>
 
 #include "tests/kvcache/model/published_files.h"
-#include "tests/kvcache/model/published_models.h"
-#include "tests/support/run_program.h"
-#include "tests/support/temp_dir.h"
+#include "tests/tools/plan_program.h"
 
 namespace plimsoll {
 namespace {
@@ -19,33 +13,6 @@ using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-class PlanCli : public testing::Test {
- protected:
-  ProgramResult Plan(const std::vector<std::string>& arguments) const {
-    std::vector<std::string> argv = {PlimsollProgram(), "plan"};
-    argv.insert(argv.end(), arguments.begin(), arguments.end());
-    return RunProgram(argv);
-  }
-
-  // The configuration of a published model in a folder of that name.
-  std::string Model(std::string_view name) const {
-    folder_.Write(std::string(name) + "/config.json", Published(name).config);
-    return folder_.File(name);
-  }
-
-  // One line on standard error, nothing on standard output, exit code 2.
-  void ExpectRefused(const std::vector<std::string>& arguments, const std::string& why) const {
-    const ProgramResult result = Plan(arguments);
-    EXPECT_EQ(result.exit_code, 2) << result.err;
-    EXPECT_EQ(result.out, "");
-    EXPECT_THAT(result.err, AllOf(StartsWith("plimsoll: "), HasSubstr(why)));
-    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-  }
-
-  TempDir folder_;
-  std::string llama_ = Model("meta-llama/Llama-3.1-8B");
-};
 
 TEST_F(PlanCli, JsonOfLlama31On80GiBHasTheKnownFigures) {
   const ProgramResult result = Plan({"--model", llama_, "--memory", "80GiB", "--format", "json"});
@@ -119,12 +86,64 @@ TEST_F(PlanCli, TheTableHasTermsFormulasAndCapacity) {
       Plan({"--model", llama_ + "/config.json", "--gpu", "h100", "--weights", "int4"});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(result.err, "");
+  EXPECT_THAT(result.out, StartsWith("Fits: "));
   for (const char* const text :
        {"Llama-3.1-8B (LlamaForCausalLM)", "8,030,261,248 parameters", "weights in int4",
         "6979321856 x 4 bits + 218103808 bytes of scales", "estimated for h100-80gb", "131,072",
         "blocks of 16 tokens (2 MiB each)", "sequences"}) {
     EXPECT_THAT(result.out, HasSubstr(text));
   }
+}
+
+TEST_F(PlanCli, TheTableIsReadableAt100Columns) {
+  for (const std::string& model : {llama_, Model("google/gemma-3-27b-it")}) {
+    const ProgramResult result = Plan({"--model", model, "--gpu", "h200", "--curve"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    size_t begin = 0;
+    for (size_t end; (end = result.out.find('\n', begin)) != std::string::npos; begin = end + 1) {
+      const std::string line = result.out.substr(begin, end - begin);
+      const auto characters = std::count_if(line.begin(), line.end(), [](char c) {
+        return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+      });
+      EXPECT_LE(characters, 100) << line;
+    }
+  }
+}
+
+TEST_F(PlanCli, TheFirstLineAnswers) {
+  const ProgramResult fits = Plan({"--model", llama_, "--memory", "80GiB"});
+  const json plan = PlanJson({"--model", llama_, "--memory", "80GiB"});
+  EXPECT_THAT(fits.out, StartsWith("Fits: "));
+  EXPECT_THAT(fits.out.substr(0, fits.out.find('\n')), HasSubstr(" sequences of 8,192."));
+  EXPECT_EQ(plan["capacity"]["max_sequences"][3]["context"], 8192);
+  const auto sequences = plan["capacity"]["max_sequences"][3]["sequences"].get<int64_t>();
+  EXPECT_THAT(fits.out, HasSubstr("; " + std::to_string(sequences) + " sequences of 8,192."));
+}
+
+TEST_F(PlanCli, ALoadThatDoesNotFitSaysHowManyDo) {
+  const std::vector<std::string> arguments = {"--model",   llama_, "--memory",    "24GiB",
+                                              "--context", "8192", "--sequences", "10"};
+  const ProgramResult result = Plan(arguments);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.out,
+              AllOf(StartsWith("Does not fit: 10 sequences of 8,192 tokens are wanted, and the "
+                               "pool holds "),
+                    HasSubstr("--kv fp8"), HasSubstr("--sequences "), HasSubstr("--memory "),
+                    HasSubstr("--tensor-parallel 2")));
+  EXPECT_THAT(result.err, HasSubstr("10 sequences of 8,192 tokens wanted, room for "));
+  std::vector<std::string> fewer = arguments;
+  fewer.back() = "1";
+  EXPECT_EQ(PlanJson(fewer)["wanted"]["sequences"], 1);
+}
+
+TEST_F(PlanCli, DeploymentOptionsReachThePlan) {
+  const json one = PlanJson({"--model", llama_, "--memory", "80GiB"});
+  const json two = PlanJson({"--model", llama_, "--memory", "80GiB", "--tensor-parallel", "2"});
+  EXPECT_LT(two["memory"]["weights_bytes"], one["memory"]["weights_bytes"]);
+  EXPECT_EQ(two["capacity"]["block_bytes"], 1048576);
+  const json draft = PlanJson(
+      {"--model", llama_, "--memory", "80GiB", "--draft-model", llama_, "--lookahead-tokens", "4"});
+  EXPECT_GT(draft["memory"]["draft_bytes"], 16060522496);
 }
 
 TEST_F(PlanCli, AModelThatDoesNotFitSaysByHowMuchAndWhatWould) {
@@ -178,6 +197,18 @@ TEST_F(PlanCli, BadUsageIsOneLine) {
                 "block_tokens=12");
   ExpectRefused({"--model", llama_, "--memory", "80GiB", "--format", "yaml"}, "--format");
   ExpectRefused({"--model", llama_, "--memory", "80GiB", "--nonsense"}, "--nonsense");
+  ExpectRefused({"--model", llama_, "--gpu", "h100", "--tensor-parallel", "3"},
+                "tensor_parallel=3");
+  ExpectRefused({"--model", llama_, "--gpu", "h100", "--tensor-parallel", "-1"},
+                "tensor_parallel=-1");
+  ExpectRefused({"--model", llama_, "--gpu", "h100", "--pipeline-parallel", "33"},
+                "pipeline_parallel=33");
+  ExpectRefused({"--model", llama_, "--gpu", "h100", "--expert-parallel", "0"},
+                "expert_parallel=0");
+  ExpectRefused({"--model", llama_, "--gpu", "h100", "--lookahead-tokens", "-1"},
+                "lookahead_tokens=-1");
+  ExpectRefused({"--model", llama_, "--gpu", "h100", "--shared-prefix", "-1"}, "shared_prefix=-1");
+  ExpectRefused({"--model", llama_, "--gpu", "h100", "--draft-model", "/no/draft"}, "/no/draft");
 }
 
 TEST_F(PlanCli, TokenCountsOutOfRangeAreRefused) {
@@ -226,10 +257,35 @@ TEST_F(PlanCli, ABareInfinityInAFieldThatNobodyNeedsIsAccepted) {
 TEST_F(PlanCli, HelpNamesEveryOptionAndTheGpus) {
   const ProgramResult help = Plan({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* const text :
-       {"--model", "--gpu", "--memory", "--weights", "--kv", "--utilization", "--margin",
-        "--block-tokens", "--max-batched-tokens", "--max-sequences", "--context", "--format",
-        "--output", "h100-80gb", "Example:"}) {
+  for (const char* const text : {"--model",
+                                 "--gpu",
+                                 "--memory",
+                                 "--weights",
+                                 "--kv",
+                                 "--utilization",
+                                 "--margin",
+                                 "--block-tokens",
+                                 "--max-batched-tokens",
+                                 "--max-sequences",
+                                 "--context",
+                                 "--format",
+                                 "--output",
+                                 "--tensor-parallel",
+                                 "--pipeline-parallel",
+                                 "--expert-parallel",
+                                 "--draft-model",
+                                 "--lookahead-tokens",
+                                 "--shared-prefix",
+                                 "--no-flash-attention",
+                                 "--decompress-latent",
+                                 "--solve",
+                                 "--compare",
+                                 "--explain",
+                                 "--parameters",
+                                 "--sequences",
+                                 "--curve",
+                                 "h100-80gb",
+                                 "Examples:"}) {
     EXPECT_THAT(help.out, HasSubstr(text));
   }
 }

@@ -59,7 +59,7 @@ TEST(Explain, KAndVLayerByLayer) {
 }
 
 TEST(Explain, LayersWithAWindowAreTheirOwnKind) {
-  const ModelConfig model = ModelNamed("openai/gpt-oss-120b");
+  const ModelConfig model = OtherModelNamed("openai/gpt-oss-120b");
   const std::string kv = AllSteps(Explain(model, {.device_bytes = Bytes(141 * kGiB)}, "kv"));
   EXPECT_THAT(kv, HasSubstr("18 layers: "));
   EXPECT_THAT(kv, HasSubstr("18 layers, window 128: "));

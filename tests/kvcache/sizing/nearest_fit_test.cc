@@ -31,14 +31,16 @@ TEST(NearestFit, NarrowerWeightsAreOfferedWidestFirst) {
 
 TEST(NearestFit, TheLargestOfTheSmallerStepsIsOfferedWhereOneIsEnough) {
   InferenceOptions options{.device_bytes = Bytes(17 * kGiB)};
-  EXPECT_EQ(Settings(Llama31(), options).front(), "--max-batched-tokens 4096");
+  EXPECT_EQ(Settings(Llama31(), options).front(), "--max-batched-tokens 2048");
   options.max_batched_tokens = Tokens(4096);
+  EXPECT_FALSE(PlanInference(Llama31(), options)->fits());
+  options.max_batched_tokens = Tokens(2048);
   EXPECT_TRUE(PlanInference(Llama31(), options)->fits());
 }
 
 TEST(NearestFit, WhereOnlyTheLoadIsTooMuchItNamesALesserOne) {
   const InferenceOptions options{.device_bytes = Bytes(24 * kGiB)};
-  const WantedLoad wanted{.sequences = 4, .context = Tokens(32768)};
+  const WantedLoad wanted{.sequences = 4, .context = Tokens(16384)};
   std::map<std::string, std::string> values;
   for (const FitSetting& fit : NearestFits(Llama31(), options, wanted)) {
     const size_t space = fit.setting.rfind(' ');
@@ -49,8 +51,9 @@ TEST(NearestFit, WhereOnlyTheLoadIsTooMuchItNamesALesserOne) {
   EXPECT_GE(*SequencesHeld(Llama31(), options, Tokens(context)), 4);
   EXPECT_LT(*SequencesHeld(Llama31(), options, Tokens(context + 1)), 4);
   EXPECT_EQ(*SequencesHeld(Llama31(), options, wanted.context), sequences);
-  EXPECT_EQ(values.at("--kv"), "int4");
-  EXPECT_EQ(values.at("--weights"), "int4");
+  EXPECT_EQ(values.at("--kv"), "int8");
+  EXPECT_EQ(values.at("--weights"), "int8");
+  EXPECT_EQ(values.at("--tensor-parallel"), "2");
   InferenceOptions larger = options;
   larger.device_bytes = Bytes(std::stoll(values.at("--memory")));
   EXPECT_EQ(*SequencesHeld(Llama31(), larger, wanted.context), 4);
