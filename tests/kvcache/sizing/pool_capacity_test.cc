@@ -113,7 +113,7 @@ TEST(PoolCapacity, AgreesWithAddingUpBlockByBlock) {
     const Tokens context(1 + up_to(400));
     EXPECT_EQ(SequencesIn(pool, context), NaiveSequences(pool, context));
     EXPECT_EQ(GroupedSequencesIn(pool, context), SequencesIn(pool, context));
-    const Tokens longest = LongestContextIn(pool, Tokens(100000));
+    const Tokens longest = LongestContextIn(pool, Tokens(1 << 20));
     const PoolShape alone{.bytes = pool.bytes,
                           .block_bytes = pool.block_bytes,
                           .state_bytes = pool.state_bytes,
