@@ -16,6 +16,7 @@
 #include "tools/command.h"
 #include "tools/duration_text.h"
 #include "tools/output_file.h"
+#include "tools/replay/cache_replay.h"
 #include "tools/replay/live_replay.h"
 #include "tools/replay/simulation.h"
 #include "tools/replay/trace.h"
@@ -26,7 +27,9 @@ namespace {
 struct ReplayArguments {
   std::string trace, format_of_trace, server, model, memory, work = "hold", wait = "1h";
   std::string format = "text", output;
+  std::string eviction;
   bool simulate = false;
+  bool cache_only = false;
   std::optional<int64_t> blocks, limit;
   int64_t block_tokens = 16;
   uint64_t seed = 0;
@@ -34,10 +37,24 @@ struct ReplayArguments {
   WorkloadOptions pace;
 };
 
+absl::Status CheckCacheOnly(const ReplayArguments& arguments) {
+  const auto wrong = [](const char* why) {
+    return absl::InvalidArgumentError(std::string("replay: ") + why);
+  };
+  if (!arguments.simulate || !arguments.server.empty()) {
+    return wrong("--cache-only goes with --simulate and without --server");
+  }
+  if (!arguments.model.empty() || !arguments.memory.empty()) {
+    return wrong("--cache-only takes --blocks N, or none for a cache without end");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckCombination(const ReplayArguments& arguments) {
   const auto wrong = [](const char* why) {
     return absl::InvalidArgumentError(std::string("replay: ") + why);
   };
+  if (arguments.cache_only) return CheckCacheOnly(arguments);
   const bool sized = arguments.blocks || !arguments.model.empty() || !arguments.memory.empty();
   if (!arguments.simulate) {
     return sized ? wrong("--model, --memory and --blocks go with --simulate") : absl::OkStatus();
@@ -145,6 +162,19 @@ absl::Status Verdict(const ReplayReport& report) {
       " requests ended in errors, the first being: " + report.errors.begin()->first);
 }
 
+absl::StatusOr<ReplayReport> RunCacheOnly(const ReplayArguments& arguments) {
+  const auto trace =
+      ReadTrace(arguments.trace, TraceFormatFromName(arguments.format_of_trace), arguments.limit);
+  if (!trace.ok()) return trace.status();
+  CacheReplayOptions options{
+      .eviction = EvictionFromName(arguments.eviction).value_or(Eviction::kLru),
+      .block_tokens = Tokens(arguments.block_tokens)};
+  if (arguments.blocks) options.blocks = Blocks(*arguments.blocks);
+  absl::StatusOr<ReplayReport> report = ReplayCache(*trace, options);
+  if (report.ok()) report->seed = arguments.seed;
+  return report;
+}
+
 absl::StatusOr<Workload> ReadWorkload(const ReplayArguments& arguments) {
   const auto trace =
       ReadTrace(arguments.trace, TraceFormatFromName(arguments.format_of_trace), arguments.limit);
@@ -154,13 +184,17 @@ absl::StatusOr<Workload> ReadWorkload(const ReplayArguments& arguments) {
   return MakeWorkload(*trace, pace);
 }
 
+absl::StatusOr<ReplayReport> RunAsAsked(const ReplayArguments& arguments) {
+  if (arguments.cache_only) return RunCacheOnly(arguments);
+  const absl::StatusOr<Workload> workload = ReadWorkload(arguments);
+  if (!workload.ok()) return workload.status();
+  return arguments.simulate ? RunSimulation(arguments, *workload) : RunLive(arguments, *workload);
+}
+
 absl::Status RunReplay(const ReplayArguments& arguments) {
   PLIMSOLL_RETURN_IF_ERROR(CheckCombination(arguments));
   PLIMSOLL_RETURN_IF_ERROR(CheckCounts(arguments));
-  const absl::StatusOr<Workload> workload = ReadWorkload(arguments);
-  if (!workload.ok()) return workload.status();
-  const absl::StatusOr<ReplayReport> report =
-      arguments.simulate ? RunSimulation(arguments, *workload) : RunLive(arguments, *workload);
+  const absl::StatusOr<ReplayReport> report = RunAsAsked(arguments);
   if (!report.ok()) return report.status();
   const std::string text = arguments.format == "json" ? ToJson(*report) : ToText(*report);
   PLIMSOLL_RETURN_IF_ERROR(WriteOutput(arguments.output, text));
@@ -216,7 +250,11 @@ void AddTargetOptions(CLI::App& replay, ReplayArguments& a) {
   replay.add_option("--vocab", a.vocab_size, "Prompt tokens are below this, for --work generate")
       ->capture_default_str();
   replay.add_flag("--simulate", a.simulate, "Use the library on a simulated clock, and no server");
-  replay.add_option("--blocks", a.blocks, "Blocks of the simulated pool");
+  replay.add_flag("--cache-only", a.cache_only,
+                  "With --simulate: only look prompts up in the cache and keep them, without time");
+  replay.add_option("--eviction", a.eviction, "Which cached blocks go first (default: lru)")
+      ->check(CLI::IsMember({"fifo", "lru", "learned"}));
+  replay.add_option("--blocks", a.blocks, "Blocks of the simulated pool, or of the cache");
   replay.add_option("--model", a.model, "Model folder or config.json to size the pool for");
   replay.add_option("--memory", a.memory, "Device memory to size the pool for (80GiB, 80GB)");
   replay.add_option("--block-tokens", a.block_tokens, "Tokens of a simulated block")

@@ -5,20 +5,10 @@
 #include <utility>
 
 #include "kvcache/base/errors.h"
+#include "kvcache/pool/block_counts.h"
 #include "kvcache/sizing/block_demand.h"
 
 namespace plimsoll {
-namespace {
-
-// Every change is a move between two of the four states, so none can lose a block.
-void Move(Blocks n, Blocks& from, Blocks& to) {
-  PLIMSOLL_CHECK(n <= from, n, from);
-  from -= n;
-  to += n;
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Options& options) {
   const int64_t block_tokens = options.block_tokens.value();
   if (block_tokens > 1024 || !std::has_single_bit(static_cast<uint64_t>(block_tokens))) {
@@ -26,18 +16,26 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Options& options)
   }
   absl::StatusOr<BlockPool> pool = BlockPool::Create(options.capacity);
   if (!pool.ok()) return pool.status();
-  return std::unique_ptr<KvCache>(new KvCache(*std::move(pool), options.block_tokens));
+  std::optional<Prefixes> prefixes;
+  if (options.eviction != Eviction::kOff) {
+    absl::StatusOr<Prefixes> made = CreatePrefixes(options);
+    if (!made.ok()) return made.status();
+    prefixes = *std::move(made);
+  }
+  return std::unique_ptr<KvCache>(
+      new KvCache(*std::move(pool), options.block_tokens, std::move(prefixes)));
 }
 
-KvCache::KvCache(BlockPool pool, Tokens block_tokens)
-    : block_tokens_(block_tokens), pool_(std::move(pool)) {
+KvCache::KvCache(BlockPool pool, Tokens block_tokens, std::optional<Prefixes> prefixes)
+    : block_tokens_(block_tokens), pool_(std::move(pool)), prefixes_(std::move(prefixes)) {
   counts_.total = pool_.capacity();
   counts_.free = pool_.capacity();
 }
 
 bool KvCache::Promise(Blocks n) {
-  if (n > counts_.free) return false;
-  Move(n, counts_.free, counts_.reserved);
+  if (n > available()) return false;
+  MakeRoom(n);
+  MoveBlocks(n, counts_.free, counts_.reserved);
   unclaimed_ += n;
   Verify();
   return true;
@@ -46,7 +44,7 @@ bool KvCache::Promise(Blocks n) {
 void KvCache::Forgo(Blocks n) {
   PLIMSOLL_CHECK(n <= unclaimed_, n, unclaimed_);
   unclaimed_ -= n;
-  Move(n, counts_.reserved, counts_.free);
+  MoveBlocks(n, counts_.reserved, counts_.free);
   Verify();
 }
 
@@ -74,7 +72,7 @@ std::optional<AppendPlan> KvCache::PlanAppend(SequenceId id, Tokens n) const {
   const Blocks take = BlocksForSequence(length, block_tokens_) - held;
   const Blocks from_promise = std::min(take, sequence.promise_left);
   const Blocks from_free = take - from_promise;
-  if (from_free > counts_.free) return std::nullopt;
+  if (from_free > available()) return std::nullopt;
   return AppendPlan{.sequence = id,
                     .old_length = sequence.length,
                     .new_length = length,
@@ -88,20 +86,22 @@ void KvCache::Commit(const AppendPlan& plan) {
                  plan.sequence, Length(plan.sequence), plan.old_length, plan.new_length,
                  plan.from_promise, plan.from_free, PromiseLeft(plan.sequence), counts_.free);
   Sequence& sequence = sequences_.At(plan.sequence);
+  MakeRoom(plan.from_free);
   const bool taken = pool_.TryAcquire(plan.from_promise + plan.from_free, sequence.blocks);
   PLIMSOLL_CHECK(taken, plan.from_promise, plan.from_free, pool_.free());
   sequence.length = plan.new_length;
   sequence.promise_left -= plan.from_promise;
-  Move(plan.from_promise, counts_.reserved, counts_.live);
-  Move(plan.from_free, counts_.free, counts_.live);
+  MoveBlocks(plan.from_promise, counts_.reserved, counts_.live);
+  MoveBlocks(plan.from_free, counts_.free, counts_.live);
   Verify();
 }
 
+// Last to first, so that of blocks kept at one time those in front, which more requests may share,
+// are the youngest.
 void KvCache::End(SequenceId id) {
   const Sequence& sequence = sequences_.At(id);
-  pool_.Release(sequence.blocks);
-  Move(Blocks(std::ssize(sequence.blocks)), counts_.live, counts_.free);
-  Move(sequence.promise_left, counts_.reserved, counts_.free);
+  for (int64_t i = std::ssize(sequence.blocks) - 1; i >= 0; --i) LetGo(sequence, i);
+  MoveBlocks(sequence.promise_left, counts_.reserved, counts_.free);
   sequences_.Remove(id);
   Verify();
 }

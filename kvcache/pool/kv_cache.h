@@ -4,19 +4,26 @@
 // (promised, not yet filled) or free. A promise comes first, then a sequence that lives on it: its
 // blocks move from reserved to live one by one as tokens arrive, and back to free when it ends.
 //
+// With an eviction policy, full blocks are shared by what they hold. A sequence that begins with a
+// prompt holds from then on the blocks that are there already; it names its own blocks once they
+// are computed, and when the last holder of a named block ends, the block stays, cached. Room for
+// promises and appends is made by evicting cached blocks, never ones that somebody holds. Blocks
+// are shared only within one salt. A block that is not full is never shared.
+//
 // Invariants, which CheckInvariants() verifies:
 //   1. live + cached + reserved + free == total. counts() shows it in O(1); a build with
 //      PLIMSOLL_DEBUG_CHECKS verifies it after every call.
-//   2. A block is on the free list exactly when no sequence holds it.
+//   2. A block is on the free list exactly when no sequence holds it and it is not cached.
 //   3. A sequence holds BlocksForSequence(length) blocks; all promises not yet filled add up to
 //      `reserved`.
+//   4. No two named blocks hold the same after the same, and what a named block follows is here.
 //
 // Plan, then commit: PlanAppend reads and decides, Commit applies and cannot fail; a plan that is
 // no longer true aborts.
 //
 // Threads: none; see admission/shared_admission.h for sharing. Cost: O(blocks touched).
 // Errors: no room is nullopt or false, an ordinary answer; misuse (an unknown sequence, giving up
-// more than was promised) aborts with the numbers.
+// more than was promised, naming a block that is not full) aborts with the numbers.
 #pragma once
 
 #include <cstdint>
@@ -24,21 +31,21 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
+#include "kvcache/pool/block_counts.h"
+#include "kvcache/pool/block_names.h"
 #include "kvcache/pool/block_pool.h"
+#include "kvcache/pool/eviction.h"
+#include "kvcache/pool/prefix_index.h"
+#include "kvcache/pool/prefix_key.h"
 #include "kvcache/pool/sequence_table.h"
 
 namespace plimsoll {
-
-struct BlockCounts {
-  Blocks total, live, cached, reserved, free;
-
-  bool Conserved() const { return live + cached + reserved + free == total; }
-  friend bool operator==(const BlockCounts&, const BlockCounts&) = default;
-};
 
 // What an append takes: a value that can be printed, compared and thrown away.
 struct AppendPlan {
@@ -46,16 +53,32 @@ struct AppendPlan {
   Tokens old_length;
   Tokens new_length;
   Blocks from_promise;  // new blocks the sequence was promised
-  Blocks from_free;     // new blocks beyond its promise
+  Blocks from_free;     // new blocks beyond its promise, for which cached ones may have to go
 
   friend bool operator==(const AppendPlan&, const AppendPlan&) = default;
+};
+
+// What begins a sequence, as far as it may be shared.
+struct Prompt {
+  std::string_view salt;  // nothing is shared between salts
+  BlockNames names;       // of its full blocks
+};
+
+// The blocks of a prompt that are there.
+struct PrefixFound {
+  Blocks blocks;
+  Blocks cached;  // of these, those that nobody holds
+
+  friend bool operator==(const PrefixFound&, const PrefixFound&) = default;
 };
 
 class KvCache {
  public:
   struct Options {
-    Blocks capacity;                   // in [1, 2^31 - 1]
-    Tokens block_tokens = Tokens(16);  // a power of two in [1, 1024]
+    Blocks capacity;                     // in [1, 2^31 - 1]
+    Tokens block_tokens = Tokens(16);    // a power of two in [1, 1024]
+    Eviction eviction = Eviction::kOff;  // off: nothing is shared or kept
+    uint64_t hash_seed = 0;              // clients must not know it
   };
   // InvalidArgument, naming the field, for an option out of range; ResourceExhausted without
   // memory to count that many blocks.
@@ -63,6 +86,9 @@ class KvCache {
 
   Tokens block_tokens() const { return block_tokens_; }
   BlockCounts counts() const { return counts_; }  // O(1)
+  bool shares_prefixes() const { return prefixes_.has_value(); }
+  // What can be promised: free blocks, and cached ones, which are evicted for it.
+  Blocks available() const { return counts_.free + counts_.cached; }
 
   // Moves `n` blocks from free to reserved, or says no and changes nothing.
   bool Promise(Blocks n);
@@ -71,12 +97,28 @@ class KvCache {
 
   // Starts an empty sequence that takes over `promised` of the reserved blocks (may be none).
   SequenceId Begin(Blocks promised);
+  // What a prompt would find now; nothing where prefixes are not shared. O(blocks of the prompt).
+  PrefixFound Find(const Prompt& prompt) const;
+  // Starts a sequence with room for `total` blocks: it holds the blocks of the prompt that are
+  // there, and is promised the rest. They are held before anything is evicted. Nullopt, and no
+  // change, where the rest does not fit. Names beyond `total` are not looked at.
+  std::optional<SequenceId> BeginWith(const Prompt& prompt, Blocks total);
+  // The next blocks of the sequence, which began with a prompt, are computed and hold what `names`
+  // says; from now on others find them. Where another sequence was first to name the same, this
+  // one takes over that block and gives its own back. The names are of the prompt's kind.
+  void Name(SequenceId id, const BlockNames& names);
+  // Blocks that the sequence found when it began.
+  Blocks Found(SequenceId id) const;
+  // Evicts until at most `n` blocks are cached.
+  void TrimCached(Blocks n);
+
   // The sequence takes over `n` more of the reserved blocks.
   void AddPromise(SequenceId id, Blocks n);
   // What it takes to add `n` > 0 tokens; nullopt when promise and free blocks do not suffice.
   std::optional<AppendPlan> PlanAppend(SequenceId id, Tokens n) const;
   void Commit(const AppendPlan& plan);
-  // Ends a sequence: its blocks, and what is left of its promise, become free.
+  // Ends a sequence: its named blocks become cached where nobody else holds them; its other blocks,
+  // and what is left of its promise, become free.
   void End(SequenceId id);
 
   Tokens Length(SequenceId id) const { return sequences_.At(id).length; }
@@ -93,8 +135,27 @@ class KvCache {
   void CheckInvariants() const;
 
  private:
-  KvCache(BlockPool pool, Tokens block_tokens);
+  // Named blocks. The index holds a reference to each of them.
+  struct Prefixes {
+    PrefixHasher hasher;
+    PrefixIndex index;
+    std::unique_ptr<EvictionPolicy> policy;
+  };
+
+  KvCache(BlockPool pool, Tokens block_tokens, std::optional<Prefixes> prefixes);
+  static absl::StatusOr<Prefixes> CreatePrefixes(const Options& options);
+  // Appends to `found` the blocks of the prompt that are there, from the first on, and lets the
+  // policy see the request.
+  NamedPrefix LookUp(const Prompt& prompt, std::vector<BlockId>& found);
+  void HoldFound(BlockId block);
+  // Names one block of a sequence.
+  void NameNext(Sequence& sequence, std::span<const std::byte> content);
+  void LetGo(const Sequence& sequence, int64_t position);
+  void EvictOne();
+  // Evicts until `n` blocks are free; they are available.
+  void MakeRoom(Blocks n);
   std::optional<std::string> FindWrongOwner() const;
+  std::optional<std::string> FindWrongPrefix() const;
   std::optional<std::string> FindWrongSequence() const;
   // In a build with PLIMSOLL_DEBUG_CHECKS, aborts unless the counters agree and, in a small pool,
   // everything else does too.
@@ -102,6 +163,7 @@ class KvCache {
 
   const Tokens block_tokens_;
   BlockPool pool_;
+  std::optional<Prefixes> prefixes_;
   SequenceTable sequences_;
   BlockCounts counts_;
   Blocks unclaimed_;  // reserved blocks that no sequence took over

@@ -26,7 +26,7 @@ std::string Text(const BlockCounts& counts) {
 
 }  // namespace
 
-// Each block is held by as many sequences as its reference count says.
+// Each block is held by as many sequences as its reference count says, one more if it is named.
 std::optional<std::string> KvCache::FindWrongOwner() const {
   std::vector<int32_t> holders(static_cast<size_t>(counts_.total.value()), 0);
   for (const auto& [id, sequence] : sequences_) {
@@ -39,12 +39,33 @@ std::optional<std::string> KvCache::FindWrongOwner() const {
       }
     }
   }
+  Blocks cached;
   for (int32_t i = 0; i < counts_.total.value(); ++i) {
-    if (holders[static_cast<size_t>(i)] < pool_.References(BlockId(i))) {
+    const int32_t held = holders[static_cast<size_t>(i)];
+    const bool named = prefixes_ && prefixes_->index.Contains(BlockId(i));
+    if (named && held == 0) cached += Blocks(1);
+    if (held + (named ? 1 : 0) != pool_.References(BlockId(i))) {
       return "block " + std::to_string(i) + " has a reference that no sequence holds";
     }
   }
-  return std::nullopt;
+  if (cached == counts_.cached) return std::nullopt;
+  return Text(cached) + " blocks are cached: " + Text(counts_);
+}
+
+// The named blocks of each sequence are in the index, and no others.
+std::optional<std::string> KvCache::FindWrongPrefix() const {
+  if (!prefixes_) return std::nullopt;
+  for (const auto& [id, sequence] : sequences_) {
+    const int64_t named = sequence.prefix ? sequence.prefix->named : 0;
+    for (int64_t i = 0; i < std::ssize(sequence.blocks); ++i) {
+      const BlockId block = sequence.blocks[static_cast<size_t>(i)];
+      if (prefixes_->index.Contains(block) != (i < named)) {
+        return "block " + std::to_string(i) + " of " + Text(id) +
+               " is named and should not be, or not";
+      }
+    }
+  }
+  return prefixes_->index.FindViolation();
 }
 
 std::optional<std::string> KvCache::FindWrongSequence() const {
@@ -66,6 +87,7 @@ std::optional<std::string> KvCache::FindViolation() const {
   }
   if (std::optional<std::string> wrong = pool_.FindViolation()) return wrong;
   if (std::optional<std::string> wrong = FindWrongOwner()) return wrong;
+  if (std::optional<std::string> wrong = FindWrongPrefix()) return wrong;
   return FindWrongSequence();
 }
 

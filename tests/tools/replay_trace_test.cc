@@ -21,8 +21,9 @@ absl::StatusOr<std::vector<TraceRequest>> Read(const std::string& text,
   return ReadTrace(in, "t", format, limit);
 }
 
-TraceRequest Request(Duration arrival, int64_t prompt, int64_t output) {
-  return {arrival, Tokens(prompt), Tokens(output)};
+TraceRequest Request(Duration arrival, int64_t prompt, int64_t output,
+                     std::vector<uint64_t> hash_ids = {}) {
+  return {arrival, Tokens(prompt), Tokens(output), std::move(hash_ids)};
 }
 
 constexpr char kMooncake[] =
@@ -34,8 +35,9 @@ constexpr char kMooncake[] =
 TEST(Trace, MooncakeCountsArrivalsFromTheFirstRequest) {
   const auto trace = Read(kMooncake);
   ASSERT_TRUE(trace.ok()) << trace.status();
-  EXPECT_THAT(*trace, ElementsAre(Request(milliseconds(0), 600, 5), Request(milliseconds(0), 1, 0),
-                                  Request(milliseconds(1500), 20, 2)));
+  EXPECT_THAT(*trace,
+              ElementsAre(Request(milliseconds(0), 600, 5, {0, 7}),
+                          Request(milliseconds(0), 1, 0, {0}), Request(milliseconds(1500), 20, 2)));
 }
 
 constexpr char kAzure[] =

@@ -1,6 +1,8 @@
-# What is taken from the distribution. kvcache needs only the first two.
+# What is taken from the distribution. kvcache needs only these first; of xxHash, only the header.
 find_package(absl CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(xxhash REQUIRED libxxhash)
 
 if(PLIMSOLL_TOOLS)
   find_package(Threads REQUIRED)
@@ -8,7 +10,6 @@ if(PLIMSOLL_TOOLS)
   find_package(gRPC CONFIG REQUIRED)
   find_package(CLI11 CONFIG REQUIRED)
   find_package(hwy CONFIG REQUIRED)
-  find_package(PkgConfig REQUIRED)
   pkg_check_modules(cpp_httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 endif()
 

@@ -105,6 +105,7 @@ std::string ToJson(const ReplayReport& report) {
       {"block_tokens", report.block_tokens.value()},
       {"seed", report.seed},
   };
+  if (!report.eviction.empty()) object["eviction"] = report.eviction;
   if (report.server) {
     object["lost"] = report.lost;
     object["failed"] = report.failed;
@@ -130,9 +131,11 @@ std::string ToText(const ReplayReport& report) {
       Row("blocks", absl::StrFormat("%d at most of %d, %d tokens each", report.peak_blocks.value(),
                                     report.total_blocks.value(), report.block_tokens.value()));
   text += Row("useful slots", Percent(report.useful_fraction, 1));
-  text +=
-      Row("prefix hits", absl::StrFormat("%d of %d prompt tokens", report.prefix_hit_tokens.value(),
-                                         report.prompt_tokens.value()));
+  if (!report.eviction.empty()) text += Row("eviction", report.eviction);
+  text += Row("prefix hits",
+              absl::StrFormat("%d of %d prompt tokens, %d of %d blocks",
+                              report.prefix_hit_tokens.value(), report.prompt_tokens.value(),
+                              report.prefix_hit_blocks.value(), report.prompt_blocks.value()));
   if (report.server) text += ServerRows(*report.server);
   return text + Row("seed", absl::StrFormat("%d", report.seed));
 }

@@ -50,6 +50,7 @@ struct ReplayReport {
   uint64_t seed = 0;
   Tokens block_tokens = Tokens(1);
   Blocks total_blocks = Blocks(0);
+  std::string eviction = {};  // of cached prefixes; empty where none are kept
 
   // requests == admitted + refused + lost, where an admitted one may still fail later.
   int64_t requests = 0;

@@ -111,7 +111,7 @@ absl::StatusOr<std::vector<TraceRequest>> ReadTrace(std::istream& in, const std:
       return lines.At(absl::InvalidArgumentError(
           "this request came before the one above it: want times that do not run backwards"));
     }
-    requests.push_back(*request);
+    requests.push_back(*std::move(request));
     more = lines.Next(line);
   }
   if (requests.empty()) return absl::InvalidArgumentError(name + ": no requests after the header");

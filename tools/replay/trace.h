@@ -7,12 +7,15 @@
 //
 // Requests are in the order of the file, and a file whose times run backwards is refused: sorting
 // it would hide that it is damaged. Equal times are ordinary. Arrivals count from the first one.
-// A prompt has 1 to kMaxTokens tokens, an output 0 (prefill only) to kMaxTokens.
+// A prompt has 1 to kMaxTokens tokens, an output 0 (prefill only) to kMaxTokens. hash_ids says what
+// the prompt begins with: one id for each 512 tokens, the last, shorter stretch included, standing
+// for these tokens and all before them.
 //
 // Threads: pure but for reading the file. Cost: O(file), one line in memory at a time.
 // Errors: InvalidArgument naming file, line, field and value.
 #pragma once
 
+#include <cstdint>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -34,6 +37,7 @@ struct TraceRequest {
   Duration arrival;  // after the first request's
   Tokens prompt;
   Tokens output;
+  std::vector<uint64_t> hash_ids = {};  // empty where the trace says nothing
 
   friend bool operator==(const TraceRequest&, const TraceRequest&) = default;
 };

@@ -1,4 +1,6 @@
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "kvcache/base/errors.h"
@@ -28,15 +30,15 @@ absl::StatusOr<int64_t> WholeNumber(const json& object, const char* field, int64
 }
 
 // Ids of shared prefixes may be absent, but what is there must be ids.
-absl::Status CheckHashIds(const json& object) {
+absl::StatusOr<std::vector<uint64_t>> HashIds(const json& object) {
   const auto ids = object.find("hash_ids");
-  if (ids == object.end()) return absl::OkStatus();
+  if (ids == object.end()) return std::vector<uint64_t>();
   if (!ids->is_array())
     return BadField("hash_ids", Excerpt(ids->dump()), "a list of whole numbers");
   for (const json& id : *ids) {
     if (!id.is_number_unsigned()) return BadField("hash_ids", Excerpt(id.dump()), "whole numbers");
   }
-  return absl::OkStatus();
+  return ids->get<std::vector<uint64_t>>();
 }
 
 class MooncakeParser final : public TraceLineParser {
@@ -51,8 +53,10 @@ class MooncakeParser final : public TraceLineParser {
     if (!prompt.ok()) return prompt.status();
     const auto output = WholeNumber(*object, "output_length", 0, kMaxTokens);
     if (!output.ok()) return output.status();
-    PLIMSOLL_RETURN_IF_ERROR(CheckHashIds(*object));
-    return TraceRequest{std::chrono::milliseconds(*timestamp), Tokens(*prompt), Tokens(*output)};
+    absl::StatusOr<std::vector<uint64_t>> hash_ids = HashIds(*object);
+    if (!hash_ids.ok()) return hash_ids.status();
+    return TraceRequest{std::chrono::milliseconds(*timestamp), Tokens(*prompt), Tokens(*output),
+                        *std::move(hash_ids)};
   }
 };
 

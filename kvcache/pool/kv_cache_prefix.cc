@@ -1,0 +1,183 @@
+// Sharing: which blocks a prompt finds, how a sequence names its own, what is kept and what goes.
+#include <algorithm>
+#include <array>
+
+#include "kvcache/base/check.h"
+#include "kvcache/pool/block_counts.h"
+#include "kvcache/pool/kv_cache.h"
+
+namespace plimsoll {
+namespace {
+
+// Keys are made so many at a time, and what they lead to is fetched while the others are made.
+constexpr int64_t kBatch = 64;
+
+constexpr Blocks kOne(1);
+
+}  // namespace
+
+absl::StatusOr<KvCache::Prefixes> KvCache::CreatePrefixes(const Options& options) {
+  const size_t bytes_of_tokens =
+      static_cast<size_t>(options.block_tokens.value()) * sizeof(int32_t);
+  absl::StatusOr<PrefixIndex> index =
+      PrefixIndex::Create(options.capacity, std::max(bytes_of_tokens, sizeof(uint64_t)));
+  if (!index.ok()) return index.status();
+  auto policy = CreateEvictionPolicy(options.eviction, options.capacity, options.block_tokens);
+  if (!policy.ok()) return policy.status();
+  return Prefixes{PrefixHasher(options.hash_seed), *std::move(index), *std::move(policy)};
+}
+
+PrefixFound KvCache::Find(const Prompt& prompt) const {
+  PrefixFound found;
+  if (!prefixes_) return found;
+  const auto& [hasher, index, policy] = *prefixes_;
+  PrefixKey key = hasher.Root(prompt.salt, prompt.names.by_hash());
+  PrefixParent parent = PrefixParent::Root(key);
+  for (int64_t i = 0; i < prompt.names.size(); ++i) {
+    key = hasher.Next(key, prompt.names[i]);
+    const std::optional<BlockId> block = index.Find(key, parent, prompt.names[i]);
+    if (!block) break;
+    parent = PrefixParent(*block);
+    found.blocks += kOne;
+    if (pool_.References(*block) == 1) found.cached += kOne;
+  }
+  return found;
+}
+
+NamedPrefix KvCache::LookUp(const Prompt& prompt, std::vector<BlockId>& found) {
+  auto& [hasher, index, policy] = *prefixes_;
+  PrefixKey key = hasher.Root(prompt.salt, prompt.names.by_hash());
+  NamedPrefix prefix{.parent = PrefixParent::Root(key), .key = key};
+  policy->BeginRequest();
+  bool all_found = true;
+  for (int64_t first = 0; first < prompt.names.size(); first += kBatch) {
+    const BlockNames names =
+        prompt.names.Subrange(first, std::min(kBatch, prompt.names.size() - first));
+    std::array<PrefixKey, kBatch> keys;
+    for (int64_t i = 0; i < names.size(); ++i) {
+      keys[static_cast<size_t>(i)] = key = hasher.Next(key, names[i]);
+      index.Prefetch(key);
+    }
+    policy->Asked(std::span(keys).first(static_cast<size_t>(names.size())));
+    for (int64_t i = 0; all_found && i < names.size(); ++i) {
+      const PrefixKey& its_key = keys[static_cast<size_t>(i)];
+      const std::optional<BlockId> block = index.Find(its_key, prefix.parent, names[i]);
+      all_found = block.has_value();
+      if (!block) break;
+      found.push_back(*block);
+      prefix.parent = PrefixParent(*block);
+      prefix.key = its_key;
+    }
+  }
+  prefix.found = prefix.named = std::ssize(found);
+  prefix.tag = policy->Found(found, prompt.names.size());
+  return prefix;
+}
+
+std::optional<SequenceId> KvCache::BeginWith(const Prompt& prompt, Blocks total) {
+  PLIMSOLL_CHECK(prefixes_.has_value());
+  const Prompt bounded{prompt.salt,
+                       prompt.names.Subrange(0, std::min(prompt.names.size(), total.value()))};
+  const PrefixFound there = Find(bounded);
+  if (total - there.blocks > available() - there.cached) return std::nullopt;
+  const SequenceId id = sequences_.Add(total);
+  Sequence& sequence = sequences_.At(id);
+  sequence.prefix = LookUp(bounded, sequence.blocks);
+  for (const BlockId block : sequence.blocks) HoldFound(block);
+  sequence.length = there.blocks.value() * block_tokens_;
+  sequence.promise_left = total - there.blocks;
+  MakeRoom(sequence.promise_left);
+  MoveBlocks(sequence.promise_left, counts_.free, counts_.reserved);
+  Verify();
+  return id;
+}
+
+void KvCache::HoldFound(BlockId block) {
+  if (pool_.References(block) == 1) {
+    prefixes_->policy->Hold(block);
+    MoveBlocks(kOne, counts_.cached, counts_.live);
+  }
+  pool_.Share(block);
+}
+
+void KvCache::Name(SequenceId id, const BlockNames& names) {
+  Sequence& sequence = sequences_.At(id);
+  PLIMSOLL_CHECK(sequence.prefix.has_value(), id);
+  PLIMSOLL_CHECK((sequence.prefix->named + names.size()) * block_tokens_ <= sequence.length, id,
+                 sequence.prefix->named, names.size(), sequence.length);
+  for (int64_t i = 0; i < names.size(); ++i) NameNext(sequence, names[i]);
+  Verify();
+}
+
+void KvCache::NameNext(Sequence& sequence, std::span<const std::byte> content) {
+  auto& [hasher, index, policy] = *prefixes_;
+  NamedPrefix& prefix = *sequence.prefix;
+  prefix.key = hasher.Next(prefix.key, content);
+  BlockId& block = sequence.blocks[static_cast<size_t>(prefix.named)];
+  const std::optional<BlockId> same = index.Find(prefix.key, prefix.parent, content);
+  if (same) {
+    HoldFound(*same);
+    pool_.Release(block);
+    MoveBlocks(kOne, counts_.live, counts_.free);
+    block = *same;
+  } else {
+    index.Add(block, prefix.key, prefix.parent, content);
+    pool_.Share(block);
+    policy->Stored(block);
+  }
+  prefix.parent = PrefixParent(block);
+  ++prefix.named;
+}
+
+Blocks KvCache::Found(SequenceId id) const {
+  const Sequence& sequence = sequences_.At(id);
+  return Blocks(sequence.prefix ? sequence.prefix->found : 0);
+}
+
+void KvCache::LetGo(const Sequence& sequence, int64_t position) {
+  const BlockId block = sequence.blocks[static_cast<size_t>(position)];
+  pool_.Release(block);
+  if (!sequence.prefix || position >= sequence.prefix->named) {
+    return MoveBlocks(kOne, counts_.live, counts_.free);
+  }
+  if (pool_.References(block) > 1) return;
+  const NamedPrefix& prefix = *sequence.prefix;
+  const bool found = position < prefix.found;
+  const bool last = !found && position == prefix.named - 1;
+  MoveBlocks(kOne, counts_.live, counts_.cached);
+  prefixes_->policy->Keep(block, prefixes_->index.KeyOf(block),
+                          {.tag = prefix.tag,
+                           .found = found,
+                           .last = last,
+                           .position = found  ? position
+                                       : last ? 0
+                                              : position - prefix.found,
+                           .part_size = found  ? prefix.found
+                                        : last ? 1
+                                               : prefix.named - prefix.found - 1});
+}
+
+void KvCache::EvictOne() {
+  auto& [hasher, index, policy] = *prefixes_;
+  BlockId victim = policy->Next();
+  while (index.children(victim) > 0) {
+    policy->SetAside(victim);
+    victim = policy->Next();
+  }
+  policy->Removed(victim);
+  const std::optional<BlockId> above = index.Remove(victim);
+  if (above && index.children(*above) == 0) policy->BringBack(*above);
+  pool_.Release(victim);
+  MoveBlocks(kOne, counts_.cached, counts_.free);
+}
+
+void KvCache::MakeRoom(Blocks n) {
+  while (counts_.free < n) EvictOne();
+}
+
+void KvCache::TrimCached(Blocks n) {
+  while (counts_.cached > n) EvictOne();
+  Verify();
+}
+
+}  // namespace plimsoll

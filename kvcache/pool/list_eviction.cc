@@ -1,0 +1,67 @@
+#include "kvcache/pool/list_eviction.h"
+
+#include <utility>
+
+namespace plimsoll {
+
+void LruEviction::Keep(BlockId block, const PrefixKey&, const BlockUse&) {
+  links_.PushBack(list_, block);
+}
+
+void LruEviction::Hold(BlockId block) {
+  if (std::exchange(aside_[static_cast<size_t>(block.index())], false)) return;
+  links_.Remove(list_, block);
+}
+
+void LruEviction::SetAside(BlockId block) {
+  links_.Remove(list_, block);
+  aside_[static_cast<size_t>(block.index())] = true;
+}
+
+void LruEviction::BringBack(BlockId block) {
+  if (std::exchange(aside_[static_cast<size_t>(block.index())], false)) {
+    links_.PushFront(list_, block);
+  }
+}
+
+void FifoEviction::Keep(BlockId block, const PrefixKey&, const BlockUse&) {
+  Place& place = PlaceOf(block);
+  if (place == Place::kNew) links_.PushBack(list_, block);
+  if (place == Place::kHeldPassed) links_.PushFront(list_, block);
+  place = Place::kKept;
+}
+
+void FifoEviction::Hold(BlockId block) {
+  Place& place = PlaceOf(block);
+  place = place == Place::kAside ? Place::kHeldPassed : Place::kHeldInList;
+}
+
+void FifoEviction::Removed(BlockId block) {
+  Place& place = PlaceOf(block);
+  PLIMSOLL_CHECK(place == Place::kKept, block, static_cast<int>(place));
+  links_.Remove(list_, block);
+  place = Place::kNew;
+}
+
+BlockId FifoEviction::Next() {
+  while (PlaceOf(list_.front()) == Place::kHeldInList) {
+    const BlockId held = list_.front();
+    links_.Remove(list_, held);
+    PlaceOf(held) = Place::kHeldPassed;
+  }
+  return list_.front();
+}
+
+void FifoEviction::SetAside(BlockId block) {
+  links_.Remove(list_, block);
+  PlaceOf(block) = Place::kAside;
+}
+
+void FifoEviction::BringBack(BlockId block) {
+  Place& place = PlaceOf(block);
+  if (place != Place::kAside) return;
+  links_.PushFront(list_, block);
+  place = Place::kKept;
+}
+
+}  // namespace plimsoll

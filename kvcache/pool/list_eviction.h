@@ -1,0 +1,56 @@
+// The two orders that one list can keep: who was kept last, and who was kept first.
+//
+// Threads, errors: see eviction.h. Cost: O(1); 9 bytes per block.
+#pragma once
+
+#include "kvcache/pool/block_list.h"
+#include "kvcache/pool/eviction.h"
+
+namespace plimsoll {
+
+// Least recently used: the block whose last holder let go longest ago.
+class LruEviction final : public EvictionPolicy {
+ public:
+  explicit LruEviction(Blocks capacity)
+      : links_(capacity), aside_(static_cast<size_t>(capacity.value())) {}
+  bool HasMemory() const { return links_ && aside_; }
+
+  void Keep(BlockId block, const PrefixKey& key, const BlockUse& use) override;
+  void Hold(BlockId block) override;
+  void Removed(BlockId block) override { Hold(block); }
+  BlockId Next() override { return list_.front(); }
+  void SetAside(BlockId block) override;
+  void BringBack(BlockId block) override;
+
+ private:
+  BlockLinks links_;
+  ZeroedArray<bool> aside_;
+  BlockLinks::List list_;  // oldest first
+};
+
+// First in, first out: the block that was first kept longest ago, found since or not.
+class FifoEviction final : public EvictionPolicy {
+ public:
+  explicit FifoEviction(Blocks capacity)
+      : links_(capacity), places_(static_cast<size_t>(capacity.value())) {}
+  bool HasMemory() const { return links_ && places_; }
+
+  void Keep(BlockId block, const PrefixKey& key, const BlockUse& use) override;
+  void Hold(BlockId block) override;
+  void Removed(BlockId block) override;
+  BlockId Next() override;
+  void SetAside(BlockId block) override;
+  void BringBack(BlockId block) override;
+
+ private:
+  // A held block stays in its place until that comes to the front; kept again, it goes there.
+  enum class Place : uint8_t { kNew, kKept, kHeldInList, kHeldPassed, kAside };
+
+  Place& PlaceOf(BlockId block) { return places_[static_cast<size_t>(block.index())]; }
+
+  BlockLinks links_;
+  ZeroedArray<Place> places_;
+  BlockLinks::List list_;  // first kept first
+};
+
+}  // namespace plimsoll
