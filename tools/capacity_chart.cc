@@ -12,7 +12,7 @@ namespace {
 // Twice the logarithm of n to the base two, rounded down; 0 for nothing.
 int64_t HalfOctaves(int64_t n) {
   if (n <= 0) return 0;
-  const int64_t octave = std::bit_width(static_cast<uint64_t>(n)) - 1;
+  const auto octave = static_cast<int64_t>(std::bit_width(static_cast<uint64_t>(n))) - 1;
   const int64_t half = octave > 0 && n >= (int64_t{3} << (octave - 1)) ? 1 : 0;
   return 2 * octave + half + 1;
 }

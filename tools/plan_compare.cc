@@ -39,11 +39,15 @@ absl::StatusOr<PlanArguments> Overlaid(const PlanArguments& base, const std::str
     changed.model = argument;
     return changed;
   }
+  std::vector<std::string> options = OptionsIn(argument);
+  if (std::count(options.begin(), options.end(), "--") > 0) {
+    return absl::InvalidArgumentError("an empty setting; want some such as weights=int4,kv=fp8");
+  }
   CLI::App parser;
   parser.set_help_flag();
   AddPlanArguments(parser, changed);
   try {
-    parser.parse(OptionsIn(argument));
+    parser.parse(options);
   } catch (const CLI::ParseError& error) {
     return absl::InvalidArgumentError(Excerpt(error.what()));
   }

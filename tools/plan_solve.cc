@@ -55,7 +55,7 @@ absl::StatusOr<SolveAnswer> SolveSequences(const PlanRequest& request) {
     most = std::max(most, row.sequences);
   }
   answer.found = most > 0;
-  if (answer.found) answer.json["answer"] = most;
+  if (answer.found) answer.json["answer"] = plan->max_sequences.front().sequences;
   answer.sentence = AnswerSentence({.plan = *plan});
   return answer;
 }

@@ -25,8 +25,8 @@ struct SolveAnswer {
   bool found;
   std::string sentence;
   std::vector<TextRow> table;  // its first row names the columns
-  nlohmann::ordered_json
-      json;                  // question, answer, sentence, rows, and wanted where that is one load
+  // question, answer, sentence, rows; wanted where that is one load.
+  nlohmann::ordered_json json;
   InferenceOptions options;  // those asked about, with the answer where it is a setting
 };
 

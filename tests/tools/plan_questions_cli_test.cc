@@ -188,6 +188,7 @@ TEST_F(PlanQuestions, BadQuestionsAreOneLine) {
   refused({"--memory", "80GiB", "--solve", "kv", "--explain", "kv"}, "excludes");
   refused({"--memory", "80GiB", "--explain", "wieghts"}, "explain=wieghts: want one of weights");
   refused({"--memory", "80GiB", "--compare", "wieghts=int4"}, "compare wieghts=int4: ");
+  refused({"--memory", "80GiB", "--compare", "weights=int4,"}, "an empty setting");
   refused({"--memory", "80GiB", "--compare", "weights=int3"},
           "compare weights=int3: weights=int3: want one of");
   refused({"--memory", "80GiB", "--compare", "weights=int4", "/no/such/model"},

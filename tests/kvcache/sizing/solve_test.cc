@@ -114,6 +114,8 @@ class SolveProperties : public testing::Test {
     options.weights = ElementType::kBf16;
     options.kv = static_cast<ElementType>(Between(2, 6));
     options.block_tokens = Tokens(int64_t{1} << Between(0, 6));
+    options.lookahead_tokens = Tokens(Between(0, 1) * Between(0, 40));
+    options.shared_prefix = Tokens(Between(0, 1) * Between(0, 300));
     const InferencePlan plan = *PlanInference(model, options);
     const Bytes terms = plan.budget_bytes - plan.kv_pool_bytes - plan.unused_bytes;
     options.device_bytes = terms + Bytes(plan.block_bytes.value() * Between(0, 300));
