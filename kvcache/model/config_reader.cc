@@ -154,6 +154,9 @@ absl::StatusOr<ModelConfig> Parse(std::string_view text, std::string name) {
   ModelConfig model;
   model.name = std::move(name);
   model.architecture = ReadArchitecture(fields);
+  if (fields.IsText("transformers_version")) {
+    model.transformers_version = *fields.Text("transformers_version");
+  }
   PLIMSOLL_RETURN_IF_ERROR(fields.status());
   const Family& family = *FamilyOf(model.architecture);
   if (family.nested.empty()) {

@@ -147,6 +147,7 @@ struct ModelConfig {
   std::string name;                        // the folder's name, or the file's stem
   std::string architecture;                // "LlamaForCausalLM"
   ElementType dtype = ElementType::kBf16;  // what the checkpoint is stored in
+  std::string transformers_version;        // that saved it, where the file says
 
   int64_t layers = 0;
   int64_t hidden_size = 0;
