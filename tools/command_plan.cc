@@ -21,6 +21,7 @@
 #include "tools/plan_json.h"
 #include "tools/plan_report.h"
 #include "tools/plan_solve.h"
+#include "tools/report/assets.h"
 #include "tools/report/plan_page.h"
 #include "tools/textbook_report.h"
 
@@ -245,10 +246,14 @@ void AddPlanCommand(CLI::App& app, CommandResult& result) {
   const auto question = std::make_shared<PlanQuestion>();
   AddPlanArguments(*plan, question->plan);
   AddQuestions(*plan, *question);
-  plan->add_option("--format", question->format, "text, json or html")
+  plan->add_option("--format", question->format,
+                   "text, json or html (one page to open in a browser)")
       ->check(CLI::IsMember({"text", "json", "html"}))
       ->capture_default_str();
   plan->add_option("-o,--output", question->file, "File to write to (default: standard output)");
+  // As --version does, it prints and stops, whatever else is given or missing.
+  plan->set_version_flag(
+      "--schema", [] { return std::string(PlanSchema()); }, "Print the JSON Schema of the JSON");
   plan->footer(Footer());
   plan->callback([question, &result] {
     const absl::Status status = Run(*question);

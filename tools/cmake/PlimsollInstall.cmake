@@ -14,6 +14,9 @@ install(FILES ${PROJECT_BINARY_DIR}/plimsollConfig.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/plimsoll)
 if(TARGET plimsoll)
   install(TARGETS plimsoll RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/schema/plan.schema.json
+                ${PROJECT_SOURCE_DIR}/tools/schema/plan-training.schema.json
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/plimsoll)
 endif()
 if(TARGET plimsoll_cuda)
   install(TARGETS plimsoll_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

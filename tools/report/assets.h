@@ -1,4 +1,5 @@
-// Files that are built into the program: what a page needs to stand alone.
+// Files that are built into the program: what a page needs to stand alone, and what describes the
+// JSON of both plans.
 //
 // Threads: pure. Cost: none; the text is part of the program. Errors: none.
 #pragma once
@@ -10,5 +11,9 @@ namespace plimsoll {
 std::string_view ChartLibrary();  // Chart.js, as the distribution packages it
 std::string_view PageStyle();     // page.css
 std::string_view PageScript();    // page.js: draws the charts
+
+// JSON Schemas of `plan --format json` and `plan-training --format json`.
+std::string_view PlanSchema();
+std::string_view TrainingSchema();
 
 }  // namespace plimsoll
