@@ -86,10 +86,10 @@ absl::Status CheckHeads(const ModelConfig& model, const ParallelSplit& split) {
   return absl::OkStatus();
 }
 
-// Of the tokens: the first that a model lists.
+// Of the tokens, not of positions.
 const TensorSpec* EmbeddingOf(const ModelConfig& model) {
   for (const TensorSpec& tensor : model.tensors) {
-    if (tensor.role == TensorRole::kEmbedding) return &tensor;
+    if (tensor.role == TensorRole::kEmbedding && !tensor.split.empty()) return &tensor;
   }
   return nullptr;
 }

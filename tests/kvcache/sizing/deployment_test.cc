@@ -376,6 +376,20 @@ TEST_F(DeploymentProperties, MoreGpusForALayerNeverMeanFewerBlocks) {
   EXPECT_GT(compared, 50);
 }
 
+TEST_F(DeploymentProperties, MoreStagesOfLikeLayersNeverMeanFewerBlocks) {
+  for (const char* const name : {"meta-llama/Llama-3.1-8B", "google/gemma-2b", "Qwen/Qwen3-14B"}) {
+    InferenceOptions options = AnyOptions();
+    options.tensor_parallel = options.expert_parallel = 1;
+    Blocks last(0);
+    for (options.pipeline_parallel = 2; options.pipeline_parallel <= 16;
+         ++options.pipeline_parallel) {
+      const InferencePlan plan = Plan(ModelNamed(name), options);
+      EXPECT_GE(plan.blocks, last) << name << " " << options.pipeline_parallel;
+      last = plan.blocks;
+    }
+  }
+}
+
 TEST_F(DeploymentProperties, MoreToLookAheadOrLessInCommonNeverFitsMore) {
   for (int round = 0; round < 200; ++round) {
     const ModelConfig model = AnyModel();
