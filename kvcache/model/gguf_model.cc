@@ -138,8 +138,11 @@ void ReadAttention(GgufKeys& keys, const GgufTable& table, ModelConfig& model) {
       keys.Refuse("attention.head_count", "a multiple of head_count_kv, both above 0");
       return;
     }
-    model.attention.push_back(
-        {.heads = heads[i], .kv_heads = kv_heads[i], .head_dim = key, .value_dim = value});
+    model.attention.push_back({.heads = heads[i],
+                               .kv_heads = kv_heads[i],
+                               .head_dim = key,
+                               .value_dim = value,
+                               .layer = static_cast<int32_t>(i)});
     keys.Fail(CheckAttention(table, static_cast<int64_t>(i), model.attention.back()));
   }
 }
@@ -187,7 +190,8 @@ void ReadLatent(GgufKeys& keys, const GgufTable& table, ModelConfig& model) {
                                .kv_heads = heads,
                                .head_dim = key,
                                .value_dim = value,
-                               .latent_dim = latent});
+                               .latent_dim = latent,
+                               .layer = static_cast<int32_t>(i)});
   }
 }
 
@@ -199,7 +203,11 @@ void ReadStates(GgufKeys& keys, const GgufTable& table, ModelConfig& model) {
     keys.Fail(CheckRows(table.FindIn(i, "ssm_conv1d.weight"), inner, "ssm.inner_size"));
     keys.Fail(CheckRows(table.FindIn(i, "ssm_in.weight"), 2 * inner, "2 x ssm.inner_size"));
     model.recurrent.push_back(
-        {.conv_elements = inner * (kernel - 1), .state_elements = inner * state});
+        {.conv_elements = inner * (kernel - 1),
+         .state_elements = inner * state,
+         .conv_split = {{.unit = SplitUnit::kInner, .count = inner, .each = kernel - 1}},
+         .state_split = {{.unit = SplitUnit::kInner, .count = inner, .each = state}},
+         .layer = static_cast<int32_t>(i)});
   }
   model.widest_ffn = inner;
 }

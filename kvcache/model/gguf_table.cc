@@ -7,11 +7,13 @@
 #include <utility>
 
 #include "kvcache/base/errors.h"
+#include "kvcache/model/gguf_split.h"
 
 namespace plimsoll {
 namespace {
 
 constexpr std::string_view kBlock = "blk.";
+constexpr std::string_view kEmbedding = "token_embd.weight";
 constexpr int64_t kOutside = -1;
 
 struct Place {
@@ -36,7 +38,7 @@ bool EndsWithExperts(std::string_view name) {
 
 TensorRole RoleOf(std::string_view name, const std::vector<int64_t>& shape) {
   if (name.ends_with(".bias")) return TensorRole::kBias;
-  if (name == "token_embd.weight" || name == "position_embd.weight") return TensorRole::kEmbedding;
+  if (name == kEmbedding || name == "position_embd.weight") return TensorRole::kEmbedding;
   if (name == "output.weight") return TensorRole::kHead;
   if (name.find("norm") != std::string_view::npos) return TensorRole::kNorm;
   if (name.starts_with("ffn_gate_inp")) return TensorRole::kRouter;
@@ -51,13 +53,21 @@ TensorSpec SpecOf(std::string_view name, const GgufTensor& tensor, int64_t activ
   TensorSpec spec{.name = std::string(name),
                   .role = RoleOf(name, tensor.shape),
                   .shape = tensor.shape,
-                  .stored_bytes = Bytes(0)};
+                  .stored_bytes = Bytes(0),
+                  .after_layers = name.starts_with("output")};
   if (EndsWithExperts(name) && tensor.shape.size() >= 2) {
     spec.experts = tensor.shape[0];
     spec.active_experts = std::min(active, spec.experts);
     spec.shape.erase(spec.shape.begin());
   }
   return spec;
+}
+
+// Null for a layer without attention, and outside of layers.
+const AttentionSpec* HeadsOf(int64_t block, const ModelConfig& model) {
+  const auto found = std::find_if(model.attention.begin(), model.attention.end(),
+                                  [&](const AttentionSpec& heads) { return heads.layer == block; });
+  return found == model.attention.end() || block == kOutside ? nullptr : &*found;
 }
 
 void Count(const GgufTensor& tensor, StoredTotal& total) {
@@ -131,13 +141,18 @@ void GgufTable::AddTo(int64_t layers, int64_t active, ModelConfig& model) const 
         families.try_emplace({name, tensor.type, tensor.shape}, model.tensors.size());
     if (added) {
       model.tensors.push_back(SpecOf(name, tensor, active));
+      SplitGgufTensor(name, HeadsOf(block, model), model.tensors.back());
       if (block != kOutside) model.tensors.back().name.insert(0, "blk.{layer}.");
     }
     TensorSpec& spec = model.tensors[place->second];
     if (block != kOutside) spec.layers.push_back(static_cast<int32_t>(block));
     *spec.stored_bytes += tensor.bytes;
   };
-  for (const auto& [name, tensor] : outside_) add(name, kOutside, *tensor);
+  // The embedding of the tokens comes first: a stage that shares it with the head looks for it so.
+  if (const GgufTensor* const embedding = Find(kEmbedding)) add(kEmbedding, kOutside, *embedding);
+  for (const auto& [name, tensor] : outside_) {
+    if (name != kEmbedding) add(name, kOutside, *tensor);
+  }
   HeaderDifference prediction{.kind = HeaderDifference::Kind::kLeftOut, .what = "prediction block"};
   for (int64_t block = 0; block < std::ssize(blocks_); ++block) {
     for (const auto& [name, tensor] : blocks_[static_cast<size_t>(block)]) {

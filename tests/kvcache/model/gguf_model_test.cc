@@ -126,6 +126,39 @@ TEST(GgufModel, LayersOfDifferentTypesAreKeptApart) {
   EXPECT_THAT(wide, ElementsAre(1));
 }
 
+// Every layer knows its number and every matrix how it divides, so that shares can be planned.
+TEST(GgufModel, TensorsAndLayersTellHowTheyDivideOverGpus) {
+  const ModelConfig model = Accepted(Written({}));
+  EXPECT_EQ(model.attention[1].layer, 1);
+  EXPECT_EQ(model.tensors.front().name, "token_embd.weight");
+  for (const TensorSpec& tensor : model.tensors) {
+    SCOPED_TRACE(tensor.name);
+    EXPECT_EQ(tensor.after_layers, tensor.name.starts_with("output"));
+    EXPECT_EQ(tensor.split.empty(), tensor.role == TensorRole::kNorm);
+    if (tensor.split.empty()) continue;
+    EXPECT_EQ(tensor.split[0].size(), tensor.shape[tensor.split_axis]);
+    const bool across =
+        tensor.name.ends_with("attn_output.weight") || tensor.name.ends_with("ffn_down.weight");
+    EXPECT_EQ(tensor.split_axis, across ? 1u : 0u);
+    if (tensor.name == "blk.{layer}.attn_k.weight") {
+      EXPECT_EQ(tensor.split[0].unit, SplitUnit::kKvHead);
+      EXPECT_EQ(tensor.split[0].count, 2);
+    }
+  }
+}
+
+TEST(GgufModel, AFusedMatrixDividesByHeadsOfQAndOfKAndV) {
+  GgufWriter file = Bare("falcon", 1, 64);
+  file.Number("falcon.attention.head_count", 4);
+  file.Number("falcon.attention.head_count_kv", 1);
+  file.Tensor("blk.0.attn_qkv.weight", "F16", {96, 64});
+  for (const TensorSpec& tensor : Accepted(file).tensors) {
+    if (tensor.name != "blk.{layer}.attn_qkv.weight") continue;
+    ASSERT_EQ(tensor.split.size(), 3u);
+    EXPECT_EQ(ElementsOfOne(tensor.split, 2), 32 + 16 + 16);  // K and V are on both
+  }
+}
+
 TEST(GgufModel, ExpertsAreCountedAndThoseInUse) {
   GgufWriter file = Written({.blocks = 1});
   file.Number("llama.expert_count", 8);
