@@ -21,6 +21,7 @@ using nlohmann::json;
 using testing::HasSubstr;
 
 constexpr int kMutants = 200;
+constexpr int64_t kMaxKvElements = int64_t{1} << 26;  // of one token, the reader's bound
 constexpr std::array kFields = {
     "hidden_size",         "intermediate_size", "num_hidden_layers",      "num_attention_heads",
     "num_key_value_heads", "vocab_size",        "max_position_embeddings"};
@@ -139,6 +140,8 @@ class Mutator {
       mutant.refused_for = "hidden_size=";
     } else if (derived && hidden / heads % 2 != 0) {
       mutant.refused_for = "even number";  // a rotation turns pairs
+    } else if (NaiveCounts(config).kv_bytes_per_token / 2 > kMaxKvElements) {
+      mutant.refused_for = "K and V elements per token=";
     } else {
       mutant.exact = NaiveCounts(config);
     }
