@@ -148,7 +148,7 @@ bool IsPacked(const StoredTensor& tensor, const ModelConfig& model) {
 }
 
 void Match::PlaceWhole(const std::string& name, const StoredTensor& tensor, Wanted& wanted) {
-  if (wanted.found) return Differ(Kind::kUnexpected, WithoutNumbers(name), name, tensor);
+  if (wanted.found) return Differ(Kind::kUnexpected, WithoutNumbers(name), Excerpt(name), tensor);
   wanted.found = true;
   Load(tensor, wanted);
   result_.parameters += IsPacked(tensor, model_) ? wanted.elements : tensor.Elements();
@@ -182,7 +182,7 @@ void Match::PlaceExtra(const std::string& name, const StoredTensor& tensor) {
   const bool is_head = short_name == "lm_head.weight" || short_name == "output.weight" ||
                        short_name == "embed_out.weight";
   if (is_head && model_.tied_embeddings) {
-    return Differ(Kind::kStoredTwice, name, name, tensor);
+    return Differ(Kind::kStoredTwice, name, Excerpt(name), tensor);
   }
   if (const auto part = KnownExtra(short_name, model_.layers)) return LeaveOut(*part, tensor);
   Differ(Kind::kUnexpected, WithoutNumbers(name), Excerpt(name), tensor);

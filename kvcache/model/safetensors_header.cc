@@ -43,12 +43,9 @@ const DtypeRow* RowOf(std::string_view dtype) {
   return row == kDtypes.end() ? nullptr : row;
 }
 
-// Values are quoted in messages; a hostile one must not fill the screen.
+// Values are quoted in messages; a hostile one must not fill the screen, nor act on it.
 std::string Shown(const Json& value) {
-  constexpr size_t kLongest = 80;
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
-  if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
-  return text;
+  return Excerpt(value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace));
 }
 
 // An integer in [0, 2^63), the only kind of number that the header holds.
@@ -133,7 +130,7 @@ absl::Status CheckCover(const StoredTensors& tensors, int64_t data_bytes) {
       return Annotate(BadField("data_offsets", tensor->offset,
                                "a begin of " + std::to_string(end) +
                                    ", where the tensor before it ends: no overlap and no hole"),
-                      "tensor " + *name);
+                      "tensor " + Excerpt(*name));
     }
     end += tensor->bytes.value();
   }

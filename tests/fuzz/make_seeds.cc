@@ -75,8 +75,15 @@ void WriteConfigs(const fs::path& folder) {
 
 void WriteSafetensors(const fs::path& folder) {
   Seeds seeds(folder, "safetensors");
+  for (const char* const part :
+       {"model.", "language_model.", "layers.1.", "self_attn.k_proj", "mlp.up_proj", ".weight",
+        ".qweight", ".scales", ".weight_scale_inv", "lm_head", "embed_tokens", "visual.", "mtp."}) {
+    seeds.Word(part);
+  }
   const std::vector<std::string> headers = {
-      R"({})", R"({"__metadata__":{"format":"pt"}})",
+      R"({})",
+      R"({"__metadata__":{"format":"pt"}})",
+      R"({"model.norm.weight":{"dtype":"F16","shape":[4],"data_offsets":[0,8]}})",
       R"({"a":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}})",
       R"({"a":{"dtype":"F4","shape":[4],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[6],"data_offsets":[2,8]}})",
       R"({"lm_head.weight":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"x":{"dtype":"F8_E4M3","shape":[4,1],"data_offsets":[4,8]}})"};
