@@ -20,6 +20,7 @@ int ReportError(const absl::Status& status);
 
 void AddPlanCommand(CLI::App& app, CommandResult& result);
 void AddPlanTrainingCommand(CLI::App& app, CommandResult& result);
+void AddGpusCommand(CLI::App& app, CommandResult& result);
 void AddGenerateCommand(CLI::App& app, CommandResult& result);
 void AddMakeModelCommand(CLI::App& app, CommandResult& result);
 void AddServeCommand(CLI::App& app, CommandResult& result);

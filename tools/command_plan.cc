@@ -78,7 +78,8 @@ absl::StatusOr<PlanReport> ReportOn(const PlanQuestion& question, const PlanRequ
   if (!plan.ok()) return plan.status();
   PlanReport report{.plan = *std::move(plan),
                     .wanted = WantedOf(question, request),
-                    .checkpoint = request.model.headers};
+                    .checkpoint = request.model.headers,
+                    .counts = CountsOf(request.model)};
   if (report.wanted) {
     report.held = SequencesHeld(request.model, request.options, report.wanted->context).value_or(0);
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "tools/checkpoint_report.h"
+#include "tools/counts_report.h"
 
 namespace plimsoll {
 namespace {
@@ -146,6 +147,7 @@ Json PlanAsJsonValue(const PlanReport& report) {
                {"capacity", CapacityJson(plan)},
                {"deployment", DeploymentJson(plan)},
                {"formulas", FormulasJson(plan)}};
+  if (report.counts) json["model"]["counts"] = CountsAsJson(*report.counts);
   if (report.checkpoint) json["headers"] = CheckpointAsJson(*report.checkpoint);
   if (report.textbook) json["textbook"] = TextbookJson(*report.textbook);
   if (report.wanted) {

@@ -7,7 +7,9 @@
 #include "kvcache/base/size_text.h"
 #include "tools/capacity_chart.h"
 #include "tools/checkpoint_report.h"
+#include "tools/counts_report.h"
 #include "tools/grouped_number.h"
+#include "tools/stage_table.h"
 #include "tools/text_table.h"
 
 namespace plimsoll {
@@ -118,6 +120,12 @@ std::string Header(const InferencePlan& plan) {
          KvLine(plan) + DeploymentLines(plan) + LeftOutLine(plan) + "\n";
 }
 
+std::string CountsBlock(const StoredCounts& counts) {
+  std::string out = "\nCounted\n";
+  for (const std::string& line : CountLines(counts)) out += Wrapped(line, 2);
+  return out;
+}
+
 std::string CheckpointBlock(const StoredCheckpoint& checkpoint) {
   std::string out = "\nIn the files\n";
   for (const std::string& line : CheckpointLines(checkpoint)) out += Wrapped(line, 2);
@@ -218,10 +226,12 @@ std::string AnswerSentence(const PlanReport& report) {
 
 std::string PlanAsText(const PlanReport& report) {
   const InferencePlan& plan = report.plan;
-  std::string out = AnswerSentence(report) + "\n\n" + Header(plan) + TermTable(plan);
+  std::string out = AnswerSentence(report) + "\n\n" + Header(plan) + TermTable(plan) +
+                    StageTable(plan);
   if (plan.fits()) out += Capacity(plan);
   if (!report.holds()) out += NearestSettings(report.fits);
   if (!report.curves.empty()) out += CapacityChart(report.curves);
+  if (report.counts) out += CountsBlock(*report.counts);
   if (report.checkpoint) out += CheckpointBlock(*report.checkpoint);
   if (report.textbook) out += TextbookBlock(*report.textbook, plan);
   return out;

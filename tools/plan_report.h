@@ -13,6 +13,7 @@
 #include "kvcache/sizing/capacity_curve.h"
 #include "kvcache/sizing/inference_plan.h"
 #include "kvcache/sizing/nearest_fit.h"
+#include "kvcache/sizing/stored_counts.h"
 #include "kvcache/sizing/textbook_plan.h"
 
 namespace plimsoll {
@@ -27,6 +28,7 @@ struct PlanReport {
   std::vector<CapacityCurve> curves = {};
   std::optional<TextbookErrors> textbook = std::nullopt;
   std::optional<StoredCheckpoint> checkpoint = std::nullopt;  // where its headers were read
+  std::optional<StoredCounts> counts = std::nullopt;
 
   bool holds() const { return plan.fits() && (!wanted || held >= wanted->sequences); }
 };

@@ -28,6 +28,7 @@ int Main(int argc, char** argv) {
   CommandResult result;
   AddPlanCommand(app, result);
   AddPlanTrainingCommand(app, result);
+  AddGpusCommand(app, result);
   AddServeCommand(app, result);
   AddReplayCommand(app, result);
   AddGenerateCommand(app, result);

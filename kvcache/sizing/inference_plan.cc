@@ -105,6 +105,7 @@ InferencePlan PlanOf(const ModelConfig& model, const InferenceOptions& options) 
 }  // namespace
 
 ElementType DefaultKvType(const ModelConfig& model) {
+  if (model.kv_type) return *model.kv_type;
   return model.dtype == ElementType::kFp16 ? ElementType::kFp16 : ElementType::kBf16;
 }
 

@@ -132,7 +132,8 @@ struct InferencePlan {
   bool fits() const { return shortfall_bytes == Bytes(0); }
 };
 
-// The type that K and V have when nobody says: fp16 for fp16 models, else bf16.
+// The type that K and V have when nobody says: the one that the checkpoint has scales for, which
+// engines then use by themselves; else fp16 for fp16 models and bf16 for all others.
 ElementType DefaultKvType(const ModelConfig& model);
 
 // The smallest device whose budget, at `utilization` in (0, 1], is `budget` or more.

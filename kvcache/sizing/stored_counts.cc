@@ -101,6 +101,9 @@ Quantised ScalesOf(const ModelConfig& model, const QuantizedStorage& storage) {
   for (const TensorSpec& tensor : model.tensors) {
     AddOn(tensor.layers.empty() ? std::vector<int32_t>{kNoLayer} : tensor.layers, tensor, storage,
           sum);
+    const bool makes_kv =
+        tensor.name.ends_with(".k_proj.weight") || tensor.name.ends_with(".v_proj.weight");
+    if (storage.kv_scale > 0 && makes_kv) sum.scales += std::ssize(tensor.layers);
     const bool in_last = std::count(tensor.layers.begin(), tensor.layers.end(), last) > 0;
     if (predicts && in_last) AddOn({last}, tensor, storage, sum);
   }
@@ -140,6 +143,12 @@ void AddBuffers(const ModelConfig& model, StoredCounts& counts) {
   if (name == "LlamaForCausalLM" && !new_llama) {
     possible("rotary buffers", model.layers * (dim / 2));
   }
+  const bool has_tower =
+      std::any_of(model.left_out.begin(), model.left_out.end(),
+                  [](const LeftOut& left) { return left.part == "vision tower"; });
+  const bool names_tower =
+      name.ends_with("ForConditionalGeneration") && !name.starts_with("ChatGLM");
+  if (names_tower && !has_tower) possible("vision tower, which the file does not describe", {});
   // The tower of all Gemma 3 with images is the same, its projector as wide as the model.
   if (name == "Gemma3ForCausalLM" && model.vocab_size == kGemmaWordsWithImages) {
     constexpr int64_t kTower = 416866032;

@@ -158,6 +158,17 @@ TEST(StoredCounts, PartsOfUnknownSizeLeaveTheSumUnknown) {
   }
 }
 
+TEST(StoredCounts, AnArchitectureThatSeesHasATowerThoughTheFileDoesNotDescribeIt) {
+  for (const PublishedFile& file : kPublishedFiles) {
+    if (!file.model.name.starts_with("meta-llama/Llama-4")) continue;
+    const StoredCounts counts = CountsOf(*ParseModelConfig(file.model.config, "scout"));
+    EXPECT_EQ(counts.stored, std::nullopt);
+    ASSERT_EQ(counts.extras.size(), 1U);
+    EXPECT_FALSE(counts.extras[0].certain);
+    EXPECT_EQ(counts.extras[0].elements, std::nullopt);
+  }
+}
+
 TEST(StoredCounts, HeadersAreTheTruth) {
   ModelConfig model = *Parsed(Changed(SmallConfig(), {{"tie_word_embeddings", true}}));
   model.headers.emplace();
