@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "kvcache/base/size_text.h"
 #include "tools/grouped_number.h"
+#include "tools/text_table.h"
 
 namespace plimsoll {
 namespace {
@@ -19,6 +20,29 @@ bool IsOfGpu(TrainingGroup group) { return group < TrainingGroup::kHost; }
 double TextbookError(const TrainingPlan& plan) {
   const auto counted = static_cast<double>(std::max<int64_t>(plan.parameters, 1));
   return 100.0 * (static_cast<double>(plan.textbook_parameters.value_or(0)) / counted - 1.0);
+}
+
+// " (31.2% more compute)"
+std::string OverheadText(const TrainingPlan& plan) {
+  if (plan.recompute_overhead <= 0) return "";
+  return absl::StrFormat(" (%.1f%% more compute)", 100.0 * plan.recompute_overhead);
+}
+
+// How a replica is split, and of which part the plan is; empty where it is not split.
+std::string SplitLine(const TrainingPlan& plan) {
+  const TrainingOptions& options = plan.options;
+  if (options.ranks() == 1 && options.expert_parallel == 1) return "";
+  std::string line = "  tensor parallel " + std::to_string(options.tensor_parallel);
+  if (options.sequence_parallel) line += " with sequence parallel";
+  if (options.pipeline_parallel > 1) {
+    line += absl::StrFormat(", pipeline of %d stages of %d chunk%s, here stage %d, the fullest",
+                            options.pipeline_parallel, options.interleave,
+                            options.interleave == 1 ? "" : "s", plan.stage + 1);
+  }
+  if (options.expert_parallel > 1) {
+    line += absl::StrFormat(", experts over %d replicas", options.expert_parallel);
+  }
+  return line + "\n";
 }
 
 std::string Header(const TrainingPlan& plan) {
@@ -35,13 +59,13 @@ std::string Header(const TrainingPlan& plan) {
                            Grouped(*plan.textbook_parameters), TextbookError(plan));
   }
   out += absl::StrFormat(
-      "  %s, batch %s of %s tokens, ZeRO-%d over %d replica%s of %d GPU%s, recompute %s, "
-      "offload %s\n\n",
+      "  %s, batch %s of %s tokens, ZeRO-%d over %d replica%s of %d GPU%s, recompute %s%s, "
+      "offload %s\n%s\n",
       std::string(NameOf(options.method)), Grouped(options.batch),
       Grouped(options.sequence.value()), options.zero_stage, options.replicas(),
-      options.replicas() == 1 ? "" : "s", options.tensor_parallel,
-      options.tensor_parallel == 1 ? "" : "s", std::string(NameOf(options.recompute)),
-      std::string(NameOf(options.offload)));
+      options.replicas() == 1 ? "" : "s", options.ranks(), options.ranks() == 1 ? "" : "s",
+      std::string(NameOf(options.recompute)), OverheadText(plan),
+      std::string(NameOf(options.offload)), SplitLine(plan));
   return out;
 }
 
@@ -122,8 +146,13 @@ Json TrainingJson(const TrainingPlan& plan) {
                {"zero", options.zero_stage},
                {"gpus", options.gpus},
                {"tensor_parallel", options.tensor_parallel},
+               {"pipeline_parallel", options.pipeline_parallel},
+               {"interleave", options.interleave},
+               {"stage", plan.stage},
+               {"expert_parallel", options.expert_parallel},
                {"sequence_parallel", options.sequence_parallel},
                {"recompute", NameOf(options.recompute)},
+               {"recompute_overhead", plan.recompute_overhead},
                {"activation_formula", NameOf(plan.activation_formula)},
                {"offload", NameOf(options.offload)}};
   if (options.trains_adapters()) {
@@ -171,14 +200,64 @@ Json FormulasJson(const TrainingPlan& plan) {
   return formulas;
 }
 
-}  // namespace
-
-std::string TrainingAsText(const TrainingPlan& plan, const std::vector<TrainingFit>& fits) {
-  return Header(plan) + TermTable(plan) + Sums(plan) + Offloaded("host memory", plan.host) +
-         Offloaded("nvme", plan.nvme) + Gpus(plan, fits);
+Json CurveJson(const std::vector<ActivationPoint>& points, const char* at) {
+  Json json = Json::array();
+  for (const ActivationPoint& point : points) {
+    json.push_back({{at, point.at},
+                    {"none_bytes", point.none.value()},
+                    {"selective_bytes", point.selective.value()},
+                    {"full_bytes", point.full.value()}});
+  }
+  return json;
 }
 
-std::string TrainingAsJson(const TrainingPlan& plan, const std::vector<TrainingFit>& fits) {
+Json CurvesJson(const TrainingCurves& curves) {
+  Json stages = Json::array();
+  for (const ZeroPoint& point : curves.over_zero) {
+    stages.push_back({{"zero", point.stage},
+                      {"weights_bytes", point.weights.value()},
+                      {"gradients_bytes", point.gradients.value()},
+                      {"optimizer_bytes", point.optimizer.value()},
+                      {"buffers_bytes", point.buffers.value()}});
+  }
+  return {{"activations_over_sequence", CurveJson(curves.over_sequence, "sequence")},
+          {"activations_over_batch", CurveJson(curves.over_batch, "batch")},
+          {"zero_replicas", curves.zero_replicas},
+          {"states_over_zero", std::move(stages)}};
+}
+
+std::string CurveTable(const char* at, const std::vector<ActivationPoint>& points) {
+  std::vector<TextRow> rows = {{at, "none", "selective", "full"}};
+  for (const ActivationPoint& point : points) {
+    rows.push_back({Grouped(point.at), FormatSize(point.none), FormatSize(point.selective),
+                    FormatSize(point.full)});
+  }
+  return TextTable(rows);
+}
+
+std::string Curves(const TrainingCurves& curves) {
+  std::vector<TextRow> rows = {{"stage", "weights", "gradients", "optimizer", "buffers", "all"}};
+  for (const ZeroPoint& point : curves.over_zero) {
+    rows.push_back({std::to_string(point.stage), FormatSize(point.weights),
+                    FormatSize(point.gradients), FormatSize(point.optimizer),
+                    FormatSize(point.buffers), FormatSize(point.total())});
+  }
+  return "\nactivations by what is recomputed\n" + CurveTable("sequence", curves.over_sequence) +
+         "\n" + CurveTable("batch", curves.over_batch) + "\nstates by ZeRO stage, over " +
+         Grouped(curves.zero_replicas) + " replicas\n" + TextTable(rows);
+}
+
+}  // namespace
+
+std::string TrainingAsText(const TrainingReport& report) {
+  const TrainingPlan& plan = report.plan;
+  return Header(plan) + TermTable(plan) + Sums(plan) + Offloaded("host memory", plan.host) +
+         Offloaded("nvme", plan.nvme) + Gpus(plan, report.fits) +
+         (report.curves ? Curves(*report.curves) : "");
+}
+
+Json TrainingJsonOf(const TrainingReport& report) {
+  const TrainingPlan& plan = report.plan;
   Json json = {{"model", ModelJson(plan)},
                {"training", TrainingJson(plan)},
                {"memory", MemoryJson(plan)},
@@ -190,13 +269,18 @@ std::string TrainingAsJson(const TrainingPlan& plan, const std::vector<TrainingF
   }
   if (!plan.fits()) {
     json["nearest_fits"] = Json::array();
-    for (const TrainingFit& fit : fits) {
+    for (const TrainingFit& fit : report.fits) {
       json["nearest_fits"].push_back(
           {{"setting", fit.setting}, {"total_bytes", fit.total_bytes.value()}});
     }
   }
+  if (report.curves) json["curves"] = CurvesJson(*report.curves);
+  return json;
+}
+
+std::string TrainingAsJson(const TrainingReport& report) {
   // A model's name comes from a folder's, which may be any bytes.
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return TrainingJsonOf(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace plimsoll

@@ -7,6 +7,7 @@
 #include "kvcache/base/size_text.h"
 #include "kvcache/sizing/training_activations.h"
 #include "kvcache/sizing/training_adapters.h"
+#include "kvcache/sizing/training_compute.h"
 #include "kvcache/sizing/training_stage.h"
 #include "kvcache/sizing/training_states.h"
 
@@ -198,6 +199,7 @@ absl::StatusOr<TrainingPlan> PlanModel(TrainingPlan plan, const Model& model) {
   const auto trained = TrainedParameters(model, plan.parameters, plan.options);
   if (!trained.ok()) return trained.status();
   plan.trained_parameters = *trained;
+  plan.recompute_overhead = RecomputeOverhead(model, plan.options);
   const auto parts = PlanStages(model, plan.activation_formula, plan.options);
   if (!parts.ok()) return parts.status();
   return Finish(std::move(plan), *parts);

@@ -40,7 +40,8 @@ struct TrainingPlan {
   // what was asked
   TrainingOptions options;
   ActivationFormula activation_formula = ActivationFormula::kArchitecture;
-  int64_t stage = 0;  // of the pipeline, the one that all that follows is of
+  double recompute_overhead = 0;  // operations added, as a share of a step's; training_compute.h
+  int64_t stage = 0;              // of the pipeline, the one that all that follows is of
   // memory of one GPU
   Bytes weights_bytes, gradients_bytes, optimizer_bytes, activations_bytes, buffers_bytes,
       total_bytes;

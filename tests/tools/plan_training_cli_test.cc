@@ -198,14 +198,106 @@ TEST_F(PlanTrainingCli, CountsOutOfRangeAreRefused) {
   }
 }
 
+TEST_F(PlanTrainingCli, APipelineSaysWhichStageItPlans) {
+  const Arguments piped = {"--gpus", "8", "--pipeline-parallel", "4", "--interleave", "2"};
+  const json plan = Json(Mixed({"--model", llama_}, piped));
+  EXPECT_EQ(plan["training"]["pipeline_parallel"], 4);
+  EXPECT_EQ(plan["training"]["interleave"], 2);
+  EXPECT_EQ(plan["training"]["stage"], 0);
+  EXPECT_THAT(Plan(Mixed({"--model", llama_}, piped)).out,
+              HasSubstr("pipeline of 4 stages of 2 chunks, here stage 1, the fullest"));
+}
+
+TEST_F(PlanTrainingCli, RecomputingSaysWhatItCosts) {
+  EXPECT_THAT(Plan(Mixed({"--parameters", "7B"}, {"--recompute", "full"})).out,
+              HasSubstr("recompute full (33.3% more compute)"));
+}
+
+TEST_F(PlanTrainingCli, CompareSetsPlansSideBySide) {
+  const ProgramResult text =
+      Plan(Mixed({"--model", llama_}, {"--compare", "method=bf16", "method=mixed,zero=3,gpus=8"}));
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, AllOf(HasSubstr("A  llama-13b, method=bf16\n"),
+                              HasSubstr("B  llama-13b, method=mixed,zero=3,gpus=8\n"),
+                              HasSubstr("total of one GPU"), HasSubstr("to A")));
+  const json both = Json(Mixed({"--model", llama_}, {"--compare", "parameters=13B"}))["compare"];
+  ASSERT_EQ(both.size(), 2U);
+  EXPECT_EQ(both[0]["setting"], "as given");
+  EXPECT_EQ(both[0]["model"]["parameters"], 13'015'864'320);
+  EXPECT_EQ(both[1]["model"]["parameters"], 13'000'000'000);
+}
+
+TEST_F(PlanTrainingCli, CompareTakesListsWithPlusAndModelsByTheirPath) {
+  const std::string smaller = Model("huggyllama/llama-7b");
+  const json compared = Json(Mixed(
+      {"--model", llama_},
+      {"--compare", smaller, "method=lora,lora-targets=q_proj+k_proj,lora-rank=8"}))["compare"];
+  EXPECT_EQ(compared[0]["model"]["name"], "llama-7b");
+  EXPECT_EQ(compared[1]["model"]["trained_parameters"], 40 * 2 * 8 * 2 * 5120);
+}
+
+TEST_F(PlanTrainingCli, ExplainDerivesATerm) {
+  const Arguments arguments = Mixed({"--parameters", "13B"}, {"--explain", "moments"});
+  EXPECT_THAT(Plan(arguments).out, AllOf(StartsWith("moments = P x 8"), HasSubstr("Kingma and Ba"),
+                                         HasSubstr("= 13000000000 parameters x 8 bytes"),
+                                         HasSubstr("104,000,000,000 bytes")));
+  EXPECT_EQ(Json(arguments)["explain"]["value"], 104'000'000'000);
+}
+
+TEST_F(PlanTrainingCli, CurvesStandBesideThePlanWhenAskedFor) {
+  const Arguments arguments = Mixed({"--parameters", "13B"}, {"--curve"});
+  const json curves = Json(arguments)["curves"];
+  EXPECT_EQ(curves["activations_over_sequence"].size(), 7U);
+  EXPECT_EQ(curves["activations_over_sequence"][3]["sequence"], 1024);
+  EXPECT_EQ(curves["activations_over_sequence"][3]["none_bytes"], 15'518'924'800);
+  EXPECT_EQ(curves["states_over_zero"].size(), 4U);
+  EXPECT_EQ(curves["zero_replicas"], 8);
+  EXPECT_THAT(Plan(arguments).out, HasSubstr("states by ZeRO stage, over 8 replicas"));
+}
+
+TEST_F(PlanTrainingCli, BadQuestionsAreOneLine) {
+  const auto refused = [&](const Arguments& more, const std::string& why) {
+    ExpectRefused(Mixed({"--model", llama_}, more), why);
+  };
+  refused({"--explain", "magic"}, "explain=magic: want one of weights, gradients");
+  refused({"--explain", "total", "--compare", "zero=1"}, "want one question");
+  refused({"--explain", "total", "--format", "html"}, "format=html");
+  refused({"--compare", "method=adam"}, "compare=method=adam: method=adam: want");
+  refused({"--compare", "nonsense=1"}, "compare=nonsense=1");
+  refused({"--compare", "/no/such/model"}, "/no/such/model");
+  refused({"--pipeline-parallel", "3"}, "gpus=1: want a multiple of");
+  refused({"--interleave", "2"}, "interleave=2: want pipeline_parallel");
+  refused({"--expert-parallel", "2", "--gpus", "2"}, "the model has no experts");
+}
+
 TEST_F(PlanTrainingCli, HelpNamesEveryOption) {
   const ProgramResult help = Plan({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* const text :
-       {"--model", "--parameters", "--method", "--batch", "--sequence", "--lora-rank",
-        "--lora-targets", "--zero", "--gpus", "--gpu", "--memory", "--recompute",
-        "--activation-formula", "--offload", "--tensor-parallel", "--sequence-parallel", "--format",
-        "--output", "Example:"}) {
+  for (const char* const text : {"--model",
+                                 "--parameters",
+                                 "--method",
+                                 "--batch",
+                                 "--sequence",
+                                 "--lora-rank",
+                                 "--lora-targets",
+                                 "--zero",
+                                 "--gpus",
+                                 "--gpu",
+                                 "--memory",
+                                 "--recompute",
+                                 "--activation-formula",
+                                 "--offload",
+                                 "--tensor-parallel",
+                                 "--sequence-parallel",
+                                 "--pipeline-parallel",
+                                 "--interleave",
+                                 "--expert-parallel",
+                                 "--curve",
+                                 "--explain",
+                                 "--compare",
+                                 "--format",
+                                 "--output",
+                                 "Example:"}) {
     EXPECT_THAT(help.out, HasSubstr(text));
   }
 }
