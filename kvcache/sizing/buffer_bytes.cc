@@ -30,6 +30,12 @@ int64_t WidestLayerElements(const ModelConfig& model) {
   return widest;
 }
 
+int64_t MostActiveExperts(const ModelConfig& model) {
+  int64_t most = 1;
+  for (const TensorSpec& tensor : model.tensors) most = std::max(most, tensor.active_experts);
+  return most;
+}
+
 }  // namespace
 
 ElementType ActivationType(ElementType weights) {
@@ -96,10 +102,20 @@ BufferBytes AttentionScoreBytes(const ModelConfig& model, Tokens step) {
 
 BufferBytes ExchangeBytes(const ModelConfig& model, ElementType weights, Tokens step,
                           const ParallelSplit& split) {
-  const BufferBytes hidden = HiddenStateBytes(model, weights, step);
-  const int64_t times = (split.tensor > 1 ? 1 : 0) + (split.pipeline > 1 ? 1 : 0);
-  const std::string copies = times > 1 ? Text(times) + " x " : "";
-  return {.bytes = hidden.bytes * times, .formula = copies + hidden.formula};
+  int64_t tokens = 0;
+  std::string text;
+  const auto add = [&](int64_t count, const std::string& what) {
+    tokens += count;
+    text += (text.empty() ? "" : " + ") + Text(count) + " " + what;
+  };
+  if (split.tensor > 1) add(step.value(), "tokens to add up");
+  if (split.pipeline > 1) add(step.value(), "between stages");
+  if (split.replicas() > 1) {
+    add(CeilDivide(step.value() * MostActiveExperts(model), split.tensor), "to experts");
+  }
+  const BufferBytes one = HiddenStateBytes(model, weights, Tokens(1));
+  return {.bytes = one.bytes * tokens,
+          .formula = "(" + text + ") x " + Text(one.bytes.value()) + " bytes of hidden state"};
 }
 
 BufferBytes DequantisationBytes(const ModelConfig& model, ElementType weights) {

@@ -11,14 +11,16 @@
 //                   (P = 256: enough to keep a GPU busy). A latent counts as one such head.
 //                   Without flash attention instead H x T x min(T, context) x 4: the scores of a
 //                   prompt that fills the step, softmax in place
-//   exchange        T x d x e for the sum over t > 1 GPUs, and as much again between p > 1 stages
+//   exchange        T x d x e for the sum over t > 1 GPUs, as much again between p > 1 stages, and
+//                   ceil(T x K / t) x d x e for the tokens that other replicas send to experts,
+//                   where these are spread over more GPUs than share a layer
 //   dequantisation  only with quantised weights: the largest matrix in 16 bits, at most 32 MiB
 //
 // T tokens of a step, B sequences, d hidden, e bytes of an activation (2, or 4 for fp32 weights),
-// H heads, Hkv kv heads, D head dim, F intermediate values of a token, V vocabulary. Layers of
-// different shape use the same memory: the largest counts. Of a model that is spread over GPUs,
-// pass the share of one. A stage of a pipeline works on one step at a time, whatever is in flight,
-// so that none of these grows with the number of stages.
+// H heads, Hkv kv heads, D head dim, F intermediate values of a token, V vocabulary, K experts of a
+// token. Layers of different shape use the same memory: the largest counts. Of a model that is
+// spread over GPUs, pass the share of one. A stage of a pipeline works on one step at a time,
+// whatever is in flight, so that none of these grows with the number of stages.
 //
 // Threads: pure. Cost: O(layers + tensors). Errors: none; the options' limits are checked before.
 #pragma once
@@ -48,6 +50,7 @@ BufferBytes ActivationBytes(const ModelConfig& model, ElementType weights, Token
 // `pieces` 0: attention is not cut, as on a CPU.
 BufferBytes AttentionPartialBytes(const ModelConfig& model, int64_t sequences, int64_t pieces);
 BufferBytes AttentionScoreBytes(const ModelConfig& model, Tokens step);
+// `model` is the whole one.
 BufferBytes ExchangeBytes(const ModelConfig& model, ElementType weights, Tokens step,
                           const ParallelSplit& split);
 BufferBytes DequantisationBytes(const ModelConfig& model, ElementType weights);

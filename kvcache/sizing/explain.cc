@@ -43,7 +43,10 @@ constexpr std::array<Symbols, 8> kSymbols = {{
     {"sampler", "V x 16", "V"},
     {"activations", "T x (4d + e(d + (H + 2Hkv)D + HD + 3F)), of the widest layer", "TdeHF"},
     {"dequantisation", "the largest matrix in 16 bits, at most 32 MiB", "W"},
-    {"exchange", "T x d x e for the sum over t > 1 GPUs, and again between p > 1 stages", "Tdetp"},
+    {"exchange",
+     "T x d x e for the sum over t > 1 GPUs, again between p > 1 stages, and K / t times that for "
+     "experts beyond those GPUs",
+     "Tdetp"},
 }};
 
 // What the figures of the plan are of: all of the model, or one GPU's share of it.

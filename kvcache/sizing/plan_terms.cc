@@ -98,9 +98,9 @@ void Sum::AddActivations() {
 
 void Sum::AddRuntime() {
   terms.runtime += Add("runtime", {.bytes = options_.runtime, .formula = options_.runtime_formula});
-  terms.runtime += AddIfAny(
-      "exchange",
-      ExchangeBytes(share_.share.model, width_, options_.max_batched_tokens, SplitOf(options_)));
+  terms.runtime +=
+      AddIfAny("exchange",
+               ExchangeBytes(share_.whole, width_, options_.max_batched_tokens, SplitOf(options_)));
   terms.margin = options_.margin;
 }
 

@@ -171,6 +171,7 @@ TEST(ExpertPlan, ReplicasHavePoolsOfTheirOwn) {
   EXPECT_EQ(spread.block_bytes, alone.block_bytes);
   const int64_t experts = int64_t{48} * 128 * 3 * 2048 * 768 * 2;
   EXPECT_EQ(alone.weights_bytes - spread.weights_bytes, Bytes(experts / 8 * 7));
+  EXPECT_EQ(Term(spread, "exchange"), Bytes(8192 * 8 * 2048 * 2)) << "8 experts of each token";
 }
 
 // Llama-3.2-1B beside Llama-3.1-8B: 16 layers of 8 kv heads of 64, so a quarter of a block more.
