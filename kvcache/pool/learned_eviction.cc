@@ -8,7 +8,7 @@ namespace plimsoll {
 namespace {
 
 constexpr uint32_t kRequestsBetweenOrders = 64;
-constexpr int64_t kRememberedPerPart = 4;  // of what a request found, and of what it added
+constexpr int64_t kRememberedPerPart = 8;  // of what a request found, and of what it added
 
 // How a request used its blocks. Chosen by what told reuse apart in chat traces.
 constexpr std::array<int64_t, 5> kAddedTokens = {512, 1536, 4096, 10240, 30720};  // at most

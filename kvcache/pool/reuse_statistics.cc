@@ -10,7 +10,7 @@
 namespace plimsoll {
 namespace {
 
-constexpr double kHalfLife = 1000;        // requests
+constexpr double kHalfLife = 1500;        // requests
 constexpr double kPriorWeight = 10;       // requests that what is known of the group is worth
 constexpr double kUnknownChance = 0.01;   // before anything was counted
 constexpr double kHighestChance = 0.999;  // nothing is certain

@@ -6,7 +6,7 @@
 // been forgotten or let go anew counts as at risk up to then and no further.
 //
 // Time is counted in requests. Ages are in bins that double: 0, 1, 2-3, 4-7, ... What was counted
-// 1000 requests ago counts half.
+// 1500 requests ago counts half.
 //
 // Worth(class, bin) is the highest rate, in requests asked for per unit of time, that keeping a
 // block of this class and age can earn if it may be given up at the end of any later bin. With few
@@ -14,7 +14,7 @@
 //
 // Threads: none; the owner serialises calls. Cost: Asked and Remember O(1); Advance O(bins) and
 // amortised O(bins) per block remembered; Learn O(classes x bins^2). Nothing is allocated after it
-// is made; about 700 KiB. Errors: none.
+// is made; about 1.3 MiB. Errors: none.
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@ namespace plimsoll {
 class ReuseStatistics {
  public:
   static constexpr int kBins = 14;  // of age; the last one has no end
-  static constexpr int kRemembered = 8192;
+  static constexpr int kRemembered = 32768;
 
   // `groups` says for each class which group it belongs to; both count from zero.
   explicit ReuseStatistics(std::vector<uint8_t> groups);
