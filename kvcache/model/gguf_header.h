@@ -45,6 +45,7 @@ struct GgufTensor {
 struct GgufHeader {
   std::map<std::string, GgufValue> metadata;
   std::vector<GgufTensor> tensors;  // as the table has them
+  int64_t files = 1;
 };
 
 // `head` is the beginning of a file of `file_bytes`. OutOfRange where it ends before the header

@@ -106,6 +106,15 @@ absl::Status CheckRows(const GgufTensor* tensor, int64_t rows, std::string_view 
                   "tensor " + Excerpt(tensor->name));
 }
 
+// The same for one that each layer must have.
+absl::Status CheckMatrix(const GgufTable& table, int64_t layer, std::string_view name, int64_t rows,
+                         std::string_view why) {
+  const GgufTensor* const tensor = table.FindIn(layer, name);
+  if (tensor != nullptr) return CheckRows(tensor, rows, why);
+  return absl::InvalidArgumentError("tensor blk." + std::to_string(layer) + "." +
+                                    std::string(name) + ": missing");
+}
+
 // K and V of one layer must be what its tensors compute, in one matrix with Q or apart.
 absl::Status CheckAttention(const GgufTable& table, int64_t layer, const AttentionSpec& heads) {
   const int64_t q = heads.heads * heads.head_dim;
@@ -180,12 +189,8 @@ void ReadLatent(GgufKeys& keys, const GgufTable& table, ModelConfig& model) {
   const int64_t latent = keys.Count("attention.kv_lora_rank", kMaxWidth) +
                          keys.Count("rope.dimension_count", kMaxHeads);
   for (int64_t i = 0; i < model.layers && keys.status().ok(); ++i) {
-    const GgufTensor* const down = table.FindIn(i, "attn_kv_a_mqa.weight");
-    if (down == nullptr) {
-      keys.Fail(absl::InvalidArgumentError("tensor blk." + std::to_string(i) +
-                                           ".attn_kv_a_mqa.weight: missing"));
-    }
-    keys.Fail(CheckRows(down, latent, "kv_lora_rank + rope.dimension_count"));
+    keys.Fail(CheckMatrix(table, i, "attn_kv_a_mqa.weight", latent,
+                          "kv_lora_rank + rope.dimension_count"));
     model.attention.push_back({.heads = heads,
                                .kv_heads = heads,
                                .head_dim = key,
@@ -200,8 +205,8 @@ void ReadStates(GgufKeys& keys, const GgufTable& table, ModelConfig& model) {
   const int64_t state = keys.Count("ssm.state_size", kMaxHeads);
   const int64_t kernel = keys.Count("ssm.conv_kernel", 64);
   for (int64_t i = 0; i < model.layers && keys.status().ok(); ++i) {
-    keys.Fail(CheckRows(table.FindIn(i, "ssm_conv1d.weight"), inner, "ssm.inner_size"));
-    keys.Fail(CheckRows(table.FindIn(i, "ssm_in.weight"), 2 * inner, "2 x ssm.inner_size"));
+    keys.Fail(CheckMatrix(table, i, "ssm_conv1d.weight", inner, "ssm.inner_size"));
+    keys.Fail(CheckMatrix(table, i, "ssm_in.weight", 2 * inner, "2 x ssm.inner_size"));
     model.recurrent.push_back(
         {.conv_elements = inner * (kernel - 1),
          .state_elements = inner * state,

@@ -131,7 +131,7 @@ const GgufTensor* GgufTable::FindIn(int64_t block, std::string_view name) const 
 void GgufTable::AddTo(int64_t layers, int64_t active, ModelConfig& model) const {
   StoredCheckpoint& headers = model.headers.emplace();
   headers.format = "GGUF";
-  headers.files = 1;
+  headers.files = header_->files;
   Totals totals(headers);
   using Family = std::tuple<std::string_view, const GgufType*, std::vector<int64_t>>;
   std::map<Family, size_t> families;  // where in model.tensors

@@ -1,6 +1,5 @@
 #include "kvcache/model/model_folder.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <vector>
@@ -8,6 +7,7 @@
 #include "kvcache/base/errors.h"
 #include "kvcache/model/config_reader.h"
 #include "kvcache/model/gguf_model.h"
+#include "kvcache/model/gguf_parts.h"
 #include "kvcache/model/header_match.h"
 #include "kvcache/model/safetensors_folder.h"
 
@@ -19,21 +19,11 @@ namespace fs = std::filesystem;
 constexpr std::string_view kGgufEnding = ".gguf";
 
 absl::StatusOr<ModelConfig> ReadGguf(const std::string& path) {
-  const absl::StatusOr<GgufHeader> header = ReadGgufHeader(path);
+  const absl::StatusOr<GgufHeader> header = ReadGgufParts(path);
   if (!header.ok()) return header.status();
-  absl::StatusOr<ModelConfig> model = ModelFromGguf(*header, fs::path(path).stem().string());
+  absl::StatusOr<ModelConfig> model = ModelFromGguf(*header, GgufName(path));
   if (!model.ok()) return Annotate(model.status(), path);
   return model;
-}
-
-std::vector<std::string> GgufFilesIn(const std::string& folder) {
-  std::vector<std::string> files;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() == kGgufEnding) files.push_back(entry.path().string());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
 }
 
 absl::StatusOr<ModelConfig> ReadFolder(const std::string& folder) {

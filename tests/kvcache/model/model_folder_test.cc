@@ -133,6 +133,54 @@ TEST(GgufFolder, AGgufFileIsReadByItsPathAndByItsFolder) {
   EXPECT_THAT(Refusal(dir.path()), HasSubstr("GGUF files=2: want one"));
 }
 
+// The first part has the metadata and the ends, the second the blocks.
+class GgufInParts : public testing::Test {
+ protected:
+  GgufInParts() {
+    GgufWriter first;
+    first.Number("split.count", 2);
+    first.Text("general.architecture", "llama");
+    first.Number("llama.block_count", 1);
+    first.Number("llama.context_length", 64);
+    first.Number("llama.embedding_length", 32);
+    first.Number("llama.attention.head_count", 2);
+    first.Tensor("token_embd.weight", "F16", {10, 32});
+    WritePart("tiny-00001-of-00002.gguf", first);
+  }
+  void WritePart(const std::string& name, const GgufWriter& part) const {
+    std::string content = part.Head();
+    content.resize(static_cast<size_t>(part.FileBytes()));
+    dir_.Write(name, content);
+  }
+  static GgufWriter Second(const std::string& tensor) {
+    GgufWriter part;
+    part.Number("split.count", 2);
+    part.Tensor(tensor, "F16", {32, 32});
+    return part;
+  }
+  TempDir dir_;
+};
+
+TEST_F(GgufInParts, AllPartsMakeTheModel) {
+  WritePart("tiny-00002-of-00002.gguf", Second("blk.0.attn_k.weight"));
+  for (const std::string& way : {dir_.path(), dir_.File("tiny-00002-of-00002.gguf")}) {
+    const absl::StatusOr<ModelConfig> model = ReadModel(way);
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ(model->name, "tiny");
+    EXPECT_EQ(model->headers->files, 2);
+    EXPECT_EQ(model->Parameters(), 10 * 32 + 32 * 32);
+  }
+}
+
+TEST_F(GgufInParts, APartThatIsMissingOrRepeatsATensorIsRefused) {
+  EXPECT_THAT(Refusal(dir_.path()), HasSubstr("tiny-00002-of-00002.gguf: No such file"));
+  WritePart("tiny-00002-of-00002.gguf", Second("token_embd.weight"));
+  EXPECT_THAT(Refusal(dir_.path()), HasSubstr("token_embd.weight: stands in another part too"));
+  WritePart("other.gguf", Second("blk.0.attn_k.weight"));
+  EXPECT_THAT(Refusal(dir_.File("other.gguf")),
+              HasSubstr("split.count=2: want parts named -00001-of-00002.gguf"));
+}
+
 TEST(GgufFolder, AConfigurationComesBeforeAGgufFile) {
   const TempDir dir;
   dir.Write("tiny.gguf", GgufFile());
