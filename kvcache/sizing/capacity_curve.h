@@ -4,7 +4,7 @@
 // The first curve is the plan as given. Then come int8 and int4 weights, and fp8, int8 and int4 K
 // and V, each alone and only where it takes fewer bytes than the plan as given. Every curve has the
 // same contexts: the options', or the plan's ladder. A setting that does not fit has a curve of
-// zeros; no curve rises with the context.
+// zeros. No curve rises with the context by whole blocks.
 //
 // Threads: pure. Cost: one plan a curve. Errors: those of PlanInference.
 #pragma once

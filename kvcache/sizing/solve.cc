@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kvcache/base/errors.h"
+#include "kvcache/base/size_text.h"
 #include "kvcache/sizing/block_demand.h"
 
 namespace plimsoll {
@@ -43,11 +44,25 @@ void SortByFallingBytes(std::vector<TypeTried>& tried) {
                    [](const TypeTried& a, const TypeTried& b) { return a.bytes > b.bytes; });
 }
 
-// Nobody widens what is stored narrow: leaves the first, and of the others what is narrower.
+// Nobody widens what is narrow by default: leaves the first, and of the others what is narrower.
 void EraseWider(std::vector<TypeTried>& tried) {
-  const Bytes stored = tried.front().bytes;
-  const auto wider = [&](const TypeTried& one) { return one.bytes >= stored; };
+  if (tried.empty()) return;
+  const Bytes first = tried.front().bytes;
+  const auto wider = [&](const TypeTried& one) { return one.bytes >= first; };
   tried.erase(std::remove_if(tried.begin() + 1, tried.end(), wider), tried.end());
+}
+
+// The last of `first` to `last` for which `holds`, which turns from true to false at most once;
+// `first` - 1 where it is true for none.
+template <class Predicate>
+int64_t LastThat(int64_t first, int64_t last, const Predicate& holds) {
+  int64_t held = first - 1;
+  int64_t beyond = last + 1;
+  while (beyond - held > 1) {
+    const int64_t middle = held + (beyond - held) / 2;
+    (holds(middle) ? held : beyond) = middle;
+  }
+  return held;
 }
 
 // Nothing is planned with what `options` and `wanted` say where this fails.
@@ -66,16 +81,36 @@ absl::StatusOr<int64_t> SequencesHeld(const ModelConfig& model, const InferenceO
   return plan->fits() ? HeldBy(*plan) : 0;
 }
 
+Bytes PoolBytesOf(const InferencePlan& plan, const WantedLoad& load) {
+  const bool keeps_tokens = plan.kv_bytes_per_token > Bytes(0);
+  const Blocks blocks = BlocksForSequence(load.context + plan.lookahead_tokens, plan.block_tokens);
+  const Tokens own_token(1);
+  const Tokens prefix = std::min(plan.shared_prefix, load.context - own_token);
+  const int64_t shared = keeps_tokens ? prefix / plan.block_tokens : 0;
+  const int64_t own = keeps_tokens ? blocks.value() - shared : 1;
+  const int64_t block = (plan.block_bytes + plan.draft_block_bytes).value();
+  const Bytes state = keeps_tokens ? plan.sequence_state_bytes : Bytes(0);
+  const auto tokens = CheckedProduct({own, block});
+  const auto each = tokens ? CheckedAdd(*tokens, state.value()) : std::nullopt;
+  const auto apart = each ? CheckedProduct({*each, load.sequences}) : std::nullopt;
+  const auto together = CheckedProduct({shared, block});
+  const auto all = apart && together ? CheckedAdd(*apart, *together) : std::nullopt;
+  return all && *all < kMaxBytes.value() ? Bytes(*all) : kMaxBytes;
+}
+
 absl::StatusOr<Tokens> LongestContext(const ModelConfig& model, const InferenceOptions& options,
                                       int64_t sequences) {
   PLIMSOLL_RETURN_IF_ERROR(CheckAsked(model, options, {.sequences = sequences}));
-  int64_t held = 0;  // the longest context known to be held, and the shortest known not to be
-  int64_t beyond = model.max_context.value() + 1;
-  while (beyond - held > 1) {
-    const int64_t middle = held + (beyond - held) / 2;
-    (*SequencesHeld(model, options, Tokens(middle)) >= sequences ? held : beyond) = middle;
-  }
-  return Tokens(held);
+  const auto holds = [&](int64_t context) {
+    return *SequencesHeld(model, options, Tokens(context)) >= sequences;
+  };
+  const int64_t block = options.block_tokens.value();
+  const int64_t most = model.max_context.value();
+  const auto first_of = [&](int64_t period) { return period * block + 1; };
+  const int64_t period =
+      LastThat(0, (most - 1) / block, [&](int64_t n) { return holds(first_of(n)); });
+  if (period < 0) return Tokens(0);
+  return Tokens(LastThat(first_of(period), std::min(first_of(period + 1) - 1, most), holds));
 }
 
 absl::StatusOr<std::vector<TypeTried>> TryWeights(const ModelConfig& model,
@@ -109,6 +144,7 @@ absl::StatusOr<std::vector<TypeTried>> TryKv(const ModelConfig& model,
     Try(model, changed, wanted, &InferencePlan::kv_bytes_per_token, std::string(NameOf(type)),
         tried);
   }
+  EraseWider(tried);  // and the default's second entry
   SortByFallingBytes(tried);
   return tried;
 }

@@ -4,14 +4,18 @@
 // sequences of so many tokens. (The most sequences at a context need no search: that is
 // InferencePlan::max_sequences.)
 //
-//   context   The predicate only ever turns from true to false as the context grows, because a
-//             longer sequence never takes fewer blocks. So halving the range finds the longest.
+//   context   A longer sequence takes no fewer blocks, but where all sequences look ahead and share
+//   a
+//             prefix it can take fewer of its own: its last token moves on to a new block, and the
+//             full one before is shared. That happens only from n x block to n x block + 1. So from
+//             one such first token to the next, and within a block, the predicate turns from true
+//             to false at most once, and halving each range finds the longest.
 //   types     Every candidate is planned, widest first, and the first that holds is the answer. No
 //             search: a narrower type can take more in one place (the slice that weights are
 //             dequantised into) than it saves elsewhere.
-//   GPUs      Every count is planned from the fewest over which the weights could be spread, and at
-//             each count every split into tensor and pipeline parallelism. No search: heads divide
-//             over 8 GPUs that do not over 6.
+//   GPUs      Every count is planned from the fewest over which the weights and what the load keeps
+//             could be spread, and at each count every split into tensor and pipeline parallelism.
+//             No search: heads divide over 8 GPUs that do not over 6.
 //
 // Threads: pure. Cost: a plan for each step of a search or candidate. Errors: those of
 // PlanInference, InvalidArgument where `wanted` is out of range.
@@ -39,6 +43,10 @@ struct WantedLoad {
 // where it does not fit.
 absl::StatusOr<int64_t> SequencesHeld(const ModelConfig& model, const InferenceOptions& options,
                                       Tokens context);
+
+// What `load` takes of a pool cut like the plan's, fit or not: the shared prefix once, then each
+// sequence's own blocks and state. kMaxBytes where it is more.
+Bytes PoolBytesOf(const InferencePlan& plan, const WantedLoad& load);
 
 // The longest context that `sequences` can have all at once, at most the model's own; 0 where not
 // even one token each fits.
@@ -72,10 +80,10 @@ struct GpuSplit {
 
 inline constexpr int64_t kMostGpus = 512;
 
-// The best split of each count of GPUs, from the fewest over which the weights could be spread up
-// to the fewest that hold what is wanted, which comes last; counts that no split divides are left
-// out. Of the splits of one count the one that holds most sequences is best, and among equals the
-// one with most tensor parallelism. `holds` is false where not even kMostGpus are enough.
+// The best split of each count of GPUs, from the fewest over which the weights and what is wanted
+// could be spread up to the fewest that hold it, which comes last; counts that no split divides are
+// left out. Of the splits of one count the one that holds most sequences is best, and among equals
+// the one with most tensor parallelism. `holds` is false where not even kMostGpus are enough.
 //
 // With a `gpu`, each split has the runtime that is estimated for its layers and its count; without
 // one, what the options say.

@@ -25,12 +25,13 @@ struct Search {
   }
 };
 
-// The fewest GPUs over which the weights could be spread: every tensor lies on at least one.
-int64_t FewestForWeights(const Search& search) {
+// Below this no split can hold `wanted`: every tensor, and K and V of every token, lie on at least
+// one GPU.
+int64_t FewestToTry(const Search& search, const WantedLoad& wanted) {
   const absl::StatusOr<InferencePlan> whole = PlanInference(search.model, search.Over(1, 1, 1));
   if (!whole.ok() || whole->budget_bytes == Bytes(0)) return 1;
-  return std::max<int64_t>(CeilDivide(whole->weights_bytes.value(), whole->budget_bytes.value()),
-                           1);
+  const Bytes least = whole->weights_bytes + PoolBytesOf(*whole, wanted);
+  return std::max<int64_t>(CeilDivide(least.value(), whole->budget_bytes.value()), 1);
 }
 
 // The best split of exactly `gpus`; nothing where none divides.
@@ -76,7 +77,7 @@ absl::StatusOr<GpuSearch> FewestGpus(const ModelConfig& model, const InferenceOp
       SequencesHeld(model, search.Over(1, 1, options.expert_parallel), wanted.context);
   if (!alone.ok()) return alone.status();
   GpuSearch found{.best = {}, .holds = false};
-  for (int64_t gpus = FewestForWeights(search); gpus <= most_gpus && !found.holds; ++gpus) {
+  for (int64_t gpus = FewestToTry(search, wanted); gpus <= most_gpus && !found.holds; ++gpus) {
     const std::optional<GpuSplit> best = BestSplit(search, wanted.context, gpus);
     if (!best) continue;
     found.best.push_back(*best);

@@ -1,12 +1,9 @@
 #include "kvcache/sizing/textbook_plan.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "kvcache/base/errors.h"
-#include "kvcache/base/size_text.h"
-#include "kvcache/sizing/block_demand.h"
 
 namespace plimsoll {
 namespace {
@@ -30,24 +27,6 @@ double ToDouble(Bytes bytes) { return static_cast<double>(bytes.value()); }
 absl::Status CheckRange(std::string_view field, int64_t value, int64_t most) {
   if (value >= 1 && value <= most) return absl::OkStatus();
   return BadField(field, value, "1 to " + Text(most));
-}
-
-// What `load` takes of a pool like the plan's: the prefix once, then each sequence's own blocks and
-// state. The most there is where that leaves 64 bits.
-Bytes PoolBytesOf(const InferencePlan& plan, const WantedLoad& load) {
-  const bool keeps_tokens = plan.kv_bytes_per_token > Bytes(0);
-  const Blocks blocks = BlocksForSequence(load.context + plan.lookahead_tokens, plan.block_tokens);
-  const Tokens own_token(1);
-  const Tokens prefix = std::min(plan.shared_prefix, load.context - own_token);
-  const int64_t shared = keeps_tokens ? prefix / plan.block_tokens : 0;
-  const int64_t own = keeps_tokens ? blocks.value() - shared : 1;
-  const Bytes block = plan.block_bytes + plan.draft_block_bytes;
-  const Bytes state = keeps_tokens ? plan.sequence_state_bytes : Bytes(0);
-  const auto tokens = CheckedProduct({own, block.value()});
-  const auto each = tokens ? CheckedAdd(*tokens, state.value()) : std::nullopt;
-  const auto all = each ? CheckedProduct({*each, load.sequences}) : std::nullopt;
-  if (!all || *all > kMaxBytes.value()) return kMaxBytes;
-  return std::min(Bytes(*all) + block * shared, kMaxBytes);
 }
 
 void AddFormulas(const TextbookOptions& options, TextbookPlan& plan) {

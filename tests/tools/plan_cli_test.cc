@@ -128,7 +128,7 @@ TEST_F(PlanCli, ALoadThatDoesNotFitSaysHowManyDo) {
   EXPECT_THAT(result.out,
               AllOf(StartsWith("Does not fit: 10 sequences of 8,192 tokens are wanted, and the "
                                "pool holds "),
-                    HasSubstr("--kv fp8"), HasSubstr("--sequences "), HasSubstr("--memory "),
+                    HasSubstr("--kv int8"), HasSubstr("--sequences 5 "), HasSubstr("--memory "),
                     HasSubstr("--tensor-parallel 2")));
   EXPECT_THAT(result.err, HasSubstr("10 sequences of 8,192 tokens wanted, room for "));
   std::vector<std::string> fewer = arguments;

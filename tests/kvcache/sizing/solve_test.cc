@@ -44,6 +44,20 @@ TEST(Solve, ByHandTenBlocksHoldOneSequenceOf160TokensOrFiveOf32) {
   EXPECT_EQ(*SequencesHeld(Llama31(), options, Tokens(161)), 0);
 }
 
+// With blocks of 16 and 8 tokens of lookahead, 16 tokens take 2 blocks of each sequence; 17 take 2
+// as well, but of the prefix the first is full and there once.
+TEST(Solve, ByHandALongerContextCanTakeLessWhereItLooksAheadAndSharesAPrefix) {
+  InferenceOptions options = RoomForBlocks(6);
+  options.lookahead_tokens = Tokens(8);
+  options.shared_prefix = Tokens(32);
+  options.device_bytes += PlanInference(Llama31(), options)->io_bytes -
+                          PlanInference(Llama31(), RoomForBlocks(6))->io_bytes;
+  EXPECT_EQ(PlanInference(Llama31(), options)->blocks, Blocks(6));
+  EXPECT_EQ(*SequencesHeld(Llama31(), options, Tokens(16)), 3);
+  EXPECT_EQ(*SequencesHeld(Llama31(), options, Tokens(17)), 5);
+  EXPECT_EQ(*LongestContext(Llama31(), options, 4), Tokens(40));
+}
+
 TEST(Solve, TheLongestContextIsAtMostTheModelsOwn) {
   EXPECT_EQ(*LongestContext(Llama31(), {.device_bytes = Bytes(80 * kGiB)}, 1), Tokens(131072));
   EXPECT_EQ(*LongestContext(OtherModelNamed("state-spaces/mamba-2.8b-hf"),
@@ -72,6 +86,23 @@ TEST(Solve, KAndVAreTriedFromTheWidest) {
   EXPECT_EQ(tried[0].bytes, Bytes(131072));
   EXPECT_EQ(tried[1].bytes, Bytes(2 * 32 * 8 * (128 + 4)));
   for (size_t i = 1; i < tried.size(); ++i) EXPECT_GE(tried[i].sequences, tried[i - 1].sequences);
+}
+
+TEST(Solve, KAndVThatAModelDoesNotKeepAreNotNarrowed) {
+  const auto tried =
+      *TryKv(OtherModelNamed("state-spaces/mamba-2.8b-hf"), {.device_bytes = Bytes(24 * kGiB)}, {});
+  EXPECT_EQ(std::ssize(tried), 1);
+}
+
+TEST(Solve, APoolOfExactlyWhatALoadTakesHoldsIt) {
+  InferencePlan plan = *PlanInference(Llama31(), {.device_bytes = Bytes(80 * kGiB)});
+  // 33 tokens are 3 blocks of 2 MiB; of a prefix of 40 the two full blocks before the last token
+  // are there once.
+  EXPECT_EQ(PoolBytesOf(plan, {.sequences = 5, .context = Tokens(33)}), Bytes(5 * 3 << 21));
+  plan.shared_prefix = Tokens(40);
+  EXPECT_EQ(PoolBytesOf(plan, {.sequences = 5, .context = Tokens(33)}), Bytes((5 + 2) << 21));
+  plan.block_bytes = kMaxBytes;
+  EXPECT_EQ(PoolBytesOf(plan, {.sequences = 5, .context = Tokens(33)}), kMaxBytes);
 }
 
 TEST(Solve, WhatIsWantedMustBeInRange) {
@@ -138,6 +169,23 @@ TEST_F(SolveProperties, TheLongestContextIsTheOneThatTryingAllOfThemFinds) {
     found += longest > Tokens(0) && longest < model.max_context ? 1 : 0;
   }
   EXPECT_GT(found, 10) << "the dice should give contexts between the ends";
+}
+
+TEST_F(SolveProperties, APoolHoldsALoadExactlyWhereItHasItsBytes) {
+  int held = 0;
+  for (int round = 0; round < 200; ++round) {
+    const ModelConfig model = AnyShortModel();
+    const InferenceOptions options = SmallPool(model);
+    const InferencePlan plan = *PlanInference(model, options);
+    const WantedLoad wanted{.sequences = Between(1, 20),
+                            .context = Tokens(Between(1, model.max_context.value()))};
+    const bool enough = plan.fits() && PoolBytesOf(plan, wanted) <= plan.kv_pool_bytes;
+    EXPECT_EQ(*SequencesHeld(model, options, wanted.context) >= wanted.sequences, enough)
+        << model.name;
+    held += enough ? 1 : 0;
+  }
+  EXPECT_GT(held, 20);
+  EXPECT_LT(held, 180);
 }
 
 TEST_F(SolveProperties, MoreSequencesNeverHaveLongerContexts) {
