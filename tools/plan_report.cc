@@ -108,6 +108,15 @@ std::string DeploymentLines(const InferencePlan& plan) {
   return out;
 }
 
+// Where kernels lay weights out anew and then need less than what is stored.
+std::string ResidentLine(const InferencePlan& plan) {
+  if (plan.weights_resident_bytes == plan.weights_bytes) return "";
+  return Wrapped("weights: " + Grouped(plan.weights_bytes.value()) + " bytes stored and counted, " +
+                     Grouped(plan.weights_resident_bytes.value()) +
+                     " resident where kernels lay them out anew",
+                 2);
+}
+
 std::string Header(const InferencePlan& plan) {
   std::string active;
   if (plan.parameters_active != plan.parameters) {
@@ -117,7 +126,7 @@ std::string Header(const InferencePlan& plan) {
       "%s parameters%s, %d layers, weights in %s, K and V in %s", Grouped(plan.parameters), active,
       plan.layers, plan.weights_format, std::string(NameOf(plan.kv_type)));
   return absl::StrFormat("%s (%s)\n", plan.name, plan.architecture) + Wrapped(model, 2) +
-         KvLine(plan) + DeploymentLines(plan) + LeftOutLine(plan) + "\n";
+         KvLine(plan) + ResidentLine(plan) + DeploymentLines(plan) + LeftOutLine(plan) + "\n";
 }
 
 std::string CountsBlock(const StoredCounts& counts) {
@@ -226,8 +235,8 @@ std::string AnswerSentence(const PlanReport& report) {
 
 std::string PlanAsText(const PlanReport& report) {
   const InferencePlan& plan = report.plan;
-  std::string out = AnswerSentence(report) + "\n\n" + Header(plan) + TermTable(plan) +
-                    StageTable(plan);
+  std::string out =
+      AnswerSentence(report) + "\n\n" + Header(plan) + TermTable(plan) + StageTable(plan);
   if (plan.fits()) out += Capacity(plan);
   if (!report.holds()) out += NearestSettings(report.fits);
   if (!report.curves.empty()) out += CapacityChart(report.curves);

@@ -3,6 +3,7 @@
 
 #include "kvcache/model/config_reader.h"
 #include "tests/kvcache/model/config_texts.h"
+#include "tests/support/temp_dir.h"
 
 namespace plimsoll {
 namespace {
@@ -141,6 +142,19 @@ TEST(Quantization, ModelOptByItsAlgorithm) {
                    "model.layers.1.mlp.down_proj"}));
   EXPECT_EQ(FormatOf(Changed(nvfp4, {{"quant_algo", "FP8"}})), StorageFormat::kFp8Tensor);
   EXPECT_EQ(FormatOf(Changed(nvfp4, {{"quant_algo", "W4A8_AWQ"}})), std::nullopt);
+}
+
+TEST(Quantization, ModelOptInAFileOfItsOwn) {
+  const TempDir folder;
+  folder.Write("config.json", SmallConfig().dump());
+  folder.Write("hf_quant_config.json", R"({"producer": {"name": "modelopt"}, "quantization":
+      {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"]}})");
+  const auto model = ReadModelConfig(folder.path());
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  EXPECT_EQ(model->quantization, "FP8");
+  EXPECT_EQ(model->storage->format, StorageFormat::kFp8Tensor);
+  EXPECT_EQ(model->storage->input_scale, 4);
+  EXPECT_EQ(model->kv_type, ElementType::kFp8);
 }
 
 TEST(Quantization, ModelOptModuleByModule) {
