@@ -47,8 +47,8 @@ struct TensorSpec {
   // Of all copies together, as the files hold them, scales included; only where headers were read.
   // Each of `layers` has the same share.
   std::optional<Bytes> stored_bytes = std::nullopt;
-  // How it divides over GPUs that share each layer: the parts of dimension `split_axis`. None: every
-  // GPU has it whole.
+  // How it divides over GPUs that share each layer: the parts of dimension `split_axis`. None:
+  // every GPU has it whole.
   size_t split_axis = 0;
   std::vector<SplitPart> split = {};
   // Of the tensors that belong to no layer: needed after the layers rather than before them.
