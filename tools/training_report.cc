@@ -71,8 +71,8 @@ std::string Header(const TrainingPlan& plan) {
 
 std::string Row(std::string_view term, Bytes bytes, const std::string& share,
                 const std::string& formula) {
-  return absl::StrFormat("  %-26s %23s %12s %8s  %s\n", std::string(term), Grouped(bytes.value()),
-                         FormatSize(bytes), share, formula);
+  return absl::StrFormat("  %-26s %23s %12s %8s%s\n", std::string(term), Grouped(bytes.value()),
+                         FormatSize(bytes), share, formula.empty() ? "" : "  " + formula);
 }
 
 std::string ShareOf(Bytes bytes, Bytes total) {
