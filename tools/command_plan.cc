@@ -9,7 +9,6 @@
 #include "kvcache/base/errors.h"
 #include "kvcache/sizing/capacity_curve.h"
 #include "kvcache/sizing/explain.h"
-#include "kvcache/sizing/gpu_catalogue.h"
 #include "kvcache/sizing/inference_plan.h"
 #include "kvcache/sizing/nearest_fit.h"
 #include "kvcache/sizing/textbook_plan.h"
@@ -195,12 +194,15 @@ absl::Status Run(const PlanQuestion& question) {
 }
 
 std::string Footer() {
-  std::string names;
-  for (const GpuSpec& gpu : KnownGpus()) names += " " + std::string(gpu.name);
-  return "A SIZE is 80GiB, 80GB (10^9) or plain bytes. Weights are stored as " +
-         WeightFormatNames() +
-         ";\nK and V as fp32, tf32, fp16, bf16, fp8, int8 or int4. GPUs known by name:" + names +
-         ".\n\nThe budget is the device's bytes x utilization, rounded down. What is left after\n"
+  return "A SIZE is 80GiB, 80GB (10^9) or plain bytes. K and V are fp32, tf32, fp16, bf16, fp8, "
+         "int8\n"
+         "or int4. Weights are those or as checkpoints store them: gptq-gN, awq-gN, w4a16-gN with "
+         "N\n"
+         "inputs a group, w8a8-int8, w8a8-fp8 and fp8-block (fp8 alone has one scale a matrix),\n"
+         "mxfp4, nvfp4, nf4, nf4-dq, bnb-int8, and GGUF files by type: q4_0, q4_k_m, q8_0, f16, "
+         "...\n"
+         "GPUs known by name: plimsoll gpus.\n\n"
+         "The budget is the device's bytes x utilization, rounded down. What is left after\n"
          "weights, draft, input, output, logits, activations, runtime and margin is cut into\n"
          "blocks. Exit code: 0 it fits, 1 it does not (the report says by how much and what\n"
          "would fit), 2 bad usage or input.\n\n"

@@ -128,12 +128,14 @@ void AddDeploymentArguments(CLI::App& command, PlanArguments& arguments) {
 void AddPlanArguments(CLI::App& command, PlanArguments& arguments) {
   command.add_option("--model", arguments.model, "Model folder, its config.json, or a GGUF file");
   command.add_option("--gpu", arguments.gpu,
-                     "GPU by name: its memory, and an estimate of its runtime");
+                     "GPU by name (plimsoll gpus): its memory, and an estimate of its runtime");
   command.add_option("--memory", arguments.memory, "Device memory (SIZE); overrides that of --gpu");
   command.add_option("--weights", arguments.weights,
-                     "Type of the weights (default: the checkpoint's)");
-  command.add_option("--kv", arguments.kv,
-                     "Type of K and V (default: fp16 for fp16 models, else bf16)");
+                     "Type or storage of the weights (default: the checkpoint's)");
+  command.add_option(
+      "--kv", arguments.kv,
+      "Type of K and V (default: fp8 where the checkpoint has scales for it, fp16 for "
+      "fp16 models, else bf16)");
   command
       .add_option("--utilization", arguments.utilization,
                   "Share of the device to use, above 0, up to 1")
