@@ -44,6 +44,7 @@ absl::Status CheckCacheOnly(const ReplayArguments& arguments) {
   if (!arguments.simulate || !arguments.server.empty()) {
     return wrong("--cache-only goes with --simulate and without --server");
   }
+  if (arguments.eviction == "off") return wrong("--cache-only needs an --eviction other than off");
   if (!arguments.model.empty() || !arguments.memory.empty()) {
     return wrong("--cache-only takes --blocks N, or none for a cache without end");
   }
@@ -57,6 +58,7 @@ absl::Status CheckCombination(const ReplayArguments& arguments) {
   if (arguments.cache_only) return CheckCacheOnly(arguments);
   const bool sized = arguments.blocks || !arguments.model.empty() || !arguments.memory.empty();
   if (!arguments.simulate) {
+    if (!arguments.eviction.empty()) return wrong("--eviction goes with --simulate");
     return sized ? wrong("--model, --memory and --blocks go with --simulate") : absl::OkStatus();
   }
   if (!arguments.server.empty()) return wrong("--simulate needs no server; leave out --server");
@@ -101,6 +103,7 @@ absl::StatusOr<Blocks> PlannedBlocks(const ModelConfig& model, const ReplayArgum
 absl::StatusOr<SimulationOptions> PoolToSimulate(const ReplayArguments& arguments) {
   SimulationOptions options{.blocks = Blocks(arguments.blocks.value_or(0)),
                             .block_tokens = Tokens(arguments.block_tokens)};
+  options.eviction = EvictionFromName(arguments.eviction).value_or(Eviction::kOff);
   if (arguments.model.empty()) return options;
   const absl::StatusOr<ModelConfig> model = ReadModelConfig(arguments.model);
   if (!model.ok()) return model.status();
@@ -211,6 +214,10 @@ constexpr char kFooter[] =
     "  lengths   CSV with the columns num_prefill_tokens and num_decode_tokens; there are no\n"
     "            arrivals, so all requests come at once\n"
     "Times may repeat but not run backwards; an output of 0 tokens is a prefill and no more.\n\n"
+    "hash_ids are used in simulations with --eviction: full blocks of prompts are shared and "
+    "kept,\n"
+    "and the room they save is counted, not the time. --cache-only looks up each prompt in trace\n"
+    "order, the part last block included, then keeps its blocks, last to first, then evicts.\n\n"
     "hold keeps a reservation for prompt / prefill-rate + output x decode-ms, and --speed divides\n"
     "that time and the arrivals; generate decodes for real, whatever time it takes.\n\n"
     "In the report: waited counts requests admitted after queueing; means are weighted by time,\n"
@@ -252,8 +259,11 @@ void AddTargetOptions(CLI::App& replay, ReplayArguments& a) {
   replay.add_flag("--simulate", a.simulate, "Use the library on a simulated clock, and no server");
   replay.add_flag("--cache-only", a.cache_only,
                   "With --simulate: only look prompts up in the cache and keep them, without time");
-  replay.add_option("--eviction", a.eviction, "Which cached blocks go first (default: lru)")
-      ->check(CLI::IsMember({"fifo", "lru", "learned"}));
+  replay
+      .add_option("--eviction", a.eviction,
+                  "Share prefixes in the simulation, and evict in this order (default: off;\n"
+                  "with --cache-only: lru)")
+      ->check(CLI::IsMember({"off", "fifo", "lru", "learned"}));
   replay.add_option("--blocks", a.blocks, "Blocks of the simulated pool, or of the cache");
   replay.add_option("--model", a.model, "Model folder or config.json to size the pool for");
   replay.add_option("--memory", a.memory, "Device memory to size the pool for (80GiB, 80GB)");

@@ -24,6 +24,8 @@ struct AdmissionController::State {
   State(const AdmissionOptions& options_given, KvCache& cache_given, const Clock& clock_given);
 
   // Deciding.
+  // What the request's prompt is called in the cache. A view of the request.
+  static Prompt PromptOf(const ReservationRequest& request);
   absl::Status Validate(const ReservationRequest& request) const;
   Verdict Decide(const ReservationRequest& request, Blocks ahead) const;
   Verdict DecideExtension(const ReservationRecord& record, Tokens total) const;

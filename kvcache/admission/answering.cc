@@ -44,11 +44,16 @@ absl::StatusOr<Answer> AdmissionController::State::AnswerNow(const ReservationRe
 
 ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& request,
                                                      Blocks blocks, Instant now) {
-  const bool promised = cache.Promise(blocks);
-  PLIMSOLL_CHECK(promised, blocks, cache.counts().free);
   Reservation reservation = Draft(request, blocks, now);
   reservation.id = ReservationIdOf(options.epoch, book.NextNumber());
   ReservationRecord& record = book.Add(request, std::move(reservation));
+  if (cache.shares_prefixes() && !request.prefix_hashes.empty()) {
+    record.prepared = cache.BeginWith(PromptOf(request), blocks);
+    PLIMSOLL_CHECK(record.prepared.has_value(), blocks, cache.available());
+  } else {
+    const bool promised = cache.Promise(blocks);
+    PLIMSOLL_CHECK(promised, blocks, cache.available());
+  }
   leases.Set(record.number, record.reservation.expires);
   ++counters.admitted;
   return record;

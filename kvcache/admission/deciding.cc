@@ -28,6 +28,15 @@ absl::Status ValidateTokens(std::string_view field, Tokens n, int64_t least) {
   return BadField(field, n.value(), std::to_string(least) + " to " + std::to_string(kMaxTokens));
 }
 
+absl::Status ValidateHashes(const ReservationRequest& request, Tokens block_tokens) {
+  const int64_t full_blocks = request.prompt_tokens / block_tokens;
+  const int64_t hashes = std::ssize(request.prefix_hashes);
+  if (hashes <= full_blocks) return absl::OkStatus();
+  return BadField("prefix_hashes", std::to_string(hashes) + " hashes",
+                  "at most one for each full block of " + std::to_string(block_tokens.value()) +
+                      " prompt tokens, " + std::to_string(full_blocks));
+}
+
 std::string Text(Duration t) {
   return std::to_string(std::chrono::duration_cast<milliseconds>(t).count()) + "ms";
 }
@@ -48,13 +57,18 @@ absl::Status AdmissionController::State::Validate(const ReservationRequest& requ
   if (request.ttl < Duration::zero() || request.ttl > options.max_ttl) {
     return BadField("ttl", Text(request.ttl), "0 (the default) to " + Text(options.max_ttl));
   }
-  return absl::OkStatus();
+  return ValidateHashes(request, cache.block_tokens());
+}
+
+Prompt AdmissionController::State::PromptOf(const ReservationRequest& request) {
+  return {.salt = request.tenant, .names = BlockNames::OfHashes(request.prefix_hashes)};
 }
 
 Verdict AdmissionController::State::Decide(const ReservationRequest& request, Blocks ahead) const {
-  const BlockCounts counts = cache.counts();
-  return DecideNeverEvict({.total = counts.total,
-                           .free = counts.free,
+  const PrefixFound found = cache.Find(PromptOf(request));
+  return DecideNeverEvict({.total = cache.counts().total,
+                           .free = cache.available() - found.cached,
+                           .shared = found.blocks,
                            .ahead = ahead,
                            .block_tokens = cache.block_tokens(),
                            .max_context = options.max_context,
@@ -66,9 +80,9 @@ Verdict AdmissionController::State::Decide(const ReservationRequest& request, Bl
 // room back only by finishing. It may grow while the server drains, for the same reason.
 Verdict AdmissionController::State::DecideExtension(const ReservationRecord& record,
                                                     Tokens total) const {
-  const BlockCounts counts = cache.counts();
-  return DecideNeverEvict({.total = counts.total,
-                           .free = counts.free + record.reservation.blocks,
+  return DecideNeverEvict({.total = cache.counts().total,
+                           .free = cache.available() + record.reservation.blocks,
+                           .shared = Blocks(0),
                            .ahead = Blocks(0),
                            .block_tokens = cache.block_tokens(),
                            .max_context = options.max_context,
@@ -117,6 +131,7 @@ Reservation AdmissionController::State::Draft(const ReservationRequest& request,
           .prompt_tokens = request.prompt_tokens,
           .max_new_tokens = request.max_new_tokens,
           .blocks = blocks,
+          .prefix_blocks = cache.Find(PromptOf(request)).blocks,
           .ttl = ttl,
           .expires = now + lease,
           .expire_time = clock.WallNow() + lease,

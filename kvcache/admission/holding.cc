@@ -46,9 +46,13 @@ void AdmissionController::State::Finish(ReservationRecord& record, Instant now) 
     cache.End(*record.sequence);
   } else {
     leases.Remove(record.number);
-    cache.Forgo(record.reservation.blocks);
+    if (record.prepared) {
+      cache.End(*record.prepared);
+    } else {
+      cache.Forgo(record.reservation.blocks);
+    }
   }
-  returns.Add(record.reservation.blocks, now);
+  returns.Add(record.reservation.blocks - record.reservation.prefix_blocks, now);
   book.End(record, now);
 }
 
@@ -70,6 +74,8 @@ void AdmissionController::State::EndWhatIsOver(Instant now) {
     }
     ServeWaiters(now);
   }
+  // What was computed meanwhile may be the prefix of who waits.
+  if (cache.shares_prefixes()) ServeWaiters(now);
   book.Forget(now);
   Publish();
 }

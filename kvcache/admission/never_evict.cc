@@ -20,7 +20,7 @@ Verdict DecideNeverEvict(const AdmissionView& view, Tokens tokens) {
     verdict.binding_term = view.max_context < pool ? "context" : "pool";
     return verdict;
   }
-  const Blocks wanted = view.ahead + verdict.needed;
+  const Blocks wanted = view.ahead + verdict.needed - view.shared;
   if (wanted > view.free) verdict.missing = wanted - view.free;
   if (view.draining || verdict.missing > Blocks(0)) {
     verdict.decision = Decision::kWait;

@@ -16,8 +16,9 @@ namespace plimsoll {
 // What a decision is made from.
 struct AdmissionView {
   Blocks total;
-  Blocks free;
-  Blocks ahead;  // what those need who wait already
+  Blocks free;                // or cached, less what is cached of the request's own prefix
+  Blocks shared = Blocks(0);  // of the blocks needed, those that are there already
+  Blocks ahead;               // what those need who wait already
   Tokens block_tokens;
   Tokens max_context;
   bool draining;
@@ -27,7 +28,7 @@ struct Verdict {
   Decision decision;
   Reason reason;
   Blocks needed;
-  Blocks missing;  // for a wait: needed and ahead, less what is free
+  Blocks missing;  // for a wait: needed and ahead, less what is shared or free
   Tokens largest_fit;
   std::string_view binding_term;  // for a never: "pool" or "context"
 };

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "kvcache/base/clock.h"
 #include "kvcache/base/units.h"
@@ -38,6 +39,9 @@ struct ReservationRequest {
   Tokens prompt_tokens;
   Tokens max_new_tokens;
   Duration ttl = Duration::zero();  // lease; zero means the server's default
+  // Of the prompt's full blocks, from the first on, one hash each of the block and all before it.
+  // Equal hashes of one tenant stand for equal blocks; between tenants nothing is shared.
+  std::vector<uint64_t> prefix_hashes = {};
 };
 
 // Room promised to one request.
@@ -47,10 +51,11 @@ struct Reservation {
   std::string tenant;
   Tokens prompt_tokens;
   Tokens max_new_tokens;
-  Blocks blocks;         // promised in all, filled or not
-  Duration ttl;          // what each sign of life extends the lease by
-  Instant expires;       // the lease ends then
-  WallTime expire_time;  // the same for people
+  Blocks blocks;                     // for it in all: promised, filled, or shared
+  Blocks prefix_blocks = Blocks(0);  // of these, those that were there already
+  Duration ttl;                      // what each sign of life extends the lease by
+  Instant expires;                   // the lease ends then
+  WallTime expire_time;              // the same for people
   bool confirmed = false;
 };
 

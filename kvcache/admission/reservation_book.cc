@@ -11,7 +11,8 @@ Bytes BytesOfRecord(const ReservationRecord& record) {
   constexpr size_t kNodes = 128;
   const size_t strings = 4 * record.request.tenant.size() + 2 * record.request.request_id.size() +
                          record.reservation.id.size() + record.reservation.epoch.size();
-  return Bytes(static_cast<int64_t>(sizeof(ReservationRecord) + strings + kNodes));
+  const size_t hashes = record.request.prefix_hashes.size() * sizeof(uint64_t);
+  return Bytes(static_cast<int64_t>(sizeof(ReservationRecord) + strings + hashes + kNodes));
 }
 
 }  // namespace
@@ -53,6 +54,7 @@ void ReservationBook::End(ReservationRecord& record, Instant now) {
   PLIMSOLL_CHECK(!record.ended.has_value(), record.reservation.id);
   record.ended = now;
   record.sequence.reset();
+  record.prepared.reset();
   ended_.push_back(record.number);
 }
 
@@ -70,7 +72,8 @@ void ReservationBook::Forget(Instant now) {
 
 bool SameContent(const ReservationRequest& first, const ReservationRequest& repeat) {
   return first.tenant == repeat.tenant && first.prompt_tokens == repeat.prompt_tokens &&
-         first.max_new_tokens == repeat.max_new_tokens && first.ttl == repeat.ttl;
+         first.max_new_tokens == repeat.max_new_tokens && first.ttl == repeat.ttl &&
+         first.prefix_hashes == repeat.prefix_hashes;
 }
 
 }  // namespace plimsoll

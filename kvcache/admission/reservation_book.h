@@ -30,7 +30,9 @@ struct ReservationRecord {
   ReservationRequest request;  // as first asked: what a repeat is compared with
   Reservation reservation;
   std::optional<SequenceId> sequence = std::nullopt;  // the one that runs on it
-  bool stop_requested = false;                        // released while its sequence runs
+  // Until one runs: the one that holds the prefix that was there, and the promise.
+  std::optional<SequenceId> prepared = std::nullopt;
+  bool stop_requested = false;  // released while its sequence runs
   std::optional<Instant> ended = std::nullopt;
 };
 

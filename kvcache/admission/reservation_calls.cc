@@ -1,4 +1,7 @@
 // The calls that name a reservation: extend, renew, release, and its sequence.
+#include <optional>
+#include <utility>
+
 #include "kvcache/admission/admission_state.h"
 #include "kvcache/admission/reservation_id.h"
 #include "kvcache/base/errors.h"
@@ -20,8 +23,9 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
     if (verdict.decision != Decision::kAdmitted) return state_->Refuse(verdict, now);
     const Blocks more = verdict.needed - reservation.blocks;
     const bool promised = state_->cache.Promise(more);
-    PLIMSOLL_CHECK(promised, more, state_->cache.counts().free);
-    if (record.sequence) state_->cache.AddPromise(*record.sequence, more);
+    PLIMSOLL_CHECK(promised, more, state_->cache.available());
+    const std::optional<SequenceId> its = record.sequence ? record.sequence : record.prepared;
+    if (its) state_->cache.AddPromise(*its, more);
     reservation.blocks = verdict.needed;
     reservation.max_new_tokens = total_tokens - reservation.prompt_tokens;
   }
@@ -79,7 +83,8 @@ absl::StatusOr<SequenceId> AdmissionController::BeginSequence(std::string_view i
   }
   state_->SignOfLife(record, now);
   state_->leases.Remove(record.number);
-  record.sequence = state_->cache.Begin(record.reservation.blocks);
+  record.sequence = record.prepared ? std::exchange(record.prepared, std::nullopt)
+                                    : state_->cache.Begin(record.reservation.blocks);
   state_->Settle();
   return *record.sequence;
 }

@@ -164,5 +164,24 @@ TEST(CacheReplayOnTraces, LruIsAsSimulatedElsewhereAtEveryCapacity) {
               0.00005);
 }
 
+TEST(CacheReplayOnTraces, TheLearnedPolicyFindsMoreThanLruAndNeverMuchLess) {
+  const char* const folder = std::getenv("PLIMSOLL_TRACES");
+  if (folder == nullptr) GTEST_SKIP() << "set PLIMSOLL_TRACES to a folder with the public traces";
+  // How much more, at least, by blocks of cache.
+  const std::map<int64_t, double> conversation = {{1000, 1.40},  {3000, 1.40},  {10000, 1.04},
+                                                  {30000, 1.01}, {50000, 0.98}, {100000, 0.98}};
+  const std::map<int64_t, double> synthetic = {{500, 0.98},   {1000, 1.08}, {3000, 1.02},
+                                               {10000, 1.04}, {30000, 1.0}, {50000, 0.98}};
+  for (const auto& [name, table] :
+       {std::pair("conversation", conversation), std::pair("synthetic", synthetic)}) {
+    const auto trace = PublishedTrace(folder, name);
+    for (const auto& [blocks, least] : table) {
+      EXPECT_GE(RatioOf(Replayed(trace, blocks, Eviction::kLearned)),
+                least * RatioOf(Replayed(trace, blocks)))
+          << name << " " << blocks;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace plimsoll

@@ -94,6 +94,32 @@ TEST(ReplayCli, SimulatesTheSampleTwiceToTheSameBytes) {
   EXPECT_LE(report["peak_blocks"], 600);
 }
 
+// Of the sample's prompts, all but the first find the 512 tokens that all begin with.
+TEST(ReplayCli, ReplaysThePrefixCacheAlone) {
+  for (const std::string eviction : {"fifo", "lru", "learned"}) {
+    const ProgramResult result =
+        Replay({"--trace", kSample, "--simulate", "--cache-only", "--eviction", eviction,
+                "--block-tokens", "512", "--blocks", "300", "--format", "json"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    const json report = json::parse(result.out);
+    EXPECT_EQ(report["requests"], 161);
+    EXPECT_EQ(report["eviction"], eviction);
+    EXPECT_GE(report["prefix_hit_blocks"], 160);
+    EXPECT_LE(report["prefix_hit_blocks"], report["prompt_blocks"]);
+    EXPECT_LE(report["peak_blocks"], 300);
+  }
+}
+
+TEST(ReplayCli, SimulatesWithSharedPrefixesWhereAsked) {
+  const ProgramResult result = Replay({"--trace", kSample, "--simulate", "--blocks", "600",
+                                       "--eviction", "learned", "--format", "json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json report = json::parse(result.out);
+  EXPECT_EQ(report["admitted"], 160);
+  EXPECT_GT(report["prefix_hit_blocks"], 1000) << "32 blocks of 16 tokens for most requests";
+  EXPECT_EQ(report["prefix_hit_tokens"], report["prefix_hit_blocks"].get<int>() * 16);
+}
+
 TEST(ReplayCli, SizesTheSimulatedPoolByTheModelAndItsContext) {
   TempDir folder;
   const std::string model = folder.Write("llama/config.json", kLlama31);
@@ -209,6 +235,12 @@ TEST(ReplayCli, BadUseIsOneLineAndExitCode2) {
       {{"--trace", kSample, "--simulate", "--blocks", "9", "--server", "a:1"},
        "leave out --server"},
       {{"--trace", kSample, "--blocks", "9"}, "go with --simulate"},
+      {{"--trace", kSample, "--eviction", "lru"}, "--eviction goes with --simulate"},
+      {{"--trace", kSample, "--cache-only"}, "--cache-only goes with --simulate"},
+      {{"--trace", kSample, "--simulate", "--cache-only", "--memory", "1GiB"},
+       "--cache-only takes --blocks"},
+      {{"--trace", kSample, "--simulate", "--cache-only", "--eviction", "off"}, "other than off"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--eviction", "mru"}, "mru"},
       {{"--trace", kSample, "--simulate", "--blocks", "0"}, "--blocks=0"},
       {{"--trace", kSample, "--simulate", "--blocks", "-3"}, "--blocks=-3"},
       {{"--trace", kSample, "--simulate", "--blocks", "18446744073709551616"}, "--blocks"},

@@ -87,6 +87,30 @@ TEST(Simulation, SpeedChangesNothingButTheClock) {
   EXPECT_EQ(ToJson(Replayed(trace, options, fast)), ToJson(Replayed(trace, options)));
 }
 
+// Two prompts of two blocks that begin alike, blocks of 512 tokens: the second waits for the first
+// where it cannot share, and does not where it can. The third finds what the second kept.
+TEST(Simulation, SharedPrefixesSaveRoomAndAreCounted) {
+  std::vector<TraceRequest> trace = {Request(0, 1024, 2), Request(2000, 1024, 2),
+                                     Request(9000, 1100, 2)};
+  trace[0].hash_ids = {1, 2};
+  trace[1].hash_ids = {1, 3};
+  trace[2].hash_ids = {1, 3, 4};
+  SimulationOptions options{.blocks = Blocks(5), .block_tokens = Tokens(512)};
+  const WorkloadOptions slow{.prefill_rate = 1024, .decode_ms = 1000};
+  const ReplayReport apart = Replayed(trace, options, slow);
+  EXPECT_EQ(apart.waited, 1);
+  EXPECT_EQ(apart.prefix_hit_blocks, Blocks(0));
+  EXPECT_EQ(apart.eviction, "");
+  options.eviction = Eviction::kLru;
+  const ReplayReport shared = Replayed(trace, options, slow);
+  EXPECT_EQ(shared.waited, 0);
+  EXPECT_EQ(shared.prefix_hit_blocks, Blocks(3));
+  EXPECT_EQ(shared.prefix_hit_tokens, Tokens(3 * 512));
+  EXPECT_EQ(shared.prompt_blocks, Blocks(7));
+  EXPECT_EQ(shared.peak_blocks, Blocks(5)) << "1, 2 and 3, and a block of output for each";
+  EXPECT_EQ(shared.eviction, "lru");
+}
+
 // What should have happened, found by looking at all requests for every question.
 class NaiveQueue {
  public:

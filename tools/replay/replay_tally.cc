@@ -11,7 +11,7 @@ void ReplayTally::Pass(Duration now) {
   if (now == last_) return;
   // A state between two events of one instant lasted no time, so it is no peak.
   report_.peak_sequences = std::max(report_.peak_sequences, running_);
-  report_.peak_blocks = std::max(report_.peak_blocks, held_);
+  report_.peak_blocks = std::max(report_.peak_blocks, together_.value_or(held_));
   sequence_time_ += static_cast<double>(running_) * static_cast<double>((now - last_).count());
   last_ = now;
 }
@@ -25,6 +25,11 @@ void ReplayTally::Admitted(Duration now, Tokens prompt, Blocks blocks, bool wait
   report_.prompt_blocks += BlocksCovering(prompt, report_.block_tokens);
   held_ += blocks;
   ++running_;
+}
+
+void ReplayTally::FoundPrefix(Blocks blocks) {
+  report_.prefix_hit_blocks += blocks;
+  report_.prefix_hit_tokens += blocks.value() * report_.block_tokens;
 }
 
 void ReplayTally::Refused(Reason reason) {

@@ -6,6 +6,7 @@
 // Threads: none; the owner serialises calls. Cost: O(1). Errors: misuse aborts.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "kvcache/admission/reservation.h"
@@ -18,6 +19,10 @@ class ReplayTally {
   explicit ReplayTally(Tokens block_tokens) { report_.block_tokens = block_tokens; }
 
   void Admitted(Duration now, Tokens prompt, Blocks blocks, bool waited);
+  // Of the prompt admitted last, so many blocks were there already.
+  void FoundPrefix(Blocks blocks);
+  // Where prefixes are shared: what all who run hold together, which is less than the sum.
+  void HoldTogether(Blocks blocks) { together_ = blocks; }
   void Refused(Reason reason);
   void Lost(const std::string& error);
   // An admitted request is over after `held`, in which its token slots were filled for `token_time`
@@ -39,6 +44,7 @@ class ReplayTally {
   ReplayReport report_;
   int64_t running_ = 0;
   Blocks held_ = Blocks(0);
+  std::optional<Blocks> together_;
   Duration last_ = Duration::zero();
   Duration last_end_ = Duration::zero();
   double sequence_time_ = 0;  // sequences times nanoseconds

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "tools/replay/prompt_names.h"
 #include "tools/replay/replay_tally.h"
 
 namespace plimsoll {
@@ -34,6 +35,7 @@ struct Running {
   SequenceId sequence;
   Blocks blocks;
   Duration admitted;
+  bool prefilled = false;
 };
 
 class Simulation {
@@ -54,16 +56,23 @@ class Simulation {
 
  private:
   const ReplayRequest& RequestOf(size_t i) const { return workload_.requests[i]; }
+  // Of the full blocks of its prompt.
+  std::vector<uint64_t> NamesOf(size_t i) const {
+    const ReplayRequest& request = RequestOf(i);
+    return PromptNames(request.hash_ids, request.prompt, options_.block_tokens,
+                       Blocks(request.prompt / options_.block_tokens));
+  }
   Duration Now() const { return clock_.Now().time_since_epoch(); }
   absl::Status Arrive(size_t i);
   void TakeAnswers();
   void Start(size_t i, const Reservation& reservation);
   void RunEventsUntil(Duration when);
   void Continue(size_t i);
+  void Prefill(size_t i);
   void Append(const Running& running, Tokens length);
   void ScheduleNext(size_t i);
   void End(size_t i);
-  void CheckBooks() const;
+  void CheckBooks();
 
   const Workload& workload_;
   const SimulationOptions& options_;
@@ -86,7 +95,7 @@ absl::Status Simulation::Run() {
   }
   RunEventsUntil(Duration::max());
   PLIMSOLL_CHECK(tally_.answered() == std::ssize(workload_.requests), tally_.answered());
-  PLIMSOLL_CHECK(cache_.counts().free == cache_.counts().total, cache_.counts().free);
+  PLIMSOLL_CHECK(cache_.available() == cache_.counts().total, cache_.available());
   return absl::OkStatus();
 }
 
@@ -94,6 +103,7 @@ absl::Status Simulation::Arrive(size_t i) {
   clock_.AdvanceTo(Instant(RequestOf(i).arrival));
   ReservationRequest request{.prompt_tokens = RequestOf(i).prompt,
                              .max_new_tokens = RequestOf(i).output};
+  if (cache_.shares_prefixes()) request.prefix_hashes = NamesOf(i);
   const auto ticket = admission_.ReserveOrWait(
       request, kForever, [this, i](const Answer& answer) { answers_.emplace_back(i, answer); });
   if (!ticket.ok()) return ticket.status();
@@ -118,6 +128,7 @@ void Simulation::Start(size_t i, const Reservation& reservation) {
   const absl::StatusOr<SequenceId> sequence = admission_.BeginSequence(reservation.id);
   PLIMSOLL_CHECK(sequence.ok(), sequence.status().message());
   tally_.Admitted(Now(), RequestOf(i).prompt, reservation.blocks, queued_[i]);
+  tally_.FoundPrefix(reservation.prefix_blocks);
   running_[i] = {reservation.id, *sequence, reservation.blocks, Now()};
   ScheduleNext(i);
 }
@@ -136,6 +147,8 @@ void Simulation::RunEventsUntil(Duration when) {
 void Simulation::Continue(size_t i) {
   const ReplayRequest& request = RequestOf(i);
   const Running& running = *running_[i];
+  const bool decodes = running.prefilled;
+  if (!decodes) Prefill(i);
   const Tokens length = cache_.Length(running.sequence);
   const bool ends = Now() >= running.admitted + workload_.HoldTime(request);
   if (ends) {
@@ -144,8 +157,20 @@ void Simulation::Continue(size_t i) {
   }
   const Tokens room =
       (BlocksCovering(length, options_.block_tokens).value()) * options_.block_tokens;
-  Append(running, length == Tokens(0) ? request.prompt : room + Tokens(1));
+  if (decodes) Append(running, room + Tokens(1));
   ScheduleNext(i);
+}
+
+// The prompt is computed, and its full blocks may be found by others.
+void Simulation::Prefill(size_t i) {
+  Running& running = *running_[i];
+  running.prefilled = true;
+  Append(running, RequestOf(i).prompt);
+  const std::vector<uint64_t> names = NamesOf(i);
+  if (!cache_.shares_prefixes() || names.empty()) return;
+  const int64_t found = cache_.Found(running.sequence).value();
+  cache_.Name(running.sequence,
+              BlockNames::OfHashes(names).Subrange(found, std::ssize(names) - found));
 }
 
 void Simulation::Append(const Running& running, Tokens length) {
@@ -161,7 +186,7 @@ void Simulation::ScheduleNext(size_t i) {
   const Running& running = *running_[i];
   const Tokens length = cache_.Length(running.sequence);
   Duration after = request.prefill;
-  if (length > Tokens(0)) {
+  if (running.prefilled) {
     const Tokens room =
         BlocksCovering(length, options_.block_tokens).value() * options_.block_tokens;
     const Tokens next = std::min(room + Tokens(1), request.total());
@@ -177,10 +202,16 @@ void Simulation::End(size_t i) {
   TakeAnswers();
 }
 
-void Simulation::CheckBooks() const {
+void Simulation::CheckBooks() {
   const BlockCounts counts = cache_.counts();
   PLIMSOLL_CHECK(counts.Conserved());
-  PLIMSOLL_CHECK(tally_.held() == counts.live + counts.reserved, tally_.held());
+  const Blocks taken = counts.live + counts.reserved;
+  if (cache_.shares_prefixes()) {
+    PLIMSOLL_CHECK(tally_.held() >= taken, tally_.held(), taken);
+    tally_.HoldTogether(taken);
+  } else {
+    PLIMSOLL_CHECK(tally_.held() == taken, tally_.held(), taken);
+  }
   if (options_.on_event) options_.on_event(Now(), admission_);
 }
 
@@ -188,8 +219,9 @@ void Simulation::CheckBooks() const {
 
 absl::StatusOr<ReplayReport> Simulate(const Workload& workload, const SimulationOptions& options) {
   SimulatedClock clock;
-  const auto cache =
-      KvCache::Create({.capacity = options.blocks, .block_tokens = options.block_tokens});
+  const auto cache = KvCache::Create({.capacity = options.blocks,
+                                      .block_tokens = options.block_tokens,
+                                      .eviction = options.eviction});
   if (!cache.ok()) return cache.status();
   AdmissionOptions rules{.epoch = "simulation"};
   rules.confirm_window = Duration::zero();
@@ -201,6 +233,7 @@ absl::StatusOr<ReplayReport> Simulate(const Workload& workload, const Simulation
   PLIMSOLL_RETURN_IF_ERROR(simulation.Run());
   ReplayReport report = simulation.Report();
   report.total_blocks = options.blocks;
+  if (options.eviction != Eviction::kOff) report.eviction = NameOf(options.eviction);
   return report;
 }
 

@@ -66,7 +66,8 @@ absl::StatusOr<Workload> MakeWorkload(std::span<const TraceRequest> trace,
         {.arrival = Nanoseconds(static_cast<double>(from.arrival.count()) / options.speed),
          .prompt = prompt,
          .output = output,
-         .prefill = Nanoseconds(prefill)});
+         .prefill = Nanoseconds(prefill),
+         .hash_ids = options.scale_lengths == 1.0 ? from.hash_ids : std::vector<uint64_t>()});
   }
   workload.decode_step = Nanoseconds(step);
   return workload;

@@ -30,6 +30,7 @@ struct ReplayRequest {
   Tokens prompt;
   Tokens output;
   Duration prefill;
+  std::vector<uint64_t> hash_ids = {};  // as in the trace; none where lengths are scaled
 
   Tokens total() const { return prompt + output; }
 };
