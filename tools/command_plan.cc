@@ -76,9 +76,9 @@ absl::StatusOr<PlanReport> ReportOn(const PlanQuestion& question, const PlanRequ
   absl::StatusOr<InferencePlan> plan = PlanInference(request.model, request.options);
   if (!plan.ok()) return plan.status();
   PlanReport report{.plan = *std::move(plan),
+                    .counts = CountsOf(request.model),
                     .wanted = WantedOf(question, request),
-                    .checkpoint = request.model.headers,
-                    .counts = CountsOf(request.model)};
+                    .checkpoint = request.model.headers};
   if (report.wanted) {
     report.held = SequencesHeld(request.model, request.options, report.wanted->context).value_or(0);
   }
@@ -123,7 +123,7 @@ absl::StatusOr<std::string> SolveJson(const PlanRequest& request, const SolveAns
   if (answer.options.device_bytes > Bytes(0)) {
     absl::StatusOr<InferencePlan> plan = PlanInference(request.model, answer.options);
     if (!plan.ok()) return plan.status();
-    json = PlanAsJsonValue({.plan = *std::move(plan)});
+    json = PlanAsJsonValue({.plan = *std::move(plan), .counts = CountsOf(request.model)});
   }
   json["solve"] = answer.json;
   return JsonText(json);

@@ -152,8 +152,7 @@ void AddPlanTrainingCommand(CLI::App& app, CommandResult& result) {
                       "File to write to (default: standard output)");
   // As --version does, it prints and stops, whatever else is given or missing.
   command->set_version_flag(
-      "--schema", [] { return std::string(TrainingSchema()); },
-      "Print the JSON Schema of the JSON");
+      "--schema", [] { return std::string(PlanSchema()); }, "Print the JSON Schema of the JSON");
   command->footer(kFooter);
   command->callback([question, &result] {
     const absl::Status status = RunPlanTraining(*question);

@@ -54,11 +54,13 @@ absl::StatusOr<PlanArguments> Overlaid(const PlanArguments& base, const std::str
   return changed;
 }
 
-absl::StatusOr<InferencePlan> PlanOf(const PlanArguments& arguments) {
+absl::StatusOr<ComparedPlan> PlanOf(const std::string& setting, const PlanArguments& arguments) {
   const absl::StatusOr<PlanRequest> request = PlanRequestFrom(arguments);
   if (!request.ok()) return request.status();
   PLIMSOLL_RETURN_IF_ERROR(CheckNamesDevice(arguments));
-  return PlanInference(request->model, request->options);
+  absl::StatusOr<InferencePlan> plan = PlanInference(request->model, request->options);
+  if (!plan.ok()) return plan.status();
+  return ComparedPlan{setting, *std::move(plan), CountsOf(request->model)};
 }
 
 // What differs between two figures, in percent of the first: "+12.5%"; empty where nothing does.
@@ -168,16 +170,16 @@ absl::StatusOr<std::vector<ComparedPlan>> ComparePlans(const PlanArguments& base
     return BadField("compare", std::ssize(settings), "at most " + std::to_string(kMostCompared));
   }
   if (settings.size() == 1) {
-    absl::StatusOr<InferencePlan> given = PlanOf(base);
+    absl::StatusOr<ComparedPlan> given = PlanOf("as given", base);
     if (!given.ok()) return given.status();
-    compared.push_back({"as given", *std::move(given)});
+    compared.push_back(*std::move(given));
   }
   for (const std::string& setting : settings) {
     const absl::StatusOr<PlanArguments> arguments = Overlaid(base, setting);
     if (!arguments.ok()) return Annotate(arguments.status(), "compare " + Excerpt(setting));
-    absl::StatusOr<InferencePlan> plan = PlanOf(*arguments);
+    absl::StatusOr<ComparedPlan> plan = PlanOf(setting, *arguments);
     if (!plan.ok()) return Annotate(plan.status(), "compare " + Excerpt(setting));
-    compared.push_back({setting, *std::move(plan)});
+    compared.push_back(*std::move(plan));
   }
   return compared;
 }
@@ -196,7 +198,7 @@ nlohmann::ordered_json ComparisonAsJson(const std::vector<ComparedPlan>& compare
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   for (const ComparedPlan& one : compared) {
     nlohmann::ordered_json plan = {{"setting", one.setting}};
-    plan.update(PlanAsJsonValue({.plan = one.plan}));
+    plan.update(PlanAsJsonValue({.plan = one.plan, .counts = one.counts}));
     json.push_back(std::move(plan));
   }
   return json;

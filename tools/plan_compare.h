@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "kvcache/sizing/inference_plan.h"
+#include "kvcache/sizing/stored_counts.h"
 #include "tools/plan_arguments.h"
 
 namespace plimsoll {
@@ -20,6 +21,7 @@ namespace plimsoll {
 struct ComparedPlan {
   std::string setting;  // the argument, or "as given"
   InferencePlan plan;
+  StoredCounts counts;
 };
 
 inline constexpr size_t kMostCompared = 26;  // a letter each

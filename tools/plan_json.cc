@@ -147,7 +147,7 @@ Json PlanAsJsonValue(const PlanReport& report) {
                {"capacity", CapacityJson(plan)},
                {"deployment", DeploymentJson(plan)},
                {"formulas", FormulasJson(plan)}};
-  if (report.counts) json["model"]["counts"] = CountsAsJson(*report.counts);
+  json["model"]["counts"] = CountsAsJson(report.counts);
   if (report.checkpoint) json["headers"] = CheckpointAsJson(*report.checkpoint);
   if (report.textbook) json["textbook"] = TextbookJson(*report.textbook);
   if (report.wanted) {

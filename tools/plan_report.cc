@@ -182,7 +182,8 @@ std::string Capacity(const InferencePlan& plan) {
 std::string NearestSettings(const std::vector<FitSetting>& fits) {
   std::string out = fits.empty() ? "" : "\nWhat would fit:\n";
   for (const FitSetting& fit : fits) {
-    out += absl::StrFormat("  %-44s %s blocks\n", fit.setting, Grouped(fit.blocks.value()));
+    out += absl::StrFormat("  %-44s %s %s\n", fit.setting, Grouped(fit.blocks.value()),
+                           fit.blocks == Blocks(1) ? "block" : "blocks");
   }
   return out;
 }
@@ -240,7 +241,7 @@ std::string PlanAsText(const PlanReport& report) {
   if (plan.fits()) out += Capacity(plan);
   if (!report.holds()) out += NearestSettings(report.fits);
   if (!report.curves.empty()) out += CapacityChart(report.curves);
-  if (report.counts) out += CountsBlock(*report.counts);
+  out += CountsBlock(report.counts);
   if (report.checkpoint) out += CheckpointBlock(*report.checkpoint);
   if (report.textbook) out += TextbookBlock(*report.textbook, plan);
   return out;

@@ -21,6 +21,7 @@ namespace plimsoll {
 // Everything that a report says.
 struct PlanReport {
   InferencePlan plan;
+  StoredCounts counts;
   // The load that was asked for, if any, and how many sequences of its context the plan holds.
   std::optional<WantedLoad> wanted = std::nullopt;
   int64_t held = 0;
@@ -28,7 +29,6 @@ struct PlanReport {
   std::vector<CapacityCurve> curves = {};
   std::optional<TextbookErrors> textbook = std::nullopt;
   std::optional<StoredCheckpoint> checkpoint = std::nullopt;  // where its headers were read
-  std::optional<StoredCounts> counts = std::nullopt;
 
   bool holds() const { return plan.fits() && (!wanted || held >= wanted->sequences); }
 };

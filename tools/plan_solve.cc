@@ -56,7 +56,7 @@ absl::StatusOr<SolveAnswer> SolveSequences(const PlanRequest& request) {
   }
   answer.found = most > 0;
   if (answer.found) answer.json["answer"] = plan->max_sequences.front().sequences;
-  answer.sentence = AnswerSentence({.plan = *plan});
+  answer.sentence = AnswerSentence({.plan = *plan, .counts = CountsOf(request.model)});
   return answer;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -99,12 +101,44 @@ std::optional<std::vector<std::string>> Untouched(ConfigFields& fields, PatternK
   return ModulesIn(entries, kind, model);
 }
 
+// The name with "*" for the first of its parts that is a number, and whether there is one.
+std::pair<std::string, bool> WithoutLayer(const std::string& name) {
+  size_t at = 0;
+  while (at < name.size()) {
+    const size_t end = std::min(name.find('.', at), name.size());
+    const std::string_view part = std::string_view(name).substr(at, end - at);
+    if (!part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos) {
+      return {name.substr(0, at) + "*" + name.substr(end), true};
+    }
+    at = end + 1;
+  }
+  return {name, false};
+}
+
+// Files name a module once for each layer; where that is all of the layers, one name says so.
+std::vector<std::string> Collapsed(const std::vector<std::string>& names, int64_t layers) {
+  std::map<std::string, std::set<std::string>> by_module;
+  for (const std::string& name : names) {
+    const auto [module, has_layer] = WithoutLayer(name);
+    if (has_layer) by_module[module].insert(name);
+  }
+  std::vector<std::string> collapsed;
+  std::set<std::string> said;
+  for (const std::string& name : names) {
+    const auto [module, has_layer] = WithoutLayer(name);
+    const bool all = has_layer && std::ssize(by_module[module]) == layers;
+    if (!all) collapsed.push_back(name);
+    if (all && said.insert(module).second) collapsed.push_back(module);
+  }
+  return collapsed;
+}
+
 void ReadMethod(const Method& method, ConfigFields& fields, ModelConfig& model) {
   Storage storage = method.read(fields, model);
   if (!storage) return;
   const auto untouched = Untouched(fields, method.patterns, model);
   if (!untouched) return;
-  storage->untouched = *untouched;
+  storage->untouched = Collapsed(*untouched, model.layers);
   model.storage = std::move(storage);
 }
 

@@ -254,7 +254,7 @@ TEST_F(PlanCli, ABareInfinityInAFieldThatNobodyNeedsIsAccepted) {
   EXPECT_EQ(Plan({"--model", file, "--memory", "80GiB"}).exit_code, 0);
 }
 
-TEST_F(PlanCli, HelpNamesEveryOptionAndTheGpus) {
+TEST_F(PlanCli, HelpNamesEveryOptionAndWhereTheGpusAre) {
   const ProgramResult help = Plan({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   for (const char* const text : {"--model",
@@ -284,7 +284,7 @@ TEST_F(PlanCli, HelpNamesEveryOptionAndTheGpus) {
                                  "--parameters",
                                  "--sequences",
                                  "--curve",
-                                 "h100-80gb",
+                                 "plimsoll gpus",
                                  "Examples:"}) {
     EXPECT_THAT(help.out, HasSubstr(text));
   }

@@ -15,7 +15,6 @@ install(FILES ${PROJECT_BINARY_DIR}/plimsollConfig.cmake
 if(TARGET plimsoll)
   install(TARGETS plimsoll RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(FILES ${PROJECT_SOURCE_DIR}/tools/schema/plan.schema.json
-                ${PROJECT_SOURCE_DIR}/tools/schema/plan-training.schema.json
           DESTINATION ${CMAKE_INSTALL_DATADIR}/plimsoll)
 endif()
 if(TARGET plimsoll_cuda)

@@ -12,8 +12,6 @@ std::string_view ChartLibrary();  // Chart.js, as the distribution packages it
 std::string_view PageStyle();     // page.css
 std::string_view PageScript();    // page.js: draws the charts
 
-// JSON Schemas of `plan --format json` and `plan-training --format json`.
-std::string_view PlanSchema();
-std::string_view TrainingSchema();
+std::string_view PlanSchema();  // of the JSON of `plan` and `plan-training`
 
 }  // namespace plimsoll

@@ -87,6 +87,15 @@ TEST(Quantization, ExceptionsAreKeptAndExpressionsNotGuessed) {
 
 using Names = std::vector<std::string>;
 
+TEST(Quantization, NamesOfAllLayersBecomeOne) {
+  const json fp8 = {{"quant_method", "fp8"},
+                    {"modules_to_not_convert",
+                     {"lm_head", "model.layers.0.mlp.gate_proj", "model.layers.0.self_attn",
+                      "model.layers.1.mlp.gate_proj"}}};
+  EXPECT_EQ(StorageOf(fp8)->untouched,
+            (Names{"lm_head", "model.layers.*.mlp.gate_proj", "model.layers.0.self_attn"}));
+}
+
 Names UntouchedBy(const json& entries) {
   const auto storage = StorageOf({{"quant_method", "fp8"}, {"ignore", entries}});
   return storage ? storage->untouched : Names{"unknown"};

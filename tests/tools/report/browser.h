@@ -54,6 +54,9 @@ class Browser {
     const nlohmann::json scheme = {{"name", "prefers-color-scheme"},
                                    {"value", dark ? "dark" : "light"}};
     Emulate("setEmulatedMedia", {{"features", {scheme}}});
+    // Two frames on, whatever watches the size of the window has drawn itself anew.
+    Evaluate(
+        "return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))");
   }
 
   // What the body of a function returns.

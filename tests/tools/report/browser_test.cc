@@ -20,37 +20,6 @@ namespace {
 using nlohmann::json;
 using Arguments = std::vector<std::string>;
 
-// Every row of terms: what its data says, and what a reader sees.
-constexpr const char* kRows = R"(
-  return [...document.querySelectorAll("table.terms tr[data-term]")].map((row) =>
-    ({term: row.dataset.term, bytes: Number(row.dataset.bytes),
-      seen: Number(row.cells[1].querySelector("small").textContent.replace(/[^0-9]/g, ""))})))";
-
-// The share of a chart's pixels that have any colour, for each chart.
-constexpr const char* kInk = R"(
-  return [...document.querySelectorAll("canvas")].map((canvas) => {
-    const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-    let drawn = 0;
-    for (let i = 3; i < data.length; i += 4) drawn += data[i] > 0 ? 1 : 0;
-    return drawn / (data.length / 4);
-  }))";
-
-// How much wider each part of the memory bar is than one that takes everything, from its pixels.
-constexpr const char* kWeightsShare = R"(
-  const canvas = document.getElementById("memory");
-  const context = canvas.getContext("2d");
-  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
-  const wanted = style("--part-weights").trim();
-  const hex = (d) => "#" + [...d].slice(0, 3).map((v) => v.toString(16).padStart(2, "0")).join("");
-  const chart = Chart.getChart(canvas);
-  const y = Math.round((chart.getDatasetMeta(0).data[0].y + 12) * canvas.height / canvas.clientHeight);
-  let pixels = 0;
-  for (let x = 0; x < canvas.width; x += 1) {
-    if (hex(context.getImageData(x, y, 1, 1).data) === wanted) pixels += 1;
-  }
-  const scale = chart.scales.x;
-  return pixels / (canvas.width / canvas.clientWidth) / (scale.right - scale.left) * scale.max;)";
-
 class ReportBrowser : public testing::Test {
  protected:
   void SetUp() override {
@@ -68,6 +37,13 @@ class ReportBrowser : public testing::Test {
     browser_->Open(page);
     EXPECT_THAT(browser_->Console(), testing::IsEmpty());
     EXPECT_EQ(browser_->Evaluate("return performance.getEntriesByType('resource').length"), 0);
+  }
+
+  // What a function of probes.js says of the page.
+  json Probe(const std::string& call) {
+    static const std::string kProbes =
+        ReadFile(PLIMSOLL_SOURCE_DIR "/tests/tools/report/probes.js");
+    return browser_->Evaluate(kProbes + "return " + call);
   }
 
   static json Json(Arguments arguments) {
@@ -89,7 +65,7 @@ class ReportBrowser : public testing::Test {
         browser_->Show(width, 800, dark);
         EXPECT_LE(browser_->Evaluate("return document.documentElement.scrollWidth"), width);
         EXPECT_EQ(browser_->Evaluate("return innerWidth"), width);
-        for (const json& ink : browser_->Evaluate(kInk)) EXPECT_GT(ink, 0.01);
+        for (const json& ink : Probe("ink()")) EXPECT_GT(ink, 0.01);
         const std::string folder = std::string(PLIMSOLL_BINARY_DIR) + "/tests/screenshots";
         std::filesystem::create_directories(folder);
         std::ofstream(
@@ -104,7 +80,7 @@ class ReportBrowser : public testing::Test {
   // Each term of `plan` stands in the page with its bytes, where a program and where a reader
   // looks.
   void ExpectTermsOf(const json& plan) {
-    const json rows = browser_->Evaluate(kRows);
+    const json rows = Probe("terms()");
     for (const json& term : plan["formulas"]) {
       EXPECT_THAT(
           rows, testing::Contains(json(
@@ -122,13 +98,11 @@ TEST_F(ReportBrowser, ThePlanShowsTheNumbersOfTheJson) {
   ASSERT_NO_FATAL_FAILURE(Open(arguments));
   const json plan = Json(arguments);
   ExpectTermsOf(plan);
-  const json rows = browser_->Evaluate(
-      "return [...document.querySelectorAll('#sequences tbody tr')].map((row) => ({context: "
-      "Number(row.dataset.context), sequences: Number(row.cells[1].textContent.replaceAll(',', "
-      "''))}))");
-  EXPECT_EQ(rows, plan["capacity"]["max_sequences"]);
+  json held = plan["capacity"]["max_sequences"];
+  for (json& row : held) row.erase("sequences_grouped");
+  EXPECT_EQ(Probe("sequences()"), held);
   const double weights = plan["memory"]["weights_bytes"].get<double>();
-  EXPECT_NEAR(browser_->Evaluate(kWeightsShare).get<double>() / weights, 1, 0.15);
+  EXPECT_NEAR(Probe("weightsDrawn()").get<double>() / weights, 1, 0.15);
   ExpectReadableEverywhere("plan");
 }
 
@@ -151,7 +125,7 @@ TEST_F(ReportBrowser, TheTrainingPlanShowsTheNumbersOfTheJson) {
       "cpu",           "--gpu",   "h100"};
   ASSERT_NO_FATAL_FAILURE(Open(arguments));
   const json plan = Json(arguments);
-  const json rows = browser_->Evaluate(kRows);
+  const json rows = Probe("terms()");
   for (const json& term : plan["formulas"]) {
     const std::string group = term["group"];
     const bool elsewhere = group == "host" || group == "nvme";
@@ -181,7 +155,7 @@ TEST_F(ReportBrowser, ChartsAreRedrawnForPaperAndForTheDark) {
   EXPECT_NE(dark, paper);
   browser_->Evaluate("dispatchEvent(new Event('afterprint'))");
   EXPECT_EQ(browser_->Evaluate(colour), dark);
-  for (const json& ink : browser_->Evaluate(kInk)) EXPECT_GT(ink, 0.01);
+  for (const json& ink : Probe("ink()")) EXPECT_GT(ink, 0.01);
 }
 
 }  // namespace
