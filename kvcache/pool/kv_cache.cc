@@ -9,6 +9,12 @@
 #include "kvcache/sizing/block_demand.h"
 
 namespace plimsoll {
+namespace {
+
+constexpr Blocks kOne(1);
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Options& options) {
   const int64_t block_tokens = options.block_tokens.value();
   if (block_tokens > 1024 || !std::has_single_bit(static_cast<uint64_t>(block_tokens))) {
@@ -63,44 +69,80 @@ void KvCache::AddPromise(SequenceId id, Blocks n) {
   Verify();
 }
 
-std::optional<AppendPlan> KvCache::PlanAppend(SequenceId id, Tokens n) const {
+std::optional<AppendPlan> KvCache::PlanAppend(SequenceId id, Tokens n, Tokens lookahead) const {
   PLIMSOLL_CHECK(n > Tokens(0), id);
   const Sequence& sequence = sequences_.At(id);
-  if (n > counts_.total.value() * block_tokens_) return std::nullopt;  // the sum below is bounded
+  const Tokens most = counts_.total.value() * block_tokens_;
+  if (n > most || lookahead > most) return std::nullopt;  // the sums below are bounded
   const Tokens length = sequence.length + n;
   const Blocks held(std::ssize(sequence.blocks));
-  const Blocks take = BlocksForSequence(length, block_tokens_) - held;
+  const Blocks needed =
+      BlocksForSequence(std::max(sequence.reach, length + lookahead), block_tokens_);
+  const std::optional<BlockId> copied = SharedTail(sequence);
+  const Blocks from_spare(copied && spares_.contains(*copied) ? 1 : 0);
+  const Blocks take = needed - held + Blocks(copied ? 1 : 0) - from_spare;
   const Blocks from_promise = std::min(take, sequence.promise_left);
   const Blocks from_free = take - from_promise;
   if (from_free > available()) return std::nullopt;
   return AppendPlan{.sequence = id,
                     .old_length = sequence.length,
                     .new_length = length,
+                    .lookahead = lookahead,
+                    .copied = copied,
+                    .from_spare = from_spare,
                     .from_promise = from_promise,
                     .from_free = from_free};
 }
 
-void KvCache::Commit(const AppendPlan& plan) {
+std::optional<BlockCopy> KvCache::Commit(const AppendPlan& plan) {
   PLIMSOLL_CHECK(plan.new_length > plan.old_length, plan.old_length, plan.new_length);
-  PLIMSOLL_CHECK(PlanAppend(plan.sequence, plan.new_length - plan.old_length) == plan,
-                 plan.sequence, Length(plan.sequence), plan.old_length, plan.new_length,
-                 plan.from_promise, plan.from_free, PromiseLeft(plan.sequence), counts_.free);
+  PLIMSOLL_CHECK(
+      PlanAppend(plan.sequence, plan.new_length - plan.old_length, plan.lookahead) == plan,
+      plan.sequence, Length(plan.sequence), plan.old_length, plan.new_length, plan.from_promise,
+      plan.from_free, PromiseLeft(plan.sequence), counts_.free);
   Sequence& sequence = sequences_.At(plan.sequence);
   MakeRoom(plan.from_free);
-  const bool taken = pool_.TryAcquire(plan.from_promise + plan.from_free, sequence.blocks);
-  PLIMSOLL_CHECK(taken, plan.from_promise, plan.from_free, pool_.free());
-  sequence.length = plan.new_length;
-  sequence.promise_left -= plan.from_promise;
-  MoveBlocks(plan.from_promise, counts_.reserved, counts_.live);
+  const Blocks taken = plan.from_spare + plan.from_promise + plan.from_free;
+  MoveBlocks(plan.from_spare + plan.from_promise, counts_.reserved, counts_.live);
   MoveBlocks(plan.from_free, counts_.free, counts_.live);
+  sequence.promise_left -= plan.from_promise;
+  sequence.beyond += plan.from_free;
+  std::optional<BlockCopy> copy;
+  if (plan.copied) copy = ReplaceTail(sequence, plan.from_spare > Blocks(0));
+  const bool enough = pool_.TryAcquire(taken - Blocks(plan.copied ? 1 : 0), sequence.blocks);
+  PLIMSOLL_CHECK(enough, taken, pool_.free());
+  sequence.length = plan.new_length;
+  sequence.reach = std::max(sequence.reach, plan.new_length + plan.lookahead);
   Verify();
+  return copy;
 }
 
 // Last to first, so that of blocks kept at one time those in front, which more requests may share,
 // are the youngest.
+Blocks KvCache::LetGoFrom(const Sequence& sequence, int64_t first) {
+  Blocks room;
+  for (int64_t i = std::ssize(sequence.blocks) - 1; i >= first; --i) room += LetGo(sequence, i);
+  return room;
+}
+
+Blocks KvCache::LetGo(const Sequence& sequence, int64_t position) {
+  const BlockId block = sequence.blocks[static_cast<size_t>(position)];
+  pool_.Release(block);
+  const bool named = sequence.prefix && prefixes_->index.Contains(block);
+  const int32_t holders = pool_.References(block) - (named ? 1 : 0);
+  if (holders > 0) return TakeBackSpare(block, holders);
+  if (named) {
+    MoveBlocks(kOne, counts_.live, counts_.cached);
+    Keep(block, *sequence.prefix, position);
+  } else {
+    MoveBlocks(kOne, counts_.live, counts_.free);
+  }
+  return kOne;
+}
+
 void KvCache::End(SequenceId id) {
   const Sequence& sequence = sequences_.At(id);
-  for (int64_t i = std::ssize(sequence.blocks) - 1; i >= 0; --i) LetGo(sequence, i);
+  LetGoFrom(sequence, 0);
   MoveBlocks(sequence.promise_left, counts_.reserved, counts_.free);
   sequences_.Remove(id);
   Verify();

@@ -8,15 +8,17 @@
 // prompt holds from then on the blocks that are there already; it names its own blocks once they
 // are computed, and when the last holder of a named block ends, the block stays, cached. Room for
 // promises and appends is made by evicting cached blocks, never ones that somebody holds. Blocks
-// are shared only within one salt. A block that is not full is never shared.
+// are shared only within one salt. A block that is not full is shared only by forks of one
+// sequence, until one of them writes into it.
 //
 // Invariants, which CheckInvariants() verifies:
 //   1. live + cached + reserved + free == total. counts() shows it in O(1); a build with
 //      PLIMSOLL_DEBUG_CHECKS verifies it after every call.
 //   2. A block is on the free list exactly when no sequence holds it and it is not cached.
-//   3. A sequence holds BlocksForSequence(length) blocks; all promises not yet filled add up to
-//      `reserved`.
+//   3. A sequence holds BlocksForSequence(length + lookahead) blocks; all promises not yet filled
+//      add up to `reserved`.
 //   4. No two named blocks hold the same after the same, and what a named block follows is here.
+//   5. No block is written that another sequence holds or that has a name.
 //
 // Plan, then commit: PlanAppend reads and decides, Commit applies and cannot fail; a plan that is
 // no longer true aborts.
@@ -32,6 +34,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -52,10 +55,21 @@ struct AppendPlan {
   SequenceId sequence;
   Tokens old_length;
   Tokens new_length;
-  Blocks from_promise;  // new blocks the sequence was promised
-  Blocks from_free;     // new blocks beyond its promise, for which cached ones may have to go
+  Tokens lookahead;               // token slots beyond the new length that are to be there too
+  std::optional<BlockId> copied;  // the last block, part full, which others hold or can find
+  Blocks from_spare;              // its copy, where one was set aside when the sequence forked
+  Blocks from_promise;            // new blocks the sequence was promised
+  Blocks from_free;  // new blocks beyond its promise, for which cached ones may have to go
 
   friend bool operator==(const AppendPlan&, const AppendPlan&) = default;
+};
+
+// The first `tokens` token slots of one block, to be copied to another.
+struct BlockCopy {
+  BlockId from, to;
+  Tokens tokens;
+
+  friend bool operator==(const BlockCopy&, const BlockCopy&) = default;
 };
 
 // What begins a sequence, as far as it may be shared.
@@ -114,9 +128,21 @@ class KvCache {
 
   // The sequence takes over `n` more of the reserved blocks.
   void AddPromise(SequenceId id, Blocks n);
-  // What it takes to add `n` > 0 tokens; nullopt when promise and free blocks do not suffice.
-  std::optional<AppendPlan> PlanAppend(SequenceId id, Tokens n) const;
-  void Commit(const AppendPlan& plan);
+  // A new sequence that begins with all that `id` holds, and takes over `promised` of the reserved
+  // blocks: BlocksForFork says how many (at least one where the last block is part full). Both can
+  // then grow as far as they were promised. What they share is named alike. O(blocks).
+  SequenceId Fork(SequenceId id, Blocks promised);
+  // What it takes to add `n` > 0 tokens, and to have `lookahead` slots behind them; nullopt when
+  // promise and free blocks do not suffice.
+  std::optional<AppendPlan> PlanAppend(SequenceId id, Tokens n, Tokens lookahead = Tokens(0)) const;
+  // Returns what is to be copied before the new tokens are written. Copies are made in the order of
+  // commits, and those of a step before anything of that step is written.
+  std::optional<BlockCopy> Commit(const AppendPlan& plan);
+  // Takes back all tokens from `length` on, which is at most the sequence's, and lookahead slots.
+  // Blocks that nobody else holds are promised to the sequence again, except those it took beyond
+  // its promise; cached ones may have to go for that. A block that is cut and that others hold or
+  // can find stays as it is: the next append copies it, and needs room for that.
+  void Truncate(SequenceId id, Tokens length);
   // Ends a sequence: its named blocks become cached where nobody else holds them; its other blocks,
   // and what is left of its promise, become free.
   void End(SequenceId id);
@@ -150,7 +176,22 @@ class KvCache {
   void HoldFound(BlockId block);
   // Names one block of a sequence.
   void NameNext(Sequence& sequence, std::span<const std::byte> content);
-  void LetGo(const Sequence& sequence, int64_t position);
+  // Holds `other` in place of the next block to be named, which holds the same.
+  void TakeOver(Sequence& sequence, BlockId other);
+  // Lets go of one block, or of all from one on, and says how much room that makes.
+  Blocks LetGo(const Sequence& sequence, int64_t position);
+  Blocks LetGoFrom(const Sequence& sequence, int64_t first);
+  // Keeps a named block that nobody holds any more.
+  void Keep(BlockId block, const NamedPrefix& prefix, int64_t position);
+  // The sequence has named only so many blocks.
+  void TakeBackNames(Sequence& sequence, int64_t blocks);
+  // The block that the next token would go into, if others hold it or can find it.
+  std::optional<BlockId> SharedTail(const Sequence& sequence) const;
+  // Puts a block of its own, for which there is room, in place of the shared tail.
+  BlockCopy ReplaceTail(Sequence& sequence, bool from_spare);
+  // Frees a spare of a block with so many holders if that is one too many; says how much room that
+  // makes.
+  Blocks TakeBackSpare(BlockId block, int32_t holders);
   void EvictOne();
   // Evicts until `n` blocks are free; they are available.
   void MakeRoom(Blocks n);
@@ -167,6 +208,9 @@ class KvCache {
   SequenceTable sequences_;
   BlockCounts counts_;
   Blocks unclaimed_;  // reserved blocks that no sequence took over
+  // Blocks that forks share and that are part full, with how many reserved blocks are set aside for
+  // copies of each: fewer than it has holders.
+  std::unordered_map<BlockId, int32_t> spares_;
 };
 
 }  // namespace plimsoll

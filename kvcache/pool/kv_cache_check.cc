@@ -44,6 +44,11 @@ std::optional<std::string> KvCache::FindWrongOwner() const {
     const int32_t held = holders[static_cast<size_t>(i)];
     const bool named = prefixes_ && prefixes_->index.Contains(BlockId(i));
     if (named && held == 0) cached += Blocks(1);
+    const auto spares = spares_.find(BlockId(i));
+    if (spares != spares_.end() && (spares->second < 1 || spares->second >= held)) {
+      return "block " + std::to_string(i) + " has " + std::to_string(spares->second) +
+             " spares and " + std::to_string(held) + " holders";
+    }
     if (held + (named ? 1 : 0) != pool_.References(BlockId(i))) {
       return "block " + std::to_string(i) + " has a reference that no sequence holds";
     }
@@ -52,16 +57,21 @@ std::optional<std::string> KvCache::FindWrongOwner() const {
   return Text(cached) + " blocks are cached: " + Text(counts_);
 }
 
-// The named blocks of each sequence are in the index, and no others.
+// The named blocks of each sequence are in the index. Others may be too: a fork may have named
+// them, or the sequence was cut inside of one.
 std::optional<std::string> KvCache::FindWrongPrefix() const {
   if (!prefixes_) return std::nullopt;
   for (const auto& [id, sequence] : sequences_) {
     const int64_t named = sequence.prefix ? sequence.prefix->named : 0;
     for (int64_t i = 0; i < std::ssize(sequence.blocks); ++i) {
       const BlockId block = sequence.blocks[static_cast<size_t>(i)];
-      if (prefixes_->index.Contains(block) != (i < named)) {
-        return "block " + std::to_string(i) + " of " + Text(id) +
-               " is named and should not be, or not";
+      if (i < named && !prefixes_->index.Contains(block)) {
+        return "block " + std::to_string(i) + " of " + Text(id) + " should be named and is not";
+      }
+      if (i > 0 && prefixes_->index.Contains(block) &&
+          prefixes_->index.ParentOf(block) !=
+              PrefixParent(sequence.blocks[static_cast<size_t>(i - 1)])) {
+        return "block " + std::to_string(i) + " of " + Text(id) + " follows one it does not hold";
       }
     }
   }
@@ -72,10 +82,12 @@ std::optional<std::string> KvCache::FindWrongSequence() const {
   Blocks promised = unclaimed_;
   for (const auto& [id, sequence] : sequences_) {
     const Blocks held(std::ssize(sequence.blocks));
-    const Blocks want = BlocksForSequence(sequence.length, block_tokens_);
+    const Blocks want = BlocksForSequence(sequence.reach, block_tokens_);
+    if (sequence.reach < sequence.length) return Text(id) + " has fewer slots than tokens";
     if (held != want) return Text(id) + " holds " + Text(held) + " blocks, needs " + Text(want);
     promised += sequence.promise_left;
   }
+  for (const auto& [block, spares] : spares_) promised += Blocks(spares);
   if (promised == counts_.reserved) return std::nullopt;
   return "promises add up to " + Text(promised) + " blocks: " + Text(counts_);
 }

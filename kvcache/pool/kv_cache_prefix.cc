@@ -47,7 +47,7 @@ PrefixFound KvCache::Find(const Prompt& prompt) const {
 NamedPrefix KvCache::LookUp(const Prompt& prompt, std::vector<BlockId>& found) {
   auto& [hasher, index, policy] = *prefixes_;
   PrefixKey key = hasher.Root(prompt.salt, prompt.names.by_hash());
-  NamedPrefix prefix{.parent = PrefixParent::Root(key), .key = key};
+  NamedPrefix prefix{.root = key, .parent = PrefixParent::Root(key), .key = key};
   policy->BeginRequest();
   bool all_found = true;
   for (int64_t first = 0; first < prompt.names.size(); first += kBatch) {
@@ -84,7 +84,7 @@ std::optional<SequenceId> KvCache::BeginWith(const Prompt& prompt, Blocks total)
   Sequence& sequence = sequences_.At(id);
   sequence.prefix = LookUp(bounded, sequence.blocks);
   for (const BlockId block : sequence.blocks) HoldFound(block);
-  sequence.length = there.blocks.value() * block_tokens_;
+  sequence.length = sequence.reach = there.blocks.value() * block_tokens_;
   sequence.promise_left = total - there.blocks;
   MakeRoom(sequence.promise_left);
   MoveBlocks(sequence.promise_left, counts_.free, counts_.reserved);
@@ -113,20 +113,36 @@ void KvCache::NameNext(Sequence& sequence, std::span<const std::byte> content) {
   auto& [hasher, index, policy] = *prefixes_;
   NamedPrefix& prefix = *sequence.prefix;
   prefix.key = hasher.Next(prefix.key, content);
-  BlockId& block = sequence.blocks[static_cast<size_t>(prefix.named)];
+  const BlockId block = sequence.blocks[static_cast<size_t>(prefix.named)];
   const std::optional<BlockId> same = index.Find(prefix.key, prefix.parent, content);
   if (same) {
-    HoldFound(*same);
-    pool_.Release(block);
-    MoveBlocks(kOne, counts_.live, counts_.free);
-    block = *same;
+    if (*same != block) TakeOver(sequence, *same);  // else a fork was first to name what both hold
   } else {
     index.Add(block, prefix.key, prefix.parent, content);
     pool_.Share(block);
     policy->Stored(block);
   }
-  prefix.parent = PrefixParent(block);
+  prefix.parent = PrefixParent(same.value_or(block));
   ++prefix.named;
+}
+
+// Forks that hold the same block take the other one over too: who holds a named block must hold
+// those before it, or what is cached could not be evicted. One that was cut inside this block holds
+// nothing after it and stays as it is.
+void KvCache::TakeOver(Sequence& sequence, BlockId other) {
+  const int64_t position = sequence.prefix->named;
+  const auto i = static_cast<size_t>(position);
+  const BlockId block = sequence.blocks[i];
+  Sequence* each = &sequence;
+  do {
+    const bool full = each->length >= (position + 1) * block_tokens_;
+    if (full && each->blocks[i] == block) {
+      HoldFound(other);
+      LetGo(*each, position);
+      each->blocks[i] = other;
+    }
+    each = each->next_fork;
+  } while (each != &sequence);
 }
 
 Blocks KvCache::Found(SequenceId id) const {
@@ -134,17 +150,10 @@ Blocks KvCache::Found(SequenceId id) const {
   return Blocks(sequence.prefix ? sequence.prefix->found : 0);
 }
 
-void KvCache::LetGo(const Sequence& sequence, int64_t position) {
-  const BlockId block = sequence.blocks[static_cast<size_t>(position)];
-  pool_.Release(block);
-  if (!sequence.prefix || position >= sequence.prefix->named) {
-    return MoveBlocks(kOne, counts_.live, counts_.free);
-  }
-  if (pool_.References(block) > 1) return;
-  const NamedPrefix& prefix = *sequence.prefix;
+void KvCache::Keep(BlockId block, const NamedPrefix& prefix, int64_t position) {
+  const int64_t end = std::max(prefix.named, position + 1);  // a fork may have named it
   const bool found = position < prefix.found;
-  const bool last = !found && position == prefix.named - 1;
-  MoveBlocks(kOne, counts_.live, counts_.cached);
+  const bool last = !found && position == end - 1;
   prefixes_->policy->Keep(block, prefixes_->index.KeyOf(block),
                           {.tag = prefix.tag,
                            .found = found,
@@ -154,7 +163,20 @@ void KvCache::LetGo(const Sequence& sequence, int64_t position) {
                                               : position - prefix.found,
                            .part_size = found  ? prefix.found
                                         : last ? 1
-                                               : prefix.named - prefix.found - 1});
+                                               : end - prefix.found - 1});
+}
+
+void KvCache::TakeBackNames(Sequence& sequence, int64_t blocks) {
+  NamedPrefix& prefix = *sequence.prefix;
+  if (prefix.named <= blocks) return;
+  prefix.found = std::min(prefix.found, blocks);
+  prefix.named = blocks;
+  prefix.key = prefix.root;
+  prefix.parent = PrefixParent::Root(prefix.root);
+  if (blocks == 0) return;
+  const BlockId last = sequence.blocks[static_cast<size_t>(blocks - 1)];
+  prefix.key = prefixes_->index.KeyOf(last);
+  prefix.parent = PrefixParent(last);
 }
 
 void KvCache::EvictOne() {

@@ -66,6 +66,7 @@ class PrefixIndex {
   bool Contains(BlockId block) const { return states_[IndexOf(block)] != 0; }
   int32_t children(BlockId block) const { return states_[IndexOf(block)] - 1; }
   const PrefixKey& KeyOf(BlockId block) const { return keys_[IndexOf(block)]; }
+  PrefixParent ParentOf(BlockId block) const { return PrefixParent(parents_[IndexOf(block)]); }
   Blocks size() const { return Blocks(size_); }
 
   // What is wrong, or nullopt. O(capacity).
