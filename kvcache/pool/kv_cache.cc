@@ -22,6 +22,9 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Options& options)
   }
   absl::StatusOr<BlockPool> pool = BlockPool::Create(options.capacity);
   if (!pool.ok()) return pool.status();
+  if (options.events != 0 && options.eviction == Eviction::kOff) {
+    return BadField("events", options.events, "0 where nothing is cached");
+  }
   std::optional<Prefixes> prefixes;
   if (options.eviction != Eviction::kOff) {
     absl::StatusOr<Prefixes> made = CreatePrefixes(options);

@@ -41,12 +41,14 @@
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
 #include "kvcache/pool/block_counts.h"
+#include "kvcache/pool/block_events.h"
 #include "kvcache/pool/block_names.h"
 #include "kvcache/pool/block_pool.h"
 #include "kvcache/pool/eviction.h"
 #include "kvcache/pool/prefix_index.h"
 #include "kvcache/pool/prefix_key.h"
 #include "kvcache/pool/sequence_table.h"
+#include "kvcache/pool/zeroed_array.h"
 
 namespace plimsoll {
 
@@ -93,6 +95,7 @@ class KvCache {
     Tokens block_tokens = Tokens(16);    // a power of two in [1, 1024]
     Eviction eviction = Eviction::kOff;  // off: nothing is shared or kept
     uint64_t hash_seed = 0;              // clients must not know it
+    int64_t events = 0;  // changes of named blocks kept for who mirrors them; 0: none are told
   };
   // InvalidArgument, naming the field, for an option out of range; ResourceExhausted without
   // memory to count that many blocks.
@@ -125,6 +128,16 @@ class KvCache {
   Blocks Found(SequenceId id) const;
   // Evicts until at most `n` blocks are cached.
   void TrimCached(Blocks n);
+  // Forgets all that is cached because it is no longer true (other weights); false, and no change,
+  // where sequences hold blocks.
+  bool ForgetNames();
+
+  // What happened to named blocks (see block_events.h), while Options::events says that it is told.
+  // At most `most` > 0 changes after the one with this number; nullopt: take a snapshot.
+  std::optional<std::vector<BlockEvent>> EventsSince(int64_t number, int64_t most) const;
+  // Cleared, then all that is named, as events with the number of the last change. O(total).
+  std::vector<BlockEvent> EventSnapshot() const;
+  int64_t LastEvent() const;  // number of the last change
 
   // The sequence takes over `n` more of the reserved blocks.
   void AddPromise(SequenceId id, Blocks n);
@@ -166,16 +179,21 @@ class KvCache {
     PrefixHasher hasher;
     PrefixIndex index;
     std::unique_ptr<EvictionPolicy> policy;
+    std::optional<BlockEvents> events;
+    ZeroedArray<bool> by_hash;  // by block: what kind of name it has, while events are told
   };
 
   KvCache(BlockPool pool, Tokens block_tokens, std::optional<Prefixes> prefixes);
   static absl::StatusOr<Prefixes> CreatePrefixes(const Options& options);
+  static absl::Status CreateEvents(const Options& options, Prefixes& prefixes);
   // Appends to `found` the blocks of the prompt that are there, from the first on, and lets the
   // policy see the request.
   NamedPrefix LookUp(const Prompt& prompt, std::vector<BlockId>& found);
   void HoldFound(BlockId block);
   // Names one block of a sequence.
-  void NameNext(Sequence& sequence, std::span<const std::byte> content);
+  void NameNext(Sequence& sequence, const BlockNames& names, int64_t i);
+  void TellStored(BlockId block, const BlockNames& names, std::span<const std::byte> content);
+  std::optional<PrefixKey> ParentKeyOf(BlockId block) const;
   // Holds `other` in place of the next block to be named, which holds the same.
   void TakeOver(Sequence& sequence, BlockId other);
   // Lets go of one block, or of all from one on, and says how much room that makes.
@@ -192,7 +210,8 @@ class KvCache {
   // Frees a spare of a block with so many holders if that is one too many; says how much room that
   // makes.
   Blocks TakeBackSpare(BlockId block, int32_t holders);
-  void EvictOne();
+  PrefixKey EvictOne();  // returns what its name was
+  void EvictOneAndTell();
   // Evicts until `n` blocks are free; they are available.
   void MakeRoom(Blocks n);
   std::optional<std::string> FindWrongOwner() const;

@@ -24,13 +24,25 @@ absl::StatusOr<KvCache::Prefixes> KvCache::CreatePrefixes(const Options& options
   if (!index.ok()) return index.status();
   auto policy = CreateEvictionPolicy(options.eviction, options.capacity, options.block_tokens);
   if (!policy.ok()) return policy.status();
-  return Prefixes{PrefixHasher(options.hash_seed), *std::move(index), *std::move(policy)};
+  Prefixes prefixes{PrefixHasher(options.hash_seed), *std::move(index), *std::move(policy), {}, {}};
+  PLIMSOLL_RETURN_IF_ERROR(CreateEvents(options, prefixes));
+  return prefixes;
+}
+
+absl::Status KvCache::CreateEvents(const Options& options, Prefixes& prefixes) {
+  if (options.events == 0) return absl::OkStatus();
+  auto events = BlockEvents::Create(options.events, options.block_tokens);
+  if (!events.ok()) return events.status();
+  prefixes.events = *std::move(events);
+  prefixes.by_hash = ZeroedArray<bool>(static_cast<size_t>(options.capacity.value()));
+  if (prefixes.by_hash) return absl::OkStatus();
+  return absl::ResourceExhaustedError("no memory to tell events");
 }
 
 PrefixFound KvCache::Find(const Prompt& prompt) const {
   PrefixFound found;
   if (!prefixes_) return found;
-  const auto& [hasher, index, policy] = *prefixes_;
+  const auto& [hasher, index, policy, events, by_hash] = *prefixes_;
   PrefixKey key = hasher.Root(prompt.salt, prompt.names.by_hash());
   PrefixParent parent = PrefixParent::Root(key);
   for (int64_t i = 0; i < prompt.names.size(); ++i) {
@@ -45,7 +57,7 @@ PrefixFound KvCache::Find(const Prompt& prompt) const {
 }
 
 NamedPrefix KvCache::LookUp(const Prompt& prompt, std::vector<BlockId>& found) {
-  auto& [hasher, index, policy] = *prefixes_;
+  auto& [hasher, index, policy, events, by_hash] = *prefixes_;
   PrefixKey key = hasher.Root(prompt.salt, prompt.names.by_hash());
   NamedPrefix prefix{.root = key, .parent = PrefixParent::Root(key), .key = key};
   policy->BeginRequest();
@@ -105,12 +117,13 @@ void KvCache::Name(SequenceId id, const BlockNames& names) {
   PLIMSOLL_CHECK(sequence.prefix.has_value(), id);
   PLIMSOLL_CHECK((sequence.prefix->named + names.size()) * block_tokens_ <= sequence.length, id,
                  sequence.prefix->named, names.size(), sequence.length);
-  for (int64_t i = 0; i < names.size(); ++i) NameNext(sequence, names[i]);
+  for (int64_t i = 0; i < names.size(); ++i) NameNext(sequence, names, i);
   Verify();
 }
 
-void KvCache::NameNext(Sequence& sequence, std::span<const std::byte> content) {
-  auto& [hasher, index, policy] = *prefixes_;
+void KvCache::NameNext(Sequence& sequence, const BlockNames& names, int64_t i) {
+  const std::span<const std::byte> content = names[i];
+  auto& [hasher, index, policy, events, by_hash] = *prefixes_;
   NamedPrefix& prefix = *sequence.prefix;
   prefix.key = hasher.Next(prefix.key, content);
   const BlockId block = sequence.blocks[static_cast<size_t>(prefix.named)];
@@ -121,6 +134,7 @@ void KvCache::NameNext(Sequence& sequence, std::span<const std::byte> content) {
     index.Add(block, prefix.key, prefix.parent, content);
     pool_.Share(block);
     policy->Stored(block);
+    TellStored(block, names, content);
   }
   prefix.parent = PrefixParent(same.value_or(block));
   ++prefix.named;
@@ -179,26 +193,33 @@ void KvCache::TakeBackNames(Sequence& sequence, int64_t blocks) {
   prefix.parent = PrefixParent(last);
 }
 
-void KvCache::EvictOne() {
-  auto& [hasher, index, policy] = *prefixes_;
+PrefixKey KvCache::EvictOne() {
+  auto& [hasher, index, policy, events, by_hash] = *prefixes_;
   BlockId victim = policy->Next();
   while (index.children(victim) > 0) {
     policy->SetAside(victim);
     victim = policy->Next();
   }
   policy->Removed(victim);
+  const PrefixKey key = index.KeyOf(victim);
   const std::optional<BlockId> above = index.Remove(victim);
   if (above && index.children(*above) == 0) policy->BringBack(*above);
   pool_.Release(victim);
   MoveBlocks(kOne, counts_.cached, counts_.free);
+  return key;
+}
+
+void KvCache::EvictOneAndTell() {
+  const PrefixKey key = EvictOne();
+  if (prefixes_->events) prefixes_->events->Removed(key);
 }
 
 void KvCache::MakeRoom(Blocks n) {
-  while (counts_.free < n) EvictOne();
+  while (counts_.free < n) EvictOneAndTell();
 }
 
 void KvCache::TrimCached(Blocks n) {
-  while (counts_.cached > n) EvictOne();
+  while (counts_.cached > n) EvictOneAndTell();
   Verify();
 }
 

@@ -67,6 +67,10 @@ class PrefixIndex {
   int32_t children(BlockId block) const { return states_[IndexOf(block)] - 1; }
   const PrefixKey& KeyOf(BlockId block) const { return keys_[IndexOf(block)]; }
   PrefixParent ParentOf(BlockId block) const { return PrefixParent(parents_[IndexOf(block)]); }
+  // As long as the longest content may be; what is longer than this block's has no meaning.
+  std::span<const std::byte> ContentOf(BlockId block) const {
+    return std::span(content_.data() + IndexOf(block) * content_bytes_, content_bytes_);
+  }
   Blocks size() const { return Blocks(size_); }
 
   // What is wrong, or nullopt. O(capacity).
