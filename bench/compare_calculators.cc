@@ -36,16 +36,6 @@ constexpr std::array<std::string_view, 12> kModels = {"openai-community/gpt2",
                                                       "ai21labs/Jamba-v0.1"};
 constexpr Tokens kContext = Tokens(32768);  // of the sequence whose K and V are compared
 
-const PublishedModel* Find(std::string_view name) {
-  for (const PublishedModel& model : kPublishedModels) {
-    if (model.name == name) return &model;
-  }
-  for (const PublishedModel& model : kOtherPublishedModels) {
-    if (model.name == name) return &model;
-  }
-  return nullptr;
-}
-
 // A row of every table: the model, what others read of it, and our answers.
 struct Subject {
   std::string name;
@@ -210,14 +200,12 @@ constexpr const char* kIntroduction =
 int Main() {
   std::vector<Subject> subjects;
   for (const std::string_view name : kModels) {
-    const PublishedModel* const published = Find(name);
-    PLIMSOLL_CHECK(published != nullptr, std::string(name));
-    const absl::StatusOr<ModelConfig> model =
-        ParseModelConfig(published->config, std::string(name));
+    const PublishedModel& published = PublishedInEither(name);
+    const absl::StatusOr<ModelConfig> model = ParseModelConfig(published.config, std::string(name));
     PLIMSOLL_CHECK(model.ok(), model.status().message());
     const KvBytes kv = KvBytesOf(*model, ElementType::kBf16);
-    if (!AgreesWith(*published, *model, kv)) return 1;
-    subjects.push_back(SubjectOf(*published, *model, kv));
+    if (!AgreesWith(published, *model, kv)) return 1;
+    subjects.push_back(SubjectOf(published, *model, kv));
   }
   const std::string page =
       kIntroduction + WeightTable(subjects) + KvTable(subjects) + TrainingTable(subjects);

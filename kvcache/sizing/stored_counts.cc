@@ -159,7 +159,7 @@ void AddBuffers(const ModelConfig& model, StoredCounts& counts) {
 
 void AddTiedHead(const ModelConfig& model, StoredCounts& counts) {
   if (!model.tied_embeddings) return;
-  counts.extras.push_back({"output matrix, saved beside the embedding it is",
+  counts.extras.push_back({"output matrix, stored beside the embedding that it is",
                            model.vocab_size * model.hidden_size, /*certain=*/false});
 }
 

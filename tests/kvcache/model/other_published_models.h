@@ -270,4 +270,12 @@ inline constexpr std::array<PublishedModel, 36> kOtherPublishedModels = {{
      3402836480, 81920, 81920, 0, 0},
 }};
 
+// The row of that name in either table; the name must be there.
+inline const PublishedModel& PublishedInEither(std::string_view name) {
+  for (const PublishedModel& model : kOtherPublishedModels) {
+    if (model.name == name) return model;
+  }
+  return Published(name);
+}
+
 }  // namespace plimsoll
