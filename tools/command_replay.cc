@@ -1,6 +1,8 @@
 // plimsoll replay: a trace of real traffic against a server, or against the library itself.
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -19,15 +21,20 @@
 #include "tools/replay/cache_replay.h"
 #include "tools/replay/live_replay.h"
 #include "tools/replay/simulation.h"
+#include "tools/replay/step_simulation.h"
 #include "tools/replay/trace.h"
 
 namespace plimsoll {
 namespace {
 
 struct ReplayArguments {
-  std::string trace, format_of_trace, server, model, memory, work = "hold", wait = "1h";
+  std::vector<std::string> traces;
+  std::string format_of_trace, server, model, memory, work = "hold", wait = "1h";
   std::string format = "text", output;
-  std::string eviction;
+  std::string eviction, policy, victim = "newest", declare = "true";
+  double watermark = 0.01, overflow_goal = 0.01;
+  bool backlog = false;
+  std::optional<int64_t> context;
   bool simulate = false;
   bool cache_only = false;
   std::optional<int64_t> blocks, limit;
@@ -51,11 +58,26 @@ absl::Status CheckCacheOnly(const ReplayArguments& arguments) {
   return absl::OkStatus();
 }
 
+bool DecodesStepByStep(const ReplayArguments& arguments) {
+  return arguments.backlog || !arguments.policy.empty();
+}
+
+absl::Status CheckSteps(const ReplayArguments& arguments) {
+  if (!DecodesStepByStep(arguments)) return absl::OkStatus();
+  if (!arguments.simulate) {
+    return absl::InvalidArgumentError("replay: --backlog and --policy go with --simulate");
+  }
+  if (arguments.eviction.empty() || arguments.eviction == "off") return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "replay: --eviction goes without --backlog and --policy: they share no prefixes yet");
+}
+
 absl::Status CheckCombination(const ReplayArguments& arguments) {
   const auto wrong = [](const char* why) {
     return absl::InvalidArgumentError(std::string("replay: ") + why);
   };
   if (arguments.cache_only) return CheckCacheOnly(arguments);
+  PLIMSOLL_RETURN_IF_ERROR(CheckSteps(arguments));
   const bool sized = arguments.blocks || !arguments.model.empty() || !arguments.memory.empty();
   if (!arguments.simulate) {
     if (!arguments.eviction.empty()) return wrong("--eviction goes with --simulate");
@@ -82,6 +104,9 @@ absl::Status CheckCounts(const ReplayArguments& arguments) {
   }
   if (arguments.limit && *arguments.limit < 1) {
     return BadField("--limit", *arguments.limit, "at least 1");
+  }
+  if (arguments.context && (*arguments.context < 1 || *arguments.context > kMaxTokens)) {
+    return BadField("--context", *arguments.context, "1 to " + std::to_string(kMaxTokens));
   }
   if (arguments.vocab_size < 1) return BadField("--vocab", arguments.vocab_size, "at least 1");
   return absl::OkStatus();
@@ -115,13 +140,43 @@ absl::StatusOr<SimulationOptions> PoolToSimulate(const ReplayArguments& argument
   return options;
 }
 
+absl::StatusOr<DeclaredLength> Declared(const std::string& text) {
+  if (text == "true") return DeclaredLength{};
+  if (text == "power-of-two") return DeclaredLength{DeclaredLength::Rule::kPowerOfTwo};
+  if (text == "context") return DeclaredLength{DeclaredLength::Rule::kContext};
+  int64_t tokens = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), tokens);
+  if (error != std::errc() || end != text.data() + text.size() || tokens < 1 ||
+      tokens > kMaxTokens) {
+    return BadField("--declare", text, "true, power-of-two, context, or a number of tokens");
+  }
+  return DeclaredLength{DeclaredLength::Rule::kAtLeast, Tokens(tokens)};
+}
+
+absl::StatusOr<ReplayReport> RunSteps(const ReplayArguments& arguments, const Workload& workload) {
+  const absl::StatusOr<SimulationOptions> pool = PoolToSimulate(arguments);
+  if (!pool.ok()) return pool.status();
+  const absl::StatusOr<DeclaredLength> declared = Declared(arguments.declare);
+  if (!declared.ok()) return declared.status();
+  StepOptions options{
+      .blocks = pool->blocks,
+      .block_tokens = pool->block_tokens,
+      .context = std::min(pool->max_context, Tokens(arguments.context.value_or(kMaxTokens)))};
+  options.policy = {.policy = PolicyFromName(arguments.policy).value_or(Policy::kNeverEvict),
+                    .watermark = arguments.watermark,
+                    .overflow_goal = arguments.overflow_goal};
+  options.victim = VictimRuleFromName(arguments.victim).value_or(VictimRule::kNewest);
+  options.declared = *declared;
+  options.backlog = arguments.backlog;
+  return SimulateSteps(workload, options);
+}
+
 absl::StatusOr<ReplayReport> RunSimulation(const ReplayArguments& arguments,
                                            const Workload& workload) {
+  if (DecodesStepByStep(arguments)) return RunSteps(arguments, workload);
   const absl::StatusOr<SimulationOptions> options = PoolToSimulate(arguments);
   if (!options.ok()) return options.status();
-  absl::StatusOr<ReplayReport> report = Simulate(workload, *options);
-  if (report.ok()) report->seed = arguments.seed;
-  return report;
+  return Simulate(workload, *options);
 }
 
 void ShowProgress(const ReplayProgress& progress) {
@@ -165,22 +220,26 @@ absl::Status Verdict(const ReplayReport& report) {
       " requests ended in errors, the first being: " + report.errors.begin()->first);
 }
 
+TraceCut CutOf(const ReplayArguments& arguments) {
+  TraceCut cut{.limit = arguments.limit};
+  if (arguments.context) cut.longest = Tokens(*arguments.context);
+  return cut;
+}
+
 absl::StatusOr<ReplayReport> RunCacheOnly(const ReplayArguments& arguments) {
-  const auto trace =
-      ReadTrace(arguments.trace, TraceFormatFromName(arguments.format_of_trace), arguments.limit);
+  const auto trace = ReadTraces(arguments.traces, TraceFormatFromName(arguments.format_of_trace),
+                                CutOf(arguments));
   if (!trace.ok()) return trace.status();
   CacheReplayOptions options{
       .eviction = EvictionFromName(arguments.eviction).value_or(Eviction::kLru),
       .block_tokens = Tokens(arguments.block_tokens)};
   if (arguments.blocks) options.blocks = Blocks(*arguments.blocks);
-  absl::StatusOr<ReplayReport> report = ReplayCache(*trace, options);
-  if (report.ok()) report->seed = arguments.seed;
-  return report;
+  return ReplayCache(*trace, options);
 }
 
 absl::StatusOr<Workload> ReadWorkload(const ReplayArguments& arguments) {
-  const auto trace =
-      ReadTrace(arguments.trace, TraceFormatFromName(arguments.format_of_trace), arguments.limit);
+  const auto trace = ReadTraces(arguments.traces, TraceFormatFromName(arguments.format_of_trace),
+                                CutOf(arguments));
   if (!trace.ok()) return trace.status();
   WorkloadOptions pace = arguments.pace;
   if (!arguments.simulate && arguments.work == "generate") pace.least_output = Tokens(1);
@@ -197,8 +256,9 @@ absl::StatusOr<ReplayReport> RunAsAsked(const ReplayArguments& arguments) {
 absl::Status RunReplay(const ReplayArguments& arguments) {
   PLIMSOLL_RETURN_IF_ERROR(CheckCombination(arguments));
   PLIMSOLL_RETURN_IF_ERROR(CheckCounts(arguments));
-  const absl::StatusOr<ReplayReport> report = RunAsAsked(arguments);
+  absl::StatusOr<ReplayReport> report = RunAsAsked(arguments);
   if (!report.ok()) return report.status();
+  report->seed = arguments.seed;
   const std::string text = arguments.format == "json" ? ToJson(*report) : ToText(*report);
   PLIMSOLL_RETURN_IF_ERROR(WriteOutput(arguments.output, text));
   return Verdict(*report);
@@ -230,12 +290,46 @@ constexpr char kFooter[] =
     "Examples: plimsoll replay --trace t.jsonl --simulate --model Llama-3.1-8B --memory 80GiB\n"
     "          plimsoll replay --trace t.csv --server unix:/run/plimsoll --work hold --speed 60";
 
+// "8x" as "8".
+std::string Times(std::string text) {
+  if (text.size() > 1 && text.back() == 'x') text.pop_back();
+  return text;
+}
+
+void AddStepOptions(CLI::App& replay, ReplayArguments& a) {
+  replay
+      .add_option("--policy", a.policy,
+                  "Simulate step by step how requests are admitted, stopped and started over")
+      ->check(CLI::IsMember({"never-evict", "watermark", "quantile"}));
+  replay.add_flag("--backlog", a.backlog,
+                  "Step by step, all requests waiting from the start, until the last one starts");
+  replay.add_option("--watermark", a.watermark, "Share of the pool that --policy watermark keeps")
+      ->capture_default_str();
+  replay
+      .add_option("--overflow-goal", a.overflow_goal,
+                  "Overflows for each decision that --policy quantile allows")
+      ->capture_default_str();
+  replay.add_option("--victim", a.victim, "Who stops where there is no room: newest or cheapest")
+      ->check(CLI::IsMember({"newest", "cheapest"}))
+      ->capture_default_str();
+  replay
+      .add_option("--declare", a.declare,
+                  "What requests say they generate at most: true, power-of-two, context, or N")
+      ->capture_default_str();
+}
+
 void AddSourceOptions(CLI::App& replay, ReplayArguments& a) {
-  replay.add_option("--trace", a.trace, "File of requests to replay")->required();
+  replay.add_option("--trace", a.traces, "File of requests to replay; given again: after it")
+      ->required()
+      ->allow_extra_args(false);
   replay.add_option("--format-of-trace", a.format_of_trace, "Its format (default: by first line)")
       ->check(CLI::IsMember({"mooncake", "azure", "lengths"}));
-  replay.add_option("--limit", a.limit, "Replay only the first N requests");
+  replay.add_option("--context", a.context, "Leave out requests of more than N tokens in all");
+  replay.add_option("--limit", a.limit, "Replay only the first N requests of each trace");
   replay.add_option("--speed", a.pace.speed, "How many times faster than the trace")
+      ->capture_default_str();
+  replay.add_option("--arrivals", a.pace.arrivals, "How many times more often (8x, 8)")
+      ->transform(Times)
       ->capture_default_str();
   replay.add_option("--scale-lengths", a.pace.scale_lengths, "Factor on every length")
       ->capture_default_str();
@@ -279,6 +373,7 @@ void AddReplayCommand(CLI::App& app, CommandResult& result) {
   const auto arguments = std::make_shared<ReplayArguments>();
   AddSourceOptions(*replay, *arguments);
   AddTargetOptions(*replay, *arguments);
+  AddStepOptions(*replay, *arguments);
   replay->add_option("--format", arguments->format, "text or json")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();

@@ -36,6 +36,19 @@ void AddServer(const ServerFigures& server, ordered_json& object) {
   object["tokens_per_second"] = Rounded(server.generation->tokens_per_second);
 }
 
+void AddSteps(const StepFigures& steps, ordered_json& object) {
+  object["policy"] = steps.policy;
+  object["victim"] = steps.victim;
+  object["steps"] = steps.steps;
+  object["decisions"] = steps.decisions;
+  object["overflows"] = steps.overflows;
+  object["recomputed_tokens"] = steps.recomputed.value();
+  object["queue_us"] = {{"p50", Microseconds(steps.queued.p50)},
+                        {"p99", Microseconds(steps.queued.p99)},
+                        {"max", Microseconds(steps.queued.max)}};
+  object["pool_fraction"] = Rounded(steps.pool_fraction);
+}
+
 std::string Row(const std::string& name, const std::string& value) {
   return absl::StrFormat("%-20s %s\n", name, value);
 }
@@ -74,6 +87,21 @@ std::string ServerRows(const ServerFigures& server) {
   return text;
 }
 
+std::string StepRows(const StepFigures& steps) {
+  std::string text = Row("policy", steps.policy + ", victim " + steps.victim);
+  text += Row("steps", absl::StrFormat("%d", steps.steps));
+  text += Row("overflows",
+              absl::StrFormat("%d, %s of the %d decisions to start something", steps.overflows,
+                              Percent(static_cast<double>(steps.overflows),
+                                      static_cast<double>(steps.decisions)),
+                              steps.decisions));
+  text += Row("recomputed", absl::StrFormat("%d tokens", steps.recomputed.value()));
+  text += Row("queued p50", Milliseconds(steps.queued.p50));
+  text += Row("queued p99", Milliseconds(steps.queued.p99));
+  text += Row("queued max", Milliseconds(steps.queued.max));
+  return text + Row("of the pool", Percent(steps.pool_fraction, 1) + " held a token");
+}
+
 }  // namespace
 
 LatencyFigures LatencyFiguresOf(std::vector<Duration> samples) {
@@ -106,6 +134,7 @@ std::string ToJson(const ReplayReport& report) {
       {"seed", report.seed},
   };
   if (!report.eviction.empty()) object["eviction"] = report.eviction;
+  if (report.steps) AddSteps(*report.steps, object);
   if (report.server) {
     object["lost"] = report.lost;
     object["failed"] = report.failed;
@@ -124,7 +153,7 @@ std::string ToText(const ReplayReport& report) {
   if (report.failed > 0)
     text += Row("failed", absl::StrFormat("%d after admission", report.failed));
   if (!report.errors.empty()) text += Row("errors", Reasons(report.errors));
-  text += Row("preempted", absl::StrFormat("%d", report.preempted));
+  text += Row("preempted", absl::StrFormat("%d times", report.preempted));
   text += Row("sequences", absl::StrFormat("%.2f on average, %d at most", report.mean_sequences,
                                            report.peak_sequences));
   text +=
@@ -136,6 +165,7 @@ std::string ToText(const ReplayReport& report) {
               absl::StrFormat("%d of %d prompt tokens, %d of %d blocks",
                               report.prefix_hit_tokens.value(), report.prompt_tokens.value(),
                               report.prefix_hit_blocks.value(), report.prompt_blocks.value()));
+  if (report.steps) text += StepRows(*report.steps);
   if (report.server) text += ServerRows(*report.server);
   return text + Row("seed", absl::StrFormat("%d", report.seed));
 }

@@ -46,6 +46,17 @@ struct ServerFigures {
   std::vector<MemoryFigures> memory = {};  // of an engine
 };
 
+// What only a simulation step by step can say.
+struct StepFigures {
+  std::string policy = {}, victim = {};
+  int64_t steps = 0;
+  int64_t decisions = 0;          // steps in which requests started
+  int64_t overflows = 0;          // steps in which a request had to stop for another
+  Tokens recomputed = Tokens(0);  // of requests that stopped, what they had
+  LatencyFigures queued = {};     // from arrival to the first start
+  double pool_fraction = 0;       // of the pool's token slots over time, those that held a token
+};
+
 struct ReplayReport {
   uint64_t seed = 0;
   Tokens block_tokens = Tokens(1);
@@ -57,9 +68,9 @@ struct ReplayReport {
   int64_t admitted = 0;
   int64_t waited = 0;  // of those admitted, after queueing
   int64_t refused = 0;
-  int64_t lost = 0;                              // no answer came, only an error
-  int64_t failed = 0;                            // of those admitted, cut off by an error
-  int64_t preempted = 0;                         // of those admitted, cut off by the policy
+  int64_t lost = 0;       // no answer came, only an error
+  int64_t failed = 0;     // of those admitted, cut off by an error
+  int64_t preempted = 0;  // how often one of those admitted stopped, to start over later
   std::map<std::string, int64_t> refusals = {};  // by reason
   std::map<std::string, int64_t> errors = {};    // of those lost or failed, by message
 
@@ -76,6 +87,7 @@ struct ReplayReport {
   Blocks prefix_hit_blocks = Blocks(0);
 
   std::optional<ServerFigures> server = std::nullopt;
+  std::optional<StepFigures> steps = std::nullopt;
 };
 
 // One JSON object and a newline; the same report gives the same bytes.

@@ -131,4 +131,29 @@ absl::StatusOr<std::vector<TraceRequest>> ReadTrace(const std::string& path,
   return ReadTrace(in, path, format, limit);
 }
 
+absl::StatusOr<std::vector<TraceRequest>> ReadTraces(const std::vector<std::string>& paths,
+                                                     std::optional<TraceFormat> format,
+                                                     const TraceCut& cut) {
+  std::vector<TraceRequest> all;
+  for (const std::string& path : paths) {
+    // What is left out does not count, so there is no knowing how far to read.
+    auto trace = ReadTrace(path, format, cut.longest ? std::nullopt : cut.limit);
+    if (!trace.ok()) return trace.status();
+    if (cut.longest) {
+      std::erase_if(*trace, [&](const TraceRequest& request) {
+        return request.prompt + request.output > *cut.longest;
+      });
+      if (cut.limit && *cut.limit < std::ssize(*trace)) {
+        trace->resize(static_cast<size_t>(*cut.limit));
+      }
+    }
+    const Duration from = all.empty() ? Duration::zero() : all.back().arrival;
+    for (TraceRequest& request : *trace) {
+      request.arrival += from;
+      all.push_back(std::move(request));
+    }
+  }
+  return all;
+}
+
 }  // namespace plimsoll

@@ -52,4 +52,16 @@ absl::StatusOr<std::vector<TraceRequest>> ReadTrace(std::istream& in, const std:
                                                     std::optional<TraceFormat> format,
                                                     std::optional<int64_t> limit = std::nullopt);
 
+// What of a trace is replayed.
+struct TraceCut {
+  std::optional<Tokens> longest = std::nullopt;  // requests with more tokens in all are left out
+  std::optional<int64_t> limit = std::nullopt;   // then only so many, from the first on
+};
+
+// Several traces one after another, each cut; the arrivals of each count from the last one of the
+// trace before.
+absl::StatusOr<std::vector<TraceRequest>> ReadTraces(const std::vector<std::string>& paths,
+                                                     std::optional<TraceFormat> format,
+                                                     const TraceCut& cut);
+
 }  // namespace plimsoll

@@ -21,6 +21,7 @@ absl::Status CheckRange(const char* option, double value, bool zero_allowed, dou
 
 absl::Status Check(const WorkloadOptions& options) {
   PLIMSOLL_RETURN_IF_ERROR(CheckRange("--speed", options.speed, false, 1e9));
+  PLIMSOLL_RETURN_IF_ERROR(CheckRange("--arrivals", options.arrivals, false, 1e9));
   PLIMSOLL_RETURN_IF_ERROR(CheckRange("--prefill-rate", options.prefill_rate, false, 1e12));
   PLIMSOLL_RETURN_IF_ERROR(CheckRange("--decode-ms", options.decode_ms, true, 1e9));
   return CheckRange("--scale-lengths", options.scale_lengths, false, 1e6);
@@ -47,8 +48,8 @@ absl::StatusOr<Workload> MakeWorkload(std::span<const TraceRequest> trace,
                                       const WorkloadOptions& options) {
   PLIMSOLL_RETURN_IF_ERROR(Check(options));
   const double step = options.decode_ms * 1e6 / options.speed;
-  double end =
-      trace.empty() ? 0 : static_cast<double>(trace.back().arrival.count()) / options.speed;
+  const double pace = options.speed * options.arrivals;  // of arrivals
+  double end = trace.empty() ? 0 : static_cast<double>(trace.back().arrival.count()) / pace;
   Workload workload{.requests = {}, .decode_step = Duration::zero()};
   for (const TraceRequest& from : trace) {
     const Tokens prompt = Scaled(from.prompt, options.scale_lengths);
@@ -63,7 +64,7 @@ absl::StatusOr<Workload> MakeWorkload(std::span<const TraceRequest> trace,
           "raise --speed or lower --decode-ms");
     }
     workload.requests.push_back(
-        {.arrival = Nanoseconds(static_cast<double>(from.arrival.count()) / options.speed),
+        {.arrival = Nanoseconds(static_cast<double>(from.arrival.count()) / pace),
          .prompt = prompt,
          .output = output,
          .prefill = Nanoseconds(prefill),

@@ -1,7 +1,8 @@
 // What a replay does with a trace: when each request is sent, how long it is, how long it holds.
 //
 // A request's prefill takes prompt / prefill_rate seconds and each output token decode_ms; `speed`
-// divides these times and the arrivals alike, so a faster replay meets the same crowding.
+// divides these times and the arrivals alike, so a faster replay meets the same crowding;
+// `arrivals` divides the arrivals only, so it meets more.
 //
 // Threads: values. Cost: O(requests). Errors: InvalidArgument naming the option.
 #pragma once
@@ -19,6 +20,7 @@ namespace plimsoll {
 
 struct WorkloadOptions {
   double speed = 1.0;               // in (0, 1e9]
+  double arrivals = 1.0;            // as many times more often, in (0, 1e9]; nothing else is faster
   double prefill_rate = 10000;      // prompt tokens per second, in (0, 1e12]
   double decode_ms = 30;            // of one output token, in [0, 1e9]
   double scale_lengths = 1.0;       // in (0, 1e6]; a length that is not 0 stays at least 1

@@ -1,0 +1,78 @@
+#include "kvcache/admission/output_lengths.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace plimsoll {
+namespace {
+
+constexpr double kKept = 0.998;         // of the weight of what was counted, at each end
+constexpr double kPriorMean = 400;      // tokens
+constexpr double kPriorRequests = 5;    // as if so many had passed through a bin
+constexpr double kPriorTokens = 400;    // but no more tokens than this, in a bin
+constexpr double kTenantRequests = 20;  // the same, where others' rates are the prior
+constexpr double kHeaviest = 1e100;
+
+double WidthOf(int bin) {
+  if (bin == OutputLengths::kBins - 1) return static_cast<double>(OutputLengths::StartOf(bin));
+  return static_cast<double>(OutputLengths::StartOf(bin + 1) - OutputLengths::StartOf(bin));
+}
+
+}  // namespace
+
+int OutputLengths::BinOf(int64_t age) {
+  if (age < 8) return static_cast<int>(age);
+  const int octave = static_cast<int>(std::bit_width(static_cast<uint64_t>(age))) - 1;  // at least 3
+  const int quarter = static_cast<int>(age >> (octave - 2)) & 3;
+  return std::min(8 + 4 * (octave - 3) + quarter, kBins - 1);
+}
+
+int64_t OutputLengths::StartOf(int bin) {
+  if (bin < 8) return bin;
+  const int octave = 3 + (bin - 8) / 4;
+  return int64_t{4 + (bin - 8) % 4} << (octave - 2);
+}
+
+void OutputLengths::Ended(int bin) {
+  ended_[static_cast<size_t>(bin)] += weight_;
+  weight_ /= kKept;
+  if (weight_ < kHeaviest) return;
+  for (double& count : passed_) count /= weight_;
+  for (double& count : ended_) count /= weight_;
+  weight_ = 1;
+}
+
+double OutputLengths::Rate(int bin) const {
+  const auto i = static_cast<size_t>(bin);
+  const double prior_rate = prior_ == nullptr ? 1 / kPriorMean : prior_->Rate(bin);
+  const double prior_weight = prior_ == nullptr
+                                  ? std::min(kPriorTokens, kPriorRequests * WidthOf(bin))
+                                  : kTenantRequests * WidthOf(bin);
+  return (ended_[i] / weight_ + prior_weight * prior_rate) / (passed_[i] / weight_ + prior_weight);
+}
+
+void OutputLengths::Learn() {
+  // What a request runs through up to the start of each bin, the rates added up.
+  std::array<double, kBins> rate = {};
+  std::array<double, kBins> up_to = {};
+  for (int bin = 0; bin < kBins; ++bin) {
+    const auto i = static_cast<size_t>(bin);
+    rate[i] = Rate(bin);
+    if (i > 0) up_to[i] = up_to[i - 1] + rate[i - 1] * WidthOf(bin - 1);
+  }
+  const auto sum = [&](double age) {
+    const int bin = BinOf(static_cast<int64_t>(age));
+    const auto i = static_cast<size_t>(bin);
+    return up_to[i] + rate[i] * (age - static_cast<double>(StartOf(bin)));
+  };
+  for (int bin = 0; bin < kBins; ++bin) {
+    const double age = static_cast<double>(StartOf(bin)) + (WidthOf(bin) - 1) / 2;
+    for (size_t k = 0; k < kHorizons.size(); ++k) {
+      survival_[static_cast<size_t>(bin)][k] =
+          std::exp(sum(age) - sum(age + static_cast<double>(kHorizons[k])));
+    }
+  }
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,56 @@
+// How much longer a request that is still running will go on, learned from those before it.
+//
+// Ages (tokens generated so far) are in bins, four to an octave. For each bin it is counted how
+// many tokens were generated at that age and how many requests ended there; their ratio is the rate
+// of ending at that age. A request that still runs, or that was preempted, counts for the ages it
+// passed and says nothing about later ones, so long outputs are not overlooked because they end
+// late. What was counted 350 ends ago counts half, so the rates follow what clients do now.
+//
+// Where little was seen the rates lean on those of `prior`, as if a few requests had passed through
+// the bin at that rate; without one, on an output of 400 tokens on average.
+//
+// Threads: none; the owner serialises calls. Cost: O(1) per token and per end; Learn is
+// O(bins x horizons). Nothing is allocated. Errors: none.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace plimsoll {
+
+class OutputLengths {
+ public:
+  static constexpr int kBins = 64;
+  // Steps ahead that are looked at.
+  static constexpr std::array<int64_t, 20> kHorizons = {
+      1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
+  using Survival = std::array<double, kHorizons.size()>;
+
+  explicit OutputLengths(const OutputLengths* prior) : prior_(prior) { Learn(); }
+
+  // The bin of an age, and the age at which a bin begins. The last bin has no end.
+  static int BinOf(int64_t age);
+  static int64_t StartOf(int bin);
+
+  // A request of an age in this bin generated a token.
+  void Passed(int bin) { passed_[static_cast<size_t>(bin)] += weight_; }
+  // It was its last one.
+  void Ended(int bin);
+
+  // The share of requests of an age in this bin that are still running so many steps later, as of
+  // the last Learn.
+  const Survival& Survivors(int bin) const { return survival_[static_cast<size_t>(bin)]; }
+  void Learn();
+
+ private:
+  double Rate(int bin) const;
+
+  const OutputLengths* const prior_;
+  double weight_ = 1;  // of what is counted now; what was counted before weighs less
+  std::array<double, kBins> passed_ = {};
+  std::array<double, kBins> ended_ = {};
+  std::array<Survival, kBins> survival_ = {};
+};
+
+}  // namespace plimsoll
