@@ -278,6 +278,14 @@ constexpr char kFooter[] =
     "kept,\n"
     "and the room they save is counted, not the time. --cache-only looks up each prompt in trace\n"
     "order, the part last block included, then keeps its blocks, last to first, then evicts.\n\n"
+    "--policy and --backlog decode step by step, one token of every running request in each. "
+    "Where\n"
+    "a request finds no block, one stops (preempted) and starts over later: recomputed_tokens "
+    "counts\n"
+    "what it had. overflows counts the steps in which that happened, decisions those in which\n"
+    "requests started; queue_us runs from arrival to the first start; pool_fraction is the share "
+    "of\n"
+    "the whole pool, over time, that held a token.\n\n"
     "hold keeps a reservation for prompt / prefill-rate + output x decode-ms, and --speed divides\n"
     "that time and the arrivals; generate decodes for real, whatever time it takes.\n\n"
     "In the report: waited counts requests admitted after queueing; means are weighted by time,\n"
@@ -288,6 +296,7 @@ constexpr char kFooter[] =
     "Exit code: 0 done, 1 blocks leaked or requests ended in errors, 2 bad usage or trace, 4 no\n"
     "server.\n\n"
     "Examples: plimsoll replay --trace t.jsonl --simulate --model Llama-3.1-8B --memory 80GiB\n"
+    "          plimsoll replay --trace t.csv --simulate --backlog --policy quantile --blocks 981\n"
     "          plimsoll replay --trace t.csv --server unix:/run/plimsoll --work hold --speed 60";
 
 // "8x" as "8".

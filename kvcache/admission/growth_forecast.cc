@@ -96,8 +96,10 @@ GrowthForecast::Place GrowthForecast::Add(const Demand& demand) {
 
 void GrowthForecast::Grew(Place place) {
   Request& request = requests_[place];
-  tenants_[request.tenant].lengths->Passed(request.bin);
-  if (request.tenant != 0) tenants_[0].lengths->Passed(request.bin);
+  if (request.age == OutputLengths::StartOf(request.bin)) {
+    tenants_[request.tenant].lengths->Entered(request.bin);
+    if (request.tenant != 0) tenants_[0].lengths->Entered(request.bin);
+  }
   CountInBin(request, -1);
   request.bin = OutputLengths::BinOf(++request.age);
   request.length += 1;

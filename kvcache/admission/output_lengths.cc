@@ -7,11 +7,10 @@
 namespace plimsoll {
 namespace {
 
-constexpr double kKept = 0.998;         // of the weight of what was counted, at each end
-constexpr double kPriorMean = 400;      // tokens
-constexpr double kPriorRequests = 5;    // as if so many had passed through a bin
-constexpr double kPriorTokens = 400;    // but no more tokens than this, in a bin
-constexpr double kTenantRequests = 20;  // the same, where others' rates are the prior
+constexpr double kKept = 0.998;  // of the weight of what was counted, at each end
+constexpr double kPriorMean = 400;
+constexpr double kPriorRequests = 5;
+constexpr double kTenantRequests = 20;  // where the prior is what others do
 constexpr double kHeaviest = 1e100;
 
 double WidthOf(int bin) {
@@ -23,7 +22,8 @@ double WidthOf(int bin) {
 
 int OutputLengths::BinOf(int64_t age) {
   if (age < 8) return static_cast<int>(age);
-  const int octave = static_cast<int>(std::bit_width(static_cast<uint64_t>(age))) - 1;  // at least 3
+  const int octave =
+      static_cast<int>(std::bit_width(static_cast<uint64_t>(age))) - 1;  // at least 3
   const int quarter = static_cast<int>(age >> (octave - 2)) & 3;
   return std::min(8 + 4 * (octave - 3) + quarter, kBins - 1);
 }
@@ -38,27 +38,27 @@ void OutputLengths::Ended(int bin) {
   ended_[static_cast<size_t>(bin)] += weight_;
   weight_ /= kKept;
   if (weight_ < kHeaviest) return;
-  for (double& count : passed_) count /= weight_;
+  for (double& count : entered_) count /= weight_;
   for (double& count : ended_) count /= weight_;
   weight_ = 1;
 }
 
-double OutputLengths::Rate(int bin) const {
+double OutputLengths::EndingIn(int bin) const {
   const auto i = static_cast<size_t>(bin);
-  const double prior_rate = prior_ == nullptr ? 1 / kPriorMean : prior_->Rate(bin);
-  const double prior_weight = prior_ == nullptr
-                                  ? std::min(kPriorTokens, kPriorRequests * WidthOf(bin))
-                                  : kTenantRequests * WidthOf(bin);
-  return (ended_[i] / weight_ + prior_weight * prior_rate) / (passed_[i] / weight_ + prior_weight);
+  const double prior =
+      prior_ == nullptr ? 1 - std::exp(-WidthOf(bin) / kPriorMean) : prior_->EndingIn(bin);
+  const double weight = prior_ == nullptr ? kPriorRequests : kTenantRequests;
+  const double ended = std::min(ended_[i], entered_[i]) / weight_;
+  return (ended + weight * prior) / (entered_[i] / weight_ + weight);
 }
 
 void OutputLengths::Learn() {
-  // What a request runs through up to the start of each bin, the rates added up.
+  // Rates of ending at each age of a bin, and their sums over the ages before it.
   std::array<double, kBins> rate = {};
   std::array<double, kBins> up_to = {};
   for (int bin = 0; bin < kBins; ++bin) {
     const auto i = static_cast<size_t>(bin);
-    rate[i] = Rate(bin);
+    rate[i] = -std::log1p(-EndingIn(bin)) / WidthOf(bin);
     if (i > 0) up_to[i] = up_to[i - 1] + rate[i - 1] * WidthOf(bin - 1);
   }
   const auto sum = [&](double age) {

@@ -1,13 +1,13 @@
 // How much longer a request that is still running will go on, learned from those before it.
 //
 // Ages (tokens generated so far) are in bins, four to an octave. For each bin it is counted how
-// many tokens were generated at that age and how many requests ended there; their ratio is the rate
-// of ending at that age. A request that still runs, or that was preempted, counts for the ages it
-// passed and says nothing about later ones, so long outputs are not overlooked because they end
-// late. What was counted 350 ends ago counts half, so the rates follow what clients do now.
+// many requests generated a token at its first age and how many ended in it. A request that still
+// runs, or that was cut off, counts for the bins it reached and says nothing about later ones, so
+// long outputs are not overlooked because they end late. What was counted 350 ends ago counts half,
+// so the forecast follows what clients do now.
 //
-// Where little was seen the rates lean on those of `prior`, as if a few requests had passed through
-// the bin at that rate; without one, on an output of 400 tokens on average.
+// Where little was seen it leans on `prior`, as if 20 requests had gone through each bin as there;
+// without one, as if 5 of 400 tokens on average had.
 //
 // Threads: none; the owner serialises calls. Cost: O(1) per token and per end; Learn is
 // O(bins x horizons). Nothing is allocated. Errors: none.
@@ -33,9 +33,9 @@ class OutputLengths {
   static int BinOf(int64_t age);
   static int64_t StartOf(int bin);
 
-  // A request of an age in this bin generated a token.
-  void Passed(int bin) { passed_[static_cast<size_t>(bin)] += weight_; }
-  // It was its last one.
+  // A request generated a token at the age at which this bin begins.
+  void Entered(int bin) { entered_[static_cast<size_t>(bin)] += weight_; }
+  // A request generated its last token at an age in this bin.
   void Ended(int bin);
 
   // The share of requests of an age in this bin that are still running so many steps later, as of
@@ -44,11 +44,12 @@ class OutputLengths {
   void Learn();
 
  private:
-  double Rate(int bin) const;
+  // The share of those that enter a bin that end in it.
+  double EndingIn(int bin) const;
 
   const OutputLengths* const prior_;
   double weight_ = 1;  // of what is counted now; what was counted before weighs less
-  std::array<double, kBins> passed_ = {};
+  std::array<double, kBins> entered_ = {};
   std::array<double, kBins> ended_ = {};
   std::array<Survival, kBins> survival_ = {};
 };

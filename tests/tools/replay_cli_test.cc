@@ -120,6 +120,41 @@ TEST(ReplayCli, SimulatesWithSharedPrefixesWhereAsked) {
   EXPECT_EQ(report["prefix_hit_tokens"], report["prefix_hit_blocks"].get<int>() * 16);
 }
 
+TEST(ReplayCli, DecodesStepByStepUnderEveryPolicy) {
+  for (const std::string policy : {"never-evict", "watermark", "quantile"}) {
+    const std::vector<std::string> arguments = {
+        "--trace",   kSample,      "--simulate", "--blocks", "600",      "--policy", policy,
+        "--context", "9600",       "--limit",    "100",      "--victim", "cheapest", "--trace",
+        kSample,     "--arrivals", "8x",         "--format", "json"};
+    const ProgramResult result = Replay(arguments);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(Replay(arguments).out, result.out);
+    const json report = json::parse(result.out);
+    EXPECT_EQ(report["requests"], 200) << "a hundred of each";
+    EXPECT_EQ(report["admitted"], 200);
+    EXPECT_EQ(report["policy"], policy);
+    EXPECT_LE(report["overflows"], report["preempted"]);
+    EXPECT_EQ(report["recomputed_tokens"] == 0, report["preempted"] == 0);
+    EXPECT_LE(report["queue_us"]["p50"], report["queue_us"]["p99"]);
+    EXPECT_EQ(report["mean_sequences"] > 1, true) << report["mean_sequences"];
+  }
+}
+
+TEST(ReplayCli, ABacklogRunsMoreWhereLessIsPromised) {
+  const auto running = [](const std::string& policy, const std::string& declared) {
+    const ProgramResult result =
+        Replay({"--trace", kSample, "--simulate", "--backlog", "--blocks", "600", "--context",
+                "9600", "--policy", policy, "--declare", declared, "--format", "json"});
+    PLIMSOLL_CHECK(result.exit_code == 0, result.err);
+    return json::parse(result.out)["mean_sequences"].get<double>();
+  };
+  const double context = running("never-evict", "context");
+  const double truth = running("never-evict", "true");
+  EXPECT_LT(context, running("never-evict", "4000"));
+  EXPECT_LT(context, truth);
+  EXPECT_LT(truth, running("watermark", "context"));
+}
+
 TEST(ReplayCli, SizesTheSimulatedPoolByTheModelAndItsContext) {
   TempDir folder;
   const std::string model = folder.Write("llama/config.json", kLlama31);
@@ -251,6 +286,25 @@ TEST(ReplayCli, BadUseIsOneLineAndExitCode2) {
       {{"--trace", kSample, "--simulate", "--model", folder.File("none"), "--memory", "1GiB"},
        "none"},
       {{"--trace", kSample, "--server", "nonsense"}, "nonsense"},
+      {{"--trace", kSample, "--backlog"}, "go with --simulate"},
+      {{"--trace", kSample, "--policy", "watermark"}, "go with --simulate"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--eviction", "lru"},
+       "share no prefixes"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--policy", "best"}, "best"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--policy", "watermark", "--watermark",
+        "1"},
+       "watermark=1"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--policy", "quantile",
+        "--overflow-goal", "0"},
+       "overflow_goal=0"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--declare", "much"},
+       "--declare=much"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--decode-ms", "0"},
+       "--decode-ms=0"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--context", "0"}, "--context=0"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--context", "1"}, "no request of at"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--arrivals", "x"}, "--arrivals"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--arrivals", "0"}, "--arrivals=0"},
       {{"--trace", kSample, "--wait", "soon"}, "--wait=soon"}};
   for (const BadUse& use : uses) {
     const ProgramResult result = Replay(use.arguments);

@@ -147,6 +147,10 @@ absl::StatusOr<std::vector<TraceRequest>> ReadTraces(const std::vector<std::stri
         trace->resize(static_cast<size_t>(*cut.limit));
       }
     }
+    if (trace->empty()) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s: no request of at most %d tokens in all", path, cut.longest->value()));
+    }
     const Duration from = all.empty() ? Duration::zero() : all.back().arrival;
     for (TraceRequest& request : *trace) {
       request.arrival += from;

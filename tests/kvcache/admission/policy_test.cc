@@ -1,0 +1,339 @@
+// Policies, victims, and what is learned of output lengths: by hand, and beside naive models.
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kvcache/admission/admission_policy.h"
+#include "kvcache/admission/growth_forecast.h"
+#include "kvcache/admission/output_lengths.h"
+#include "kvcache/admission/quantile_policy.h"
+#include "kvcache/admission/victim.h"
+
+namespace plimsoll {
+namespace {
+
+using testing::HasSubstr;
+
+Demand Request(int64_t prompt, int64_t max_new, int64_t generated = 0, std::string_view who = "") {
+  return {.tenant = who,
+          .prompt = Tokens(prompt),
+          .max_new = Tokens(max_new),
+          .generated = Tokens(generated)};
+}
+
+std::unique_ptr<AdmissionPolicy> Make(const PolicyOptions& options, int64_t blocks = 100) {
+  auto policy = AdmissionPolicy::Create(options, Blocks(blocks), Tokens(16));
+  PLIMSOLL_CHECK(policy.ok(), policy.status().message());
+  return *std::move(policy);
+}
+
+TEST(AdmissionPolicy, NeverEvictPromisesTheWhole) {
+  const auto policy = Make({.policy = Policy::kNeverEvict});
+  EXPECT_EQ(policy->AtStart(Request(100, 60)), Blocks(10));
+  EXPECT_TRUE(policy->MayStart(Request(100, 60), Blocks(10)));
+  EXPECT_FALSE(policy->MayStart(Request(100, 60), Blocks(9)));
+}
+
+TEST(AdmissionPolicy, AWatermarkStaysFreeExceptForTheFirst) {
+  const auto policy = Make({.policy = Policy::kWatermark, .watermark = 0.05});
+  EXPECT_EQ(policy->AtStart(Request(95, 60)), Blocks(6));
+  EXPECT_EQ(policy->AtStart(Request(96, 60)), Blocks(7)) << "room for the first new token";
+  EXPECT_EQ(policy->AtStart(Request(96, 0)), Blocks(6)) << "which this one does not want";
+  EXPECT_EQ(policy->AtStart(Request(95, 60, 17)), Blocks(8)) << "it had 17 before it stopped";
+  EXPECT_TRUE(policy->MayStart(Request(96, 60), Blocks(7)));
+  const auto place = policy->Started(Request(96, 60));
+  EXPECT_FALSE(policy->MayStart(Request(96, 60), Blocks(11)));
+  EXPECT_TRUE(policy->MayStart(Request(96, 60), Blocks(12)));
+  policy->Ended(place);
+  EXPECT_TRUE(policy->MayStart(Request(96, 60), Blocks(7)));
+}
+
+TEST(AdmissionPolicy, NamesGoBothWaysAndOptionsOutOfRangeAreRefusedByName) {
+  for (const Policy policy : {Policy::kNeverEvict, Policy::kWatermark, Policy::kQuantile}) {
+    EXPECT_EQ(PolicyFromName(NameOf(policy)), policy);
+  }
+  EXPECT_EQ(PolicyFromName("no-evict"), std::nullopt);
+  const auto refused = [](const PolicyOptions& options) {
+    return std::string(AdmissionPolicy::Create(options, Blocks(10), Tokens(16)).status().message());
+  };
+  EXPECT_THAT(refused({.watermark = 1}), HasSubstr("watermark"));
+  EXPECT_THAT(refused({.watermark = std::nan("")}), HasSubstr("watermark"));
+  EXPECT_THAT(refused({.overflow_goal = 0}), HasSubstr("overflow_goal"));
+  EXPECT_THAT(refused({.overflow_goal = 0.6}), HasSubstr("overflow_goal"));
+}
+
+TEST(OutputLengths, EveryAgeIsInTheBinThatBeginsBeforeIt) {
+  int last = -1;
+  for (int64_t age = 0; age < 200000; ++age) {
+    const int bin = OutputLengths::BinOf(age);
+    ASSERT_LE(OutputLengths::StartOf(bin), age);
+    if (bin != last) {
+      ASSERT_EQ(OutputLengths::StartOf(bin), age);
+      ASSERT_EQ(bin, ++last);
+    }
+  }
+  EXPECT_EQ(last, OutputLengths::kBins - 1);
+  EXPECT_EQ(OutputLengths::BinOf(int64_t{1} << 40), OutputLengths::kBins - 1);
+}
+
+void Generate(OutputLengths& lengths, int64_t age) {
+  const int bin = OutputLengths::BinOf(age);
+  if (OutputLengths::StartOf(bin) == age) lengths.Entered(bin);
+}
+
+void Pass(OutputLengths& lengths, int64_t length) {
+  for (int64_t age = 0; age < length; ++age) Generate(lengths, age);
+}
+
+// One request after another of `length` tokens.
+void Observe(OutputLengths& lengths, int64_t length) {
+  Pass(lengths, length);
+  lengths.Ended(OutputLengths::BinOf(length - 1));
+}
+
+double StillThere(const OutputLengths& lengths, int64_t age, size_t horizon) {
+  return lengths.Survivors(OutputLengths::BinOf(age))[horizon];
+}
+
+constexpr size_t kAfter1 = 0, kAfter32 = 9, kAfter64 = 11, kAfter256 = 15;
+static_assert(OutputLengths::kHorizons[kAfter1] == 1 && OutputLengths::kHorizons[kAfter32] == 32);
+static_assert(OutputLengths::kHorizons[kAfter64] == 64 &&
+              OutputLengths::kHorizons[kAfter256] == 256);
+
+TEST(OutputLengths, WithoutAnyTheAverageIs400) {
+  const OutputLengths lengths(nullptr);
+  for (const int64_t age : {0, 10, 1000}) {
+    EXPECT_NEAR(StillThere(lengths, age, kAfter256), std::exp(-256.0 / 400), 1e-9);
+  }
+}
+
+TEST(OutputLengths, OutputsThatForgetTheirAgeAreRecognised) {
+  const int seed = testing::UnitTest::GetInstance()->random_seed();
+  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
+  std::mt19937 rng(static_cast<uint32_t>(seed));
+  std::geometric_distribution<int64_t> more(1.0 / 100);
+  OutputLengths lengths(nullptr);
+  for (int i = 0; i < 3000; ++i) Observe(lengths, 1 + more(rng));
+  lengths.Learn();
+  for (const int64_t age : {40, 80}) {
+    EXPECT_NEAR(StillThere(lengths, age, kAfter32), std::pow(0.99, 32), 0.05);
+  }
+}
+
+// Half are 20 long and half 300: who passed 20 goes on, and who has 290 is about to end.
+TEST(OutputLengths, WhatIsToComeDependsOnTheAge) {
+  OutputLengths lengths(nullptr);
+  for (int i = 0; i < 500; ++i) {
+    Observe(lengths, 20);
+    Observe(lengths, 300);
+  }
+  lengths.Learn();
+  EXPECT_NEAR(StillThere(lengths, 0, kAfter64), 0.5, 0.06);
+  EXPECT_GT(StillThere(lengths, 30, kAfter64), 0.97);
+  EXPECT_LT(StillThere(lengths, 290, kAfter256), 0.2);
+}
+
+TEST(OutputLengths, WhoStillRunsCountsForTheAgesItPassed) {
+  OutputLengths some(nullptr), all(nullptr);  // of the outputs that began
+  for (int i = 0; i < 200; ++i) {
+    Observe(some, 50);
+    Observe(all, 50);
+    Pass(all, 100);
+  }
+  some.Learn();
+  all.Learn();
+  EXPECT_LT(StillThere(some, 40, kAfter64), 0.1);
+  EXPECT_NEAR(StillThere(all, 0, kAfter64), 0.5, 0.1);
+}
+
+TEST(OutputLengths, ForgetsWhatClientsNoLongerDo) {
+  OutputLengths lengths(nullptr);
+  for (int i = 0; i < 2000; ++i) Observe(lengths, 200);
+  for (int i = 0; i < 2000; ++i) Observe(lengths, 16);
+  lengths.Learn();
+  EXPECT_LT(StillThere(lengths, 0, kAfter32), 0.05);
+}
+
+TEST(OutputLengths, ATenantOfWhichLittleIsKnownIsLikeEverybody) {
+  OutputLengths everybody(nullptr), tenant(&everybody);
+  for (int i = 0; i < 1000; ++i) Observe(everybody, 16);
+  Observe(tenant, 500);
+  everybody.Learn();
+  tenant.Learn();
+  EXPECT_LT(StillThere(tenant, 0, kAfter64), 0.1);
+  for (int i = 0; i < 1000; ++i) Observe(tenant, 500);
+  tenant.Learn();
+  EXPECT_GT(StillThere(tenant, 0, kAfter64), 0.8);
+}
+
+// As one would write it down: every request for itself.
+class NaiveForecast {
+ public:
+  explicit NaiveForecast(double room) : room_(room) {}
+
+  std::vector<Demand> running;
+
+  bool Fits(const Demand& more, double deviations, const OutputLengths& lengths) const {
+    std::vector<Demand> all = running;
+    all.push_back(more);
+    double longest = 0;
+    for (const Demand& request : all) {
+      longest += static_cast<double>((request.prompt + request.max_new).value()) + 8;
+    }
+    if (longest <= room_) return true;
+    for (size_t k = 0; k < OutputLengths::kHorizons.size(); ++k) {
+      double most = 0, gone = 0, variance = 0;
+      for (const Demand& request : all) {
+        const double need = static_cast<double>(request.length().value()) + 8 +
+                            static_cast<double>(OutputLengths::kHorizons[k]);
+        const double there = StillThere(lengths, request.generated.value(), k);
+        most += need;
+        gone += (1 - there) * need;
+        variance += there * (1 - there) * need * need;
+      }
+      const double sure = std::max(0.0, gone - deviations * std::sqrt(variance));
+      if (most - sure > room_) return false;
+    }
+    return true;
+  }
+
+ private:
+  const double room_;
+};
+
+TEST(GrowthForecastProperty, AgreesWithOneThatLooksAtEveryRequest) {
+  const int seed = testing::UnitTest::GetInstance()->random_seed();
+  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
+  std::mt19937 rng(static_cast<uint32_t>(seed));
+  const auto below = [&](int64_t n) {
+    return static_cast<int64_t>(rng() % static_cast<uint64_t>(n));
+  };
+  GrowthForecast forecast(Blocks(400), Tokens(16));
+  NaiveForecast naive(6400);
+  OutputLengths lengths(nullptr);
+  std::vector<GrowthForecast::Place> places;
+  int64_t ends = 0, fitted = 0, asked = 0;
+  for (int step = 0; step < 3000; ++step) {
+    for (size_t i = 0; i < places.size();) {
+      Generate(lengths, naive.running[i].generated.value());
+      naive.running[i].generated += Tokens(1);
+      forecast.Grew(places[i]);
+      const bool ends_now =
+          below(40) == 0 || naive.running[i].generated == naive.running[i].max_new;
+      if (ends_now || below(300) == 0) {
+        const int64_t last = naive.running[i].generated.value() - 1;
+        ends_now ? forecast.End(places[i]) : forecast.CutOff(places[i]);
+        if (ends_now) lengths.Ended(OutputLengths::BinOf(last));
+        ends += ends_now ? 1 : 0;
+        places[i] = places.back();
+        places.pop_back();
+        naive.running[i] = naive.running.back();
+        naive.running.pop_back();
+      } else {
+        ++i;
+      }
+    }
+    if (ends >= 16) {
+      lengths.Learn();
+      ends = 0;
+    }
+    forecast.Refresh();
+    for (int tries = 0; tries < 3; ++tries) {
+      const Demand request =
+          Request(1 + below(600), 100 + below(900), below(3) == 0 ? below(90) : 0);
+      const double deviations = static_cast<double>(below(500)) / 100 - 1;
+      const bool fits = naive.Fits(request, deviations, lengths);
+      ASSERT_EQ(forecast.Fits(request, deviations), fits) << step;
+      ++asked;
+      if (!fits) continue;
+      ++fitted;
+      places.push_back(forecast.Add(request));
+      naive.running.push_back(request);
+    }
+    ASSERT_EQ(forecast.running(), std::ssize(naive.running));
+  }
+  EXPECT_GT(fitted, 200);
+  EXPECT_GT(asked - fitted, 200);
+}
+
+TEST(QuantilePolicy, WhatNeverEvictWouldStartIsStarted) {
+  QuantilePolicy policy(0.01, Blocks(10), Tokens(16));
+  policy.Started(Request(40, 40));
+  EXPECT_TRUE(policy.MayStart(Request(30, 34), Blocks(7))) << "80 + 64 + 2 x 8 tokens: 160";
+  EXPECT_FALSE(policy.MayStart(Request(50, 46), Blocks(7)));
+  EXPECT_FALSE(policy.MayStart(Request(10, 20), Blocks(0))) << "there is no block for it";
+}
+
+TEST(QuantilePolicy, WhoWouldBeAloneStarts) {
+  QuantilePolicy policy(0.01, Blocks(10), Tokens(16));
+  EXPECT_TRUE(policy.MayStart(Request(159, 1), Blocks(10)));
+  const auto place = policy.Started(Request(159, 1));
+  EXPECT_FALSE(policy.MayStart(Request(10, 100), Blocks(0)));
+  policy.Ended(place);
+  EXPECT_TRUE(policy.MayStart(Request(100, 60), Blocks(10)));
+}
+
+// Overflows come whenever too little is kept free, by a rule that has nothing to do with any
+// forecast and that changes on the way.
+TEST(QuantilePolicyProperty, OverflowsStayBelowTheGoalWhateverCausesThem) {
+  const int seed = testing::UnitTest::GetInstance()->random_seed();
+  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
+  std::mt19937 rng(static_cast<uint32_t>(seed));
+  std::normal_distribution<double> noise(0, 0.7);
+  for (const double goal : {0.01, 0.05}) {
+    QuantilePolicy policy(goal, Blocks(100), Tokens(16));
+    const double before = policy.deviations();
+    int64_t overflows = 0, late = 0;
+    constexpr int kSteps = 20000;
+    for (int step = 0; step < kSteps; ++step) {
+      policy.Ended(policy.Started(Request(10, 10)));
+      const double wanted = step < kSteps / 2 ? 1.0 : -0.5;
+      const bool overflowed = policy.deviations() < wanted + noise(rng);
+      policy.Stepped(overflowed);
+      overflows += overflowed ? 1 : 0;
+      if (overflowed && step >= kSteps / 4) ++late;
+      const double change = (policy.deviations() - before) / QuantilePolicy::kGain;
+      ASSERT_NEAR(static_cast<double>(overflows), QuantilePolicy::kAim * goal * (step + 1) + change,
+                  1e-6);
+    }
+    EXPECT_LE(static_cast<double>(late), goal * kSteps * 3 / 4);
+    EXPECT_GE(static_cast<double>(overflows), 0.5 * goal * kSteps) << "no more careful than asked";
+  }
+}
+
+TEST(Victim, TheNewestIsTheOneThatCameLast) {
+  const std::vector<VictimCandidate> running = {
+      {5, Tokens(10), Blocks(1)}, {9, Tokens(90), Blocks(6)}, {7, Tokens(1), Blocks(9)}};
+  EXPECT_EQ(ChooseVictim(VictimRule::kNewest, running), 1u);
+}
+
+TEST(Victim, TheCheapestGivesMostForWhatIsComputedAgain) {
+  // 100 tokens for 5 blocks, 90 for 6, 30 for 1 (the rest is shared), and the oldest is spared.
+  const std::vector<VictimCandidate> running = {{1, Tokens(1), Blocks(9)},
+                                                {2, Tokens(100), Blocks(5)},
+                                                {3, Tokens(90), Blocks(6)},
+                                                {4, Tokens(30), Blocks(1)}};
+  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running), 2u);
+}
+
+TEST(Victim, WhoStoppedBeforeIsSparedAndOfEqualsTheNewestStops) {
+  std::vector<VictimCandidate> running = {{1, Tokens(160), Blocks(10)},
+                                          {2, Tokens(16), Blocks(2), 1},
+                                          {3, Tokens(160), Blocks(10)},
+                                          {4, Tokens(32), Blocks(2)}};
+  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running), 3u);
+  running.pop_back();
+  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running), 2u);
+  running.pop_back();
+  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running), 1u);
+  running.pop_back();
+  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running), 0u);
+  EXPECT_EQ(VictimRuleFromName("cheapest"), VictimRule::kCheapest);
+  EXPECT_EQ(VictimRuleFromName("oldest"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace plimsoll
