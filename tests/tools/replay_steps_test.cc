@@ -240,7 +240,6 @@ std::vector<TraceRequest> PublishedRow(const char* folder, const std::vector<std
 }
 
 constexpr const char kConversation[] = "azure_2023_conv.csv";
-constexpr const char kCode[] = "azure_2023_code.csv";
 
 TEST(StepSimulationOnTraces, AveragesAreAsPublished) {
   const char* const folder = std::getenv("PLIMSOLL_TRACES");
