@@ -144,9 +144,7 @@ Blocks KvCache::LetGo(const Sequence& sequence, int64_t position) {
 }
 
 void KvCache::End(SequenceId id) {
-  const Sequence& sequence = sequences_.At(id);
-  LetGoFrom(sequence, 0);
-  MoveBlocks(sequence.promise_left, counts_.reserved, counts_.free);
+  GiveUpAll(sequences_.At(id));
   sequences_.Remove(id);
   Verify();
 }

@@ -156,6 +156,13 @@ class KvCache {
   // its promise; cached ones may have to go for that. A block that is cut and that others hold or
   // can find stays as it is: the next append copies it, and needs room for that.
   void Truncate(SequenceId id, Tokens length);
+  // Takes from a sequence all that it holds and was promised, as End does, but it stays and is
+  // empty; what is named may be found again. Resume is BeginWith for it, and false for nullopt:
+  // `prompt` may name generated tokens too, and what is not found is computed again.
+  void Preempt(SequenceId id);
+  bool Resume(SequenceId id, const Prompt& prompt, Blocks total);
+  // What `available` would grow by. O(blocks of the sequence).
+  Blocks RoomIfPreempted(SequenceId id) const;
   // Ends a sequence: its named blocks become cached where nobody else holds them; its other blocks,
   // and what is left of its promise, become free.
   void End(SequenceId id);
@@ -189,6 +196,10 @@ class KvCache {
   // Appends to `found` the blocks of the prompt that are there, from the first on, and lets the
   // policy see the request.
   NamedPrefix LookUp(const Prompt& prompt, std::vector<BlockId>& found);
+  // Whether there is room for a sequence to Start: to hold what is found and be promised the rest.
+  bool StartsWithin(const Prompt& prompt, Blocks total) const;
+  void Start(Sequence& sequence, const Prompt& prompt, Blocks total);
+  void GiveUpAll(Sequence& sequence);
   void HoldFound(BlockId block);
   // Names one block of a sequence.
   void NameNext(Sequence& sequence, const BlockNames& names, int64_t i);

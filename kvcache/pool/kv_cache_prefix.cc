@@ -14,6 +14,10 @@ constexpr int64_t kBatch = 64;
 
 constexpr Blocks kOne(1);
 
+Prompt Bounded(const Prompt& prompt, Blocks total) {
+  return {prompt.salt, prompt.names.Subrange(0, std::min(prompt.names.size(), total.value()))};
+}
+
 }  // namespace
 
 absl::StatusOr<KvCache::Prefixes> KvCache::CreatePrefixes(const Options& options) {
@@ -86,20 +90,27 @@ NamedPrefix KvCache::LookUp(const Prompt& prompt, std::vector<BlockId>& found) {
   return prefix;
 }
 
-std::optional<SequenceId> KvCache::BeginWith(const Prompt& prompt, Blocks total) {
-  PLIMSOLL_CHECK(prefixes_.has_value());
-  const Prompt bounded{prompt.salt,
-                       prompt.names.Subrange(0, std::min(prompt.names.size(), total.value()))};
-  const PrefixFound there = Find(bounded);
-  if (total - there.blocks > available() - there.cached) return std::nullopt;
-  const SequenceId id = sequences_.Add(total);
-  Sequence& sequence = sequences_.At(id);
-  sequence.prefix = LookUp(bounded, sequence.blocks);
+bool KvCache::StartsWithin(const Prompt& prompt, Blocks total) const {
+  const PrefixFound there = Find(Bounded(prompt, total));
+  return total - there.blocks <= available() - there.cached;
+}
+
+void KvCache::Start(Sequence& sequence, const Prompt& prompt, Blocks total) {
+  sequence.blocks.reserve(static_cast<size_t>(total.value()));
+  if (prefixes_) sequence.prefix = LookUp(Bounded(prompt, total), sequence.blocks);
   for (const BlockId block : sequence.blocks) HoldFound(block);
-  sequence.length = sequence.reach = there.blocks.value() * block_tokens_;
-  sequence.promise_left = total - there.blocks;
+  const Blocks found(std::ssize(sequence.blocks));
+  sequence.length = sequence.reach = found.value() * block_tokens_;
+  sequence.promise_left = total - found;
   MakeRoom(sequence.promise_left);
   MoveBlocks(sequence.promise_left, counts_.free, counts_.reserved);
+}
+
+std::optional<SequenceId> KvCache::BeginWith(const Prompt& prompt, Blocks total) {
+  PLIMSOLL_CHECK(prefixes_.has_value());
+  if (!StartsWithin(prompt, total)) return std::nullopt;
+  const SequenceId id = sequences_.Add(total);
+  Start(sequences_.At(id), prompt, total);
   Verify();
   return id;
 }
