@@ -1,66 +1,43 @@
-// The pool and admission beside the obvious implementation of each. Every peer replays the same
-// operations, made from a fixed seed; answers are compared before anything is timed.
+// The block pool beside the pools of others. All replay the same operations, made from a fixed
+// seed; answers are compared before anything is timed.
 #include <benchmark/benchmark.h>
 
-#include <map>
+#include <algorithm>
 #include <random>
 #include <set>
-#include <string>
+#include <span>
 #include <vector>
 
-#include "kvcache/admission/admission_controller.h"
+#include "bench/churn.h"
+#include "bench/peers/intrusive_list_pool.h"
+#include "bench/peers/sorted_vector_pool.h"
 #include "kvcache/pool/block_pool.h"
 
 namespace plimsoll {
 namespace {
 
-// Take `n` blocks for somebody, or give back what somebody has.
-struct Operation {
-  bool acquire;
-  int64_t who;
-  int64_t n;
-};
-
-// Sequences that come and go in no order and want a little more than there is, so that the pool
-// often runs dry.
-std::vector<Operation> Churn(int64_t operations) {
-  std::mt19937 random(42);
-  std::vector<Operation> out;
-  std::vector<int64_t> alive;
-  for (int64_t i = 0; i < operations; ++i) {
-    if (alive.size() > 70 || (!alive.empty() && random() % 2 == 0)) {
-      std::swap(alive[random() % alive.size()], alive.back());
-      out.push_back({.acquire = false, .who = alive.back(), .n = 0});
-      alive.pop_back();
-    } else {
-      out.push_back({.acquire = true, .who = i, .n = 1 + static_cast<int64_t>(random() % 31)});
-      alive.push_back(i);
-    }
-  }
-  return out;
-}
-
 class FlatPool {
  public:
   explicit FlatPool(int64_t blocks) : pool_(*BlockPool::Create(Blocks(blocks))) {}
   bool Acquire(int64_t n, std::vector<BlockId>& out) { return pool_.TryAcquire(Blocks(n), out); }
-  void Release(const std::vector<BlockId>& ids) { pool_.Release(ids); }
+  void Release(std::span<const BlockId> ids) { pool_.Release(ids); }
 
  private:
   BlockPool pool_;
 };
 
+// What comes to mind first: the free blocks in a balanced tree.
 class SetPool {
  public:
   explicit SetPool(int64_t blocks) {
-    for (int32_t i = 0; i < blocks; ++i) free_.insert(BlockId(i));
+    for (int32_t i = 0; i < blocks; ++i) free_.insert(free_.end(), BlockId(i));
   }
   bool Acquire(int64_t n, std::vector<BlockId>& out) {
     if (n > std::ssize(free_)) return false;
     for (int64_t i = 0; i < n; ++i) out.push_back(free_.extract(free_.begin()).value());
     return true;
   }
-  void Release(const std::vector<BlockId>& ids) { free_.insert(ids.begin(), ids.end()); }
+  void Release(std::span<const BlockId> ids) { free_.insert(ids.begin(), ids.end()); }
 
  private:
   std::set<BlockId> free_;
@@ -68,8 +45,8 @@ class SetPool {
 
 // How many acquisitions got their blocks: the same for every right pool.
 template <class Pool>
-int64_t ReplayPool(Pool& pool, const std::vector<Operation>& operations,
-                   std::vector<std::vector<BlockId>>& held) {
+int64_t Replay(Pool& pool, const std::vector<Operation>& operations,
+               std::vector<std::vector<BlockId>>& held) {
   int64_t granted = 0;
   for (const Operation& operation : operations) {
     std::vector<BlockId>& blocks = held[static_cast<size_t>(operation.who)];
@@ -87,8 +64,9 @@ int64_t ReplayPool(Pool& pool, const std::vector<Operation>& operations,
   return granted;
 }
 
+// Small pools and small sequences: everything is in the nearest cache, instructions are the bound.
 template <class Pool>
-void BM_Pool(benchmark::State& state) {
+void BM_ComeAndGo(benchmark::State& state) {
   constexpr int64_t kBlocks = 512;
   const std::vector<Operation> operations = Churn(state.range(0));
   std::vector<std::vector<BlockId>> held(operations.size());
@@ -97,97 +75,100 @@ void BM_Pool(benchmark::State& state) {
   }
   Pool pool(kBlocks);
   SetPool judge(kBlocks);
-  if (ReplayPool(pool, operations, held) != ReplayPool(judge, operations, held)) {
+  if (Replay(pool, operations, held) != Replay(judge, operations, held)) {
     return state.SkipWithError("wrong answer");
   }
-  for (auto _ : state) benchmark::DoNotOptimize(ReplayPool(pool, operations, held));
+  for (auto _ : state) benchmark::DoNotOptimize(Replay(pool, operations, held));
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(BM_Pool<FlatPool>)->Arg(1 << 10)->Arg(1 << 16);
-BENCHMARK(BM_Pool<SetPool>)->Arg(1 << 10)->Arg(1 << 16);
+BENCHMARK(BM_ComeAndGo<FlatPool>)->Arg(1 << 14);
+BENCHMARK(BM_ComeAndGo<peers::IntrusiveListPool>)->Arg(1 << 14);
+BENCHMARK(BM_ComeAndGo<peers::SortedVectorPool>)->Arg(1 << 14);
+BENCHMARK(BM_ComeAndGo<SetPool>)->Arg(1 << 14);
 
-// Promises kept by AdmissionController, with leases, epochs and a published snapshot.
-class Controller {
- public:
-  explicit Controller(int64_t blocks)
-      : cache_(*KvCache::Create({.capacity = Blocks(blocks)})),
-        admission_(*AdmissionController::Create({.epoch = "bench"}, *cache_, clock_)) {}
+constexpr int64_t kBulk = 128;
 
-  std::string Reserve(int64_t blocks) {
-    clock_.Advance(std::chrono::microseconds(10));
-    const absl::StatusOr<Answer> answer =
-        admission_->Reserve({.prompt_tokens = Tokens(16 * blocks), .max_new_tokens = Tokens(0)});
-    const Reservation* const held = std::get_if<Reservation>(&*answer);
-    return held == nullptr ? std::string() : held->id;
+// A pool whose blocks are free in random order, and that order reversed.
+template <class Pool>
+struct Shuffled {
+  explicit Shuffled(int64_t blocks) : pool(blocks) {
+    pool.Acquire(blocks, order);
+    std::shuffle(order.begin(), order.end(), std::mt19937(3));
+    pool.Release(order);
+    taken.reserve(order.size());
   }
-  void Release(const std::string& id) { benchmark::DoNotOptimize(admission_->Release(id)); }
-
- private:
-  SimulatedClock clock_;
-  std::unique_ptr<KvCache> cache_;
-  std::unique_ptr<AdmissionController> admission_;
-};
-
-// Promises kept in a map and a counter: no leases, no repeats, no queue, no snapshot.
-class Counter {
- public:
-  explicit Counter(int64_t blocks) : free_(blocks) {}
-
-  std::string Reserve(int64_t blocks) {
-    if (blocks > free_) return {};
-    free_ -= blocks;
-    std::string id = "bench-" + std::to_string(++next_);
-    held_.emplace(id, blocks);
-    return id;
+  // Takes `calls` times kBulk blocks.
+  bool Acquire(int64_t calls) {
+    bool all = true;
+    for (int64_t i = 0; i < calls; ++i) all &= pool.Acquire(kBulk, taken);
+    return all;
   }
-  void Release(const std::string& id) {
-    const auto found = held_.find(id);
-    free_ += found->second;
-    held_.erase(found);
+  // Gives them back in another order than they came.
+  void Release(std::span<const BlockId> ids) {
+    for (; !ids.empty(); ids = ids.subspan(kBulk)) pool.Release(ids.first(kBulk));
+    taken.clear();
   }
-
- private:
-  int64_t free_;
-  int64_t next_ = 0;
-  std::map<std::string, int64_t> held_;
-};
-
-template <class Admission>
-int64_t ReplayAdmission(Admission& admission, const std::vector<Operation>& operations,
-                        std::vector<std::string>& held) {
-  int64_t granted = 0;
-  const auto release = [&](std::string& id) {
-    if (!id.empty()) admission.Release(id);
-    id.clear();
-  };
-  for (const Operation& operation : operations) {
-    std::string& id = held[static_cast<size_t>(operation.who)];
-    if (operation.acquire) {
-      id = admission.Reserve(operation.n);
-      granted += id.empty() ? 0 : 1;
-    } else {
-      release(id);
+  // Every block at most once, and none that is not there.
+  bool TookEachOnce() const {
+    std::vector<bool> seen(order.size(), false);
+    for (const BlockId id : taken) {
+      const auto i = static_cast<size_t>(id.index());
+      if (i >= seen.size() || seen[i]) return false;
+      seen[i] = true;
     }
+    return true;
   }
-  for (std::string& id : held) release(id);
-  return granted;
+
+  Pool pool;
+  std::vector<BlockId> order;
+  std::vector<BlockId> taken;
+};
+
+// Bulk calls so many at a time that timing costs nothing beside them; pools that need a pass over
+// all their blocks for each call get fewer calls.
+template <class Pool>
+int64_t CallsFor(int64_t blocks) {
+  const bool slow = std::is_same_v<Pool, peers::SortedVectorPool>;
+  return slow ? 16 : blocks / kBulk;
 }
 
-template <class Admission>
-void BM_Admission(benchmark::State& state) {
-  constexpr int64_t kBlocks = 512;
-  const std::vector<Operation> operations = Churn(state.range(0));
-  std::vector<std::string> held(operations.size());
-  Admission admission(kBlocks);
-  Counter judge(kBlocks);
-  if (ReplayAdmission(admission, operations, held) != ReplayAdmission(judge, operations, held)) {
-    return state.SkipWithError("wrong answer");
+template <class Pool>
+void BM_Acquire(benchmark::State& state) {
+  const int64_t calls = CallsFor<Pool>(state.range(0));
+  Shuffled<Pool> blocks(state.range(0));
+  if (!blocks.Acquire(calls) || !blocks.TookEachOnce()) return state.SkipWithError("wrong answer");
+  for (auto _ : state) {
+    state.PauseTiming();
+    std::shuffle(blocks.taken.begin(), blocks.taken.end(), std::mt19937(4));
+    blocks.Release(blocks.taken);
+    state.ResumeTiming();
+    blocks.Acquire(calls);
   }
-  for (auto _ : state) benchmark::DoNotOptimize(ReplayAdmission(admission, operations, held));
-  state.SetItemsProcessed(state.iterations() * state.range(0));
+  state.SetItemsProcessed(state.iterations() * calls * kBulk);
 }
-BENCHMARK(BM_Admission<Controller>)->Arg(1 << 10)->Arg(1 << 16);
-BENCHMARK(BM_Admission<Counter>)->Arg(1 << 10)->Arg(1 << 16);
+
+template <class Pool>
+void BM_Release(benchmark::State& state) {
+  const int64_t calls = CallsFor<Pool>(state.range(0));
+  Shuffled<Pool> blocks(state.range(0));
+  for (auto _ : state) {
+    state.PauseTiming();
+    if (!blocks.Acquire(calls) || !blocks.TookEachOnce()) {
+      return state.SkipWithError("wrong answer");
+    }
+    std::shuffle(blocks.taken.begin(), blocks.taken.end(), std::mt19937(4));
+    state.ResumeTiming();
+    blocks.Release(blocks.taken);
+  }
+  state.SetItemsProcessed(state.iterations() * calls * kBulk);
+}
+
+BENCHMARK(BM_Acquire<FlatPool>)->Arg(100'000)->Arg(4'000'000);
+BENCHMARK(BM_Acquire<peers::IntrusiveListPool>)->Arg(100'000)->Arg(4'000'000);
+BENCHMARK(BM_Acquire<peers::SortedVectorPool>)->Arg(100'000)->Arg(4'000'000);
+BENCHMARK(BM_Release<FlatPool>)->Arg(100'000)->Arg(4'000'000);
+BENCHMARK(BM_Release<peers::IntrusiveListPool>)->Arg(100'000)->Arg(4'000'000);
+BENCHMARK(BM_Release<peers::SortedVectorPool>)->Arg(100'000)->Arg(4'000'000);
 
 }  // namespace
 }  // namespace plimsoll

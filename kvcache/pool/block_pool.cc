@@ -1,5 +1,6 @@
 #include "kvcache/pool/block_pool.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -13,48 +14,42 @@ absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity) {
     return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMost));
   }
   const size_t count = static_cast<size_t>(capacity.value());
-  // calloc and not a vector: the system hands out zero pages as they are touched.
-  Array references(static_cast<int32_t*>(std::calloc(count, sizeof(int32_t))));
-  Array next_free(static_cast<int32_t*>(std::calloc(count, sizeof(int32_t))));
-  if (!references || !next_free) {
+  ZeroedArray<int32_t> references(count);
+  ZeroedArray<BlockId> released(count);
+  if (!references || !released) {
     return absl::ResourceExhaustedError("no memory to count " + std::to_string(count) + " blocks");
   }
-  return BlockPool(static_cast<int32_t>(capacity.value()), std::move(references),
-                   std::move(next_free));
+  return BlockPool(capacity.value(), std::move(references), std::move(released));
 }
 
-BlockPool::BlockPool(int32_t capacity, Array references, Array next_free)
-    : capacity_(capacity),
-      free_(capacity),
-      references_(std::move(references)),
-      next_free_(std::move(next_free)) {}
+BlockPool::BlockPool(int64_t capacity, ZeroedArray<int32_t> references,
+                     ZeroedArray<BlockId> released)
+    : capacity_(capacity), references_(std::move(references)), released_(std::move(released)) {}
 
 std::optional<BlockId> BlockPool::TryAcquire() {
-  if (free_ == 0) return std::nullopt;
-  return TakeOne();
+  if (free() == Blocks(0)) return std::nullopt;
+  if (released_count_ == 0) return Taken(NextUntouched());
+  return Taken(released_[static_cast<size_t>(--released_count_)]);
 }
 
 bool BlockPool::TryAcquire(Blocks n, std::vector<BlockId>& out) {
   if (n > free()) return false;
-  for (int64_t i = 0; i < n.value(); ++i) out.push_back(TakeOne());
+  const int64_t again = std::min(n.value(), released_count_);
+  for (int64_t i = 1; i <= again; ++i) {
+    out.push_back(Taken(released_[static_cast<size_t>(released_count_ - i)]));
+  }
+  released_count_ -= again;
+  for (int64_t i = again; i < n.value(); ++i) out.push_back(Taken(NextUntouched()));
   return true;
 }
 
-// A free block exists: a released one if there is any, else the next that was never taken.
-BlockId BlockPool::TakeOne() {
-  const bool reuse = first_free_ != kNone;
-  const int32_t taken = reuse ? first_free_ : untouched_;
-  const auto index = static_cast<size_t>(taken);
-  PLIMSOLL_CHECK(taken < capacity_ && references_[index] == 0, taken, references_[index],
-                 capacity_);
-  if (reuse) {
-    first_free_ = next_free_[index];
-  } else {
-    ++untouched_;
-  }
-  references_[index] = 1;
-  --free_;
-  return BlockId(taken);
+BlockId BlockPool::NextUntouched() { return BlockId(static_cast<int32_t>(untouched_++)); }
+
+BlockId BlockPool::Taken(BlockId id) {
+  int32_t& references = references_[IndexOf(id)];
+  PLIMSOLL_CHECK(references == 0, id, references);
+  references = 1;
+  return id;
 }
 
 size_t BlockPool::IndexOf(BlockId id) const {
@@ -69,40 +64,38 @@ void BlockPool::Share(BlockId id) {
   ++references;
 }
 
-void BlockPool::Release(BlockId id) {
-  const size_t index = IndexOf(id);
-  PLIMSOLL_CHECK(references_[index] > 0, id);
-  if (--references_[index] > 0) return;
-  next_free_[index] = first_free_;
-  first_free_ = id.index();
-  ++free_;
-}
+void BlockPool::Release(BlockId id) { Release(std::span(&id, 1)); }
 
+// Writes each block on top of the released ones, and leaves it there if nobody holds it: there is
+// room while anything is held, and no branch to guess wrong.
 void BlockPool::Release(std::span<const BlockId> ids) {
-  for (const BlockId id : ids) Release(id);
+  int64_t count = released_count_;
+  for (const BlockId id : ids) {
+    int32_t& references = references_[IndexOf(id)];
+    PLIMSOLL_CHECK(references > 0, id);
+    released_[static_cast<size_t>(count)] = id;
+    count += --references == 0 ? 1 : 0;
+  }
+  released_count_ = count;
 }
 
 int32_t BlockPool::References(BlockId id) const { return references_[IndexOf(id)]; }
 
 std::optional<std::string> BlockPool::FindViolation() const {
-  int64_t listed = 0;
-  for (int32_t i = first_free_; i != kNone; i = next_free_[static_cast<size_t>(i)]) {
-    if (i < 0 || i >= untouched_) return "free list names block " + std::to_string(i);
-    if (references_[static_cast<size_t>(i)] != 0) {
-      return "block " + std::to_string(i) + " is on the free list and held";
-    }
-    if (++listed > untouched_) return std::string("free list is a circle");
+  std::vector<bool> released(static_cast<size_t>(untouched_), false);
+  for (int64_t i = 0; i < released_count_; ++i) {
+    const int32_t block = released_[static_cast<size_t>(i)].index();
+    const auto at = static_cast<size_t>(block);
+    const std::string name = "block " + std::to_string(block);
+    if (block < 0 || block >= untouched_) return name + " is free and was never taken";
+    if (references_[at] != 0) return name + " is free and held";
+    if (released[at]) return name + " is free twice";
+    released[at] = true;
   }
   int64_t held = 0;
-  for (int32_t i = 0; i < untouched_; ++i) held += references_[static_cast<size_t>(i)] > 0 ? 1 : 0;
-  if (held + listed != untouched_) {
-    return std::to_string(untouched_ - held - listed) + " blocks are neither held nor free";
-  }
-  if (listed + capacity_ - untouched_ != free_) {
-    return "counted " + std::to_string(free_) + " free blocks, found " +
-           std::to_string(listed + capacity_ - untouched_);
-  }
-  return std::nullopt;
+  for (int64_t i = 0; i < untouched_; ++i) held += references_[static_cast<size_t>(i)] > 0 ? 1 : 0;
+  if (held == used().value()) return std::nullopt;
+  return std::to_string(used().value() - held) + " blocks are neither held nor free";
 }
 
 }  // namespace plimsoll
