@@ -4,6 +4,7 @@
 #include <cctype>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "kvcache/base/errors.h"
 
@@ -132,10 +133,16 @@ const GpuSpec* Find(const std::string& wanted) {
   return nullptr;
 }
 
-std::string Names() {
-  std::string names;
-  for (const GpuSpec& gpu : kGpus) names += (names.empty() ? "" : ", ") + std::string(gpu.name);
-  return names;
+// Up to three names that begin as `wanted` does, for as many letters as any does.
+std::string NamesLike(std::string_view wanted) {
+  std::vector<std::string> names;
+  for (size_t letters = wanted.size() + 1; names.empty() && letters-- > 0;) {
+    for (const GpuSpec& gpu : kGpus) {
+      const bool alike = gpu.name.substr(0, letters) == wanted.substr(0, letters);
+      if (alike && names.size() < 3) names.emplace_back(gpu.name);
+    }
+  }
+  return absl::StrJoin(names, ", ");
 }
 
 }  // namespace
@@ -163,7 +170,9 @@ absl::StatusOr<GpuSpec> FindGpu(std::string_view name) {
   if (const GpuSpec* const gpu = Find(wanted)) return *gpu;
   Erase(wanted, "pcie");  // only where it makes no difference
   if (const GpuSpec* const gpu = Find(wanted)) return *gpu;
-  return BadField("gpu", Excerpt(name), "one of " + Names());
+  return BadField("gpu", Excerpt(name),
+                  "one of the " + std::to_string(std::size(kGpus)) + " that are known, such as " +
+                      NamesLike(wanted));
 }
 
 }  // namespace plimsoll

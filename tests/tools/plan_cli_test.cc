@@ -183,7 +183,8 @@ TEST_F(PlanCli, WritesToAFileAndSaysWhyWhenItCannot) {
 TEST_F(PlanCli, BadUsageIsOneLine) {
   ExpectRefused({}, "--model");
   ExpectRefused({"--model", llama_}, "give --gpu NAME or --memory SIZE");
-  ExpectRefused({"--model", llama_, "--gpu", "h9000"}, "gpu=h9000: want one of h100-80gb");
+  ExpectRefused({"--model", llama_, "--gpu", "h9000"},
+                "gpu=h9000: want one of the 67 that are known, such as h100-80gb");
   ExpectRefused({"--model", llama_, "--memory", "80Gigs"}, "memory=80Gigs: want a size");
   ExpectRefused({"--model", llama_, "--memory", "0"}, "device_bytes=0");
   ExpectRefused({"--model", llama_, "--memory", "80GiB", "--weights", "int3"}, "weights=int3");

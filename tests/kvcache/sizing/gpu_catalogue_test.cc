@@ -50,10 +50,15 @@ TEST(GpuCatalogue, FamiliarNamesAreUnderstood) {
   EXPECT_EQ(Found("MI250"), "mi250x-64gb");
 }
 
-TEST(GpuCatalogue, AnUnknownNameIsRefusedWithTheNamesThatAreKnown) {
+TEST(GpuCatalogue, AnUnknownNameIsRefusedWithNamesLikeIt) {
   for (const std::string name : {"", "h", "h100-40gb", "mi450", "gb", "80gb", "rtx", "pcie"}) {
-    EXPECT_THAT(Found(name), HasSubstr("gpu=" + name + ": want one of h100-80gb, ")) << name;
+    EXPECT_THAT(Found(name),
+                HasSubstr("gpu=" + name + ": want one of the 67 that are known, such as "))
+        << name;
   }
+  EXPECT_THAT(Found("h9000"), HasSubstr("such as h100-80gb, h100pcie-80gb, h100-94gb"));
+  EXPECT_THAT(Found("rtx4070xt"), HasSubstr("such as rtx4070tisuper-16gb, rtx4070-12gb"));
+  EXPECT_THAT(Found("xyz"), HasSubstr("such as h100-80gb, h100pcie-80gb, h100-94gb"));
 }
 
 TEST(GpuCatalogue, EveryRowIsFoundByItsOwnNameAndSound) {
