@@ -48,8 +48,8 @@ int64_t GroupedSequencesIn(const PoolShape& pool, Tokens context) {
   Bytes common(0);
   Bytes own = pool.state_bytes;
   for (const WindowGroup& group : pool.windows) {
-    const Blocks window = BlocksForSequence(group.window, pool.block_tokens) + Blocks(1);
-    const Blocks kept = std::min(all, window);
+    const Blocks kept = BlocksForSequence(Retention::Window(group.window), context + pool.lookahead,
+                                          Tokens(1) + pool.lookahead, pool.block_tokens);
     const Blocks alone = std::min(kept, all - shared);
     full = full - group.block_bytes;
     own += group.block_bytes * alone.value();

@@ -7,8 +7,8 @@
 //   shared x block + S x ((blocks - shared) x block + state) <= pool
 //
 // `GroupedSequencesIn` is the same for a pool in which layers with a window keep only the last
-// blocks of a sequence: those that the window covers, and one more where it lies across their
-// edges.
+// blocks of a sequence: what BlocksForSequence says of a group with that retention, whose steps are
+// of one token and those it looks ahead.
 //
 // Threads: pure. Cost: O(1). Errors: none; what is unlimited is kUnlimited.
 #pragma once
