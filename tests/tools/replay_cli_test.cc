@@ -155,6 +155,25 @@ TEST(ReplayCli, ABacklogRunsMoreWhereLessIsPromised) {
   EXPECT_LT(truth, running("watermark", "context"));
 }
 
+TEST(ReplayCli, ASweepIsATableAndAPage) {
+  TempDir folder;
+  const std::string page = folder.File("sweep.html");
+  const std::vector<std::string> arguments = {"--trace",  kSample, "--simulate", "--backlog",
+                                              "--blocks", "2000",  "--sweep",    page};
+  const ProgramResult text = Replay(arguments);
+  ASSERT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("quantile     1 %"));
+  const std::string first = ReadFile(page);
+  EXPECT_THAT(first, HasSubstr("<td>"));
+  EXPECT_EQ(first.find("http"), std::string::npos) << "nothing is fetched";
+  EXPECT_EQ(Replay(arguments).out, text.out);
+  EXPECT_EQ(ReadFile(page), first);
+  const ProgramResult full = Replay(
+      {"--trace", kSample, "--simulate", "--backlog", "--blocks", "2000", "--sweep", "/dev/full"});
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_THAT(full.err, HasSubstr("/dev/full"));
+}
+
 TEST(ReplayCli, SizesTheSimulatedPoolByTheModelAndItsContext) {
   TempDir folder;
   const std::string model = folder.Write("llama/config.json", kLlama31);
@@ -288,6 +307,7 @@ TEST(ReplayCli, BadUseIsOneLineAndExitCode2) {
       {{"--trace", kSample, "--server", "nonsense"}, "nonsense"},
       {{"--trace", kSample, "--backlog"}, "go with --simulate"},
       {{"--trace", kSample, "--policy", "watermark"}, "go with --simulate"},
+      {{"--trace", kSample, "--sweep", folder.File("page")}, "go with --simulate"},
       {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--eviction", "lru"},
        "share no prefixes"},
       {{"--trace", kSample, "--simulate", "--blocks", "9", "--policy", "best"}, "best"},

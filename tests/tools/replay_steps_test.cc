@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cstdlib>
 #include <deque>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "kvcache/sizing/block_demand.h"
+#include "tools/replay/policy_sweep.h"
 #include "tools/replay/step_simulation.h"
 #include "tools/replay/trace.h"
 
@@ -225,6 +227,30 @@ TEST(StepSimulationProperty, EveryRequestEndsUnderEveryPolicy) {
     EXPECT_EQ(report.admitted, 120);
     EXPECT_EQ(free, Blocks(30));
     EXPECT_EQ(ToJson(report), ToJson(Replayed(trace, options))) << "the same bytes again";
+  }
+}
+
+// Each row is what the policy does when it is asked for alone.
+TEST(PolicySweep, HasEveryPolicyFromTheMostToTheLeastCareful) {
+  std::mt19937 rng(5);
+  const std::vector<TraceRequest> trace = RandomBacklog(rng, 400);
+  StepOptions options = Pool(60, 4, {});
+  options.backlog = true;
+  const auto workload = MakeWorkload(trace, kPromptsAtOnce);
+  ASSERT_TRUE(workload.ok());
+  const auto sweep = SweepPolicies(*workload, options);
+  ASSERT_TRUE(sweep.ok()) << sweep.status();
+  std::map<Policy, std::vector<const SweepRow*>> by_policy;
+  for (const SweepRow& row : sweep->rows) {
+    by_policy[row.policy.policy].push_back(&row);
+    options.policy = row.policy;
+    options.declared = row.declared;
+    EXPECT_EQ(ToJson(Replayed(trace, options, kPromptsAtOnce)), ToJson(row.report));
+  }
+  ASSERT_EQ(by_policy.size(), 3u);
+  for (const auto& [policy, rows] : by_policy) {
+    EXPECT_LE(rows.front()->report.mean_sequences, rows.back()->report.mean_sequences);
+    EXPECT_LE(rows.front()->report.preempted, rows.back()->report.preempted);
   }
 }
 

@@ -75,7 +75,8 @@ std::string LegendOf(const BarChart& chart) {
   return "<ul class=\"legend\">" + items + "</ul>\n";
 }
 
-std::string LegendOf(const LineChart& chart) {
+template <class Chart>
+std::string LegendOfLines(const Chart& chart) {
   std::string items;
   for (size_t i = 0; i < chart.lines.size(); ++i) {
     items += absl::StrFormat(
@@ -126,7 +127,25 @@ DrawnChart Draw(const LineChart& chart) {
                      {"y_title", chart.y_title},
                      {"y_is_bytes", chart.y_is_bytes},
                      {"lines", LinesJson(chart)}};
-  return {.html = Figure(chart.id, "lines", chart.title, chart.alternative, LegendOf(chart)),
+  return {.html = Figure(chart.id, "lines", chart.title, chart.alternative, LegendOfLines(chart)),
+          .data = ScriptText(data)};
+}
+
+DrawnChart Draw(const FrontierChart& chart) {
+  Json lines = Json::array();
+  for (const FrontierLine& line : chart.lines) {
+    Json points = Json::array();
+    for (const FrontierPoint& point : line.points) {
+      points.push_back({{"x", point.x}, {"y", point.y}, {"setting", point.setting}});
+    }
+    lines.push_back({{"name", line.name}, {"points", std::move(points)}});
+  }
+  const Json data = {{"kind", "frontier"},
+                     {"id", chart.id},
+                     {"x_title", chart.x_title},
+                     {"y_title", chart.y_title},
+                     {"lines", std::move(lines)}};
+  return {.html = Figure(chart.id, "lines", chart.title, chart.alternative, LegendOfLines(chart)),
           .data = ScriptText(data)};
 }
 

@@ -62,6 +62,24 @@ struct LineChart {
   std::vector<ChartLine> lines;
 };
 
+struct FrontierPoint {
+  double x, y;
+  std::string setting;
+};
+
+struct FrontierLine {
+  std::string name;
+  std::vector<FrontierPoint> points;
+};
+
+// What each of some choices gets for what it costs; both axes are linear, that of the cost begins
+// at zero.
+struct FrontierChart {
+  std::string id, title, alternative;
+  std::string x_title, y_title;
+  std::vector<FrontierLine> lines = {};
+};
+
 // A figure and the object that describes it to page.js (JSON, safe inside a script element).
 struct DrawnChart {
   std::string html;
@@ -70,5 +88,6 @@ struct DrawnChart {
 
 DrawnChart Draw(const BarChart& chart);
 DrawnChart Draw(const LineChart& chart);
+DrawnChart Draw(const FrontierChart& chart);
 
 }  // namespace plimsoll

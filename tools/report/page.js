@@ -270,6 +270,43 @@
     };
   }
 
+  function frontier(chart, canvas) {
+    const y = ends(chart, "y");
+    const room = Math.max((y.max - y.min) * 0.05, y.max * 0.005);
+    return {
+      type: "scatter",
+      data: lineData(chart),
+      options: {
+        animation: false,
+        maintainAspectRatio: false,
+        layout: { padding: { top: 8, right: 8 } },
+        scales: {
+          x: {
+            ...axisStyle(chart.x_title),
+            min: 0,
+            ticks: { color: colour("quiet"), maxRotation: 0 },
+          },
+          y: {
+            ...axisStyle(chart.y_title),
+            min: y.min - room,
+            max: y.max + room,
+            ticks: { color: colour("quiet"), includeBounds: false },
+          },
+        },
+        plugins: {
+          legend: { display: false },
+          tooltip: {
+            callbacks: {
+              label: (item) =>
+                item.dataset.label + " " + item.raw.setting + ": " + item.raw.y.toFixed(2) +
+                " running, " + item.raw.x.toFixed(2) + " preempted per 100",
+            },
+          },
+        },
+      },
+    };
+  }
+
   const data = JSON.parse(document.getElementById("charts").textContent);
   let drawn = [];
 
@@ -278,7 +315,7 @@
     drawn = [];
     for (const chart of data) {
       const canvas = document.getElementById(chart.id);
-      const kinds = { bars, lines };
+      const kinds = { bars, lines, frontier };
       drawn.push(new Chart(canvas, kinds[chart.kind](chart, canvas)));
     }
   }

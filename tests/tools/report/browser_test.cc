@@ -34,6 +34,10 @@ class ReportBrowser : public testing::Test {
     arguments.insert(arguments.end(), {"--format", "html", "-o", page});
     const ProgramResult result = RunProgram(arguments);
     ASSERT_EQ(result.exit_code, expected_exit) << result.err;
+    OpenFile(page);
+  }
+
+  void OpenFile(const std::string& page) {
     browser_->Open(page);
     EXPECT_THAT(browser_->Console(), testing::IsEmpty());
     EXPECT_EQ(browser_->Evaluate("return performance.getEntriesByType('resource').length"), 0);
@@ -104,6 +108,26 @@ TEST_F(ReportBrowser, ThePlanShowsTheNumbersOfTheJson) {
   const double weights = plan["memory"]["weights_bytes"].get<double>();
   EXPECT_NEAR(Probe("weightsDrawn()").get<double>() / weights, 1, 0.15);
   ExpectReadableEverywhere("plan");
+}
+
+TEST_F(ReportBrowser, TheFrontierOfASweepIsDrawnAndHasATable) {
+  const std::string page = folder_.File("sweep.html");
+  const ProgramResult result = RunProgram(
+      {PlimsollProgram(), "replay", "--trace", PLIMSOLL_SOURCE_DIR "/tools/samples/chat.jsonl",
+       "--simulate", "--backlog", "--blocks", "2000", "--sweep", page, "--format", "json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  OpenFile(page);
+  const json rows = json::parse(result.out)["rows"];
+  const json seen = browser_->Evaluate(
+      "return [...document.querySelectorAll('#settings tbody tr')].map((row) =>"
+      " ({name: row.cells[0].textContent, running: Number(row.cells[1].textContent)}))");
+  ASSERT_EQ(seen.size(), rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(seen[i]["name"],
+              rows[i]["policy"].get<std::string>() + ", " + rows[i]["setting"].get<std::string>());
+    EXPECT_NEAR(seen[i]["running"], rows[i]["mean_sequences"], 0.001);
+  }
+  ExpectReadableEverywhere("sweep");
 }
 
 TEST_F(ReportBrowser, AMisfitSaysWhatWouldFit) {
