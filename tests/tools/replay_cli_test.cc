@@ -165,7 +165,6 @@ TEST(ReplayCli, ASweepIsATableAndAPage) {
   EXPECT_THAT(text.out, HasSubstr("quantile     1 %"));
   const std::string first = ReadFile(page);
   EXPECT_THAT(first, HasSubstr("<td>"));
-  EXPECT_EQ(first.find("http"), std::string::npos) << "nothing is fetched";
   EXPECT_EQ(Replay(arguments).out, text.out);
   EXPECT_EQ(ReadFile(page), first);
   const ProgramResult full = Replay(
