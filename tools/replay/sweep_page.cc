@@ -90,7 +90,8 @@ std::string SweepAsHtml(const PolicySweep& sweep) {
       Section("Frontier",
               page.charts.back().html +
                   absl::StrFormat("<p class=\"note\">Settings with more than %g preemptions "
-                                  "per 100 requests are in the table only.</p>\n",
+                                  "per 100 requests, or far fewer running than others, are in "
+                                  "the table only.</p>\n",
                                   kMostDrawn)) +
       Section("Settings", Table(sweep));
   return PageAsHtml(page);

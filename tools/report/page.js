@@ -272,7 +272,8 @@
 
   function frontier(chart, canvas) {
     const y = ends(chart, "y");
-    const room = Math.max((y.max - y.min) * 0.05, y.max * 0.005);
+    const low = Math.max(y.min, y.max * 0.85);
+    const room = Math.max((y.max - low) * 0.05, y.max * 0.005);
     return {
       type: "scatter",
       data: lineData(chart),
@@ -288,7 +289,7 @@
           },
           y: {
             ...axisStyle(chart.y_title),
-            min: y.min - room,
+            min: low - room,
             max: y.max + room,
             ticks: { color: colour("quiet"), includeBounds: false },
           },
