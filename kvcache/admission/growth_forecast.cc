@@ -6,15 +6,29 @@
 namespace plimsoll {
 namespace {
 
-constexpr size_t kTenants = 16;       // with a distribution of their own, and everybody
-constexpr int64_t kEndsToLearn = 16;  // before a distribution is worked out anew
+constexpr size_t kTenants = 16;  // everybody, and those with a distribution of their own
+constexpr size_t kKinds = 272;
+constexpr int64_t kEndsToLearn = 4;  // before a distribution is worked out anew
+// What the distributions above weigh, and how fast is forgotten.
+constexpr double kTenantPrior = 20, kTenantKept = 0.998;
+constexpr double kPromptPrior = 5, kPromptKept = 0.99;
+
+// Two to an octave.
+size_t PromptBin(const Demand& demand) {
+  return static_cast<size_t>(OutputLengths::BinOf(demand.prompt.value())) / 2;
+}
 
 }  // namespace
 
 GrowthForecast::GrowthForecast(Blocks total, Tokens block_tokens)
     : room_(static_cast<double>((total.value() * block_tokens).value())),
       half_block_(static_cast<double>(block_tokens.value()) / 2) {
-  tenants_.push_back({.lengths = std::make_unique<OutputLengths>(nullptr), .bins = {}});
+  tenants_.push_back({.kind = MakeKind(0, {})});
+}
+
+size_t GrowthForecast::MakeKind(size_t parent, const OutputLengths::Options& options) {
+  kinds_.push_back({.lengths = std::make_unique<OutputLengths>(options), .parent = parent});
+  return kinds_.size() - 1;
 }
 
 size_t GrowthForecast::TenantOf(std::string_view name) const {
@@ -25,15 +39,39 @@ size_t GrowthForecast::TenantOf(std::string_view name) const {
 
 size_t GrowthForecast::AddTenant(std::string_view name) {
   if (const size_t known = TenantOf(name); known > 0) return known;
-  if (name.empty() || tenants_.size() == kTenants) return 0;
+  if (name.empty() || tenants_.size() == kTenants || kinds_.size() == kKinds) return 0;
   by_name_.emplace(std::string(name), tenants_.size());
-  tenants_.push_back(
-      {.lengths = std::make_unique<OutputLengths>(tenants_[0].lengths.get()), .bins = {}});
+  tenants_.push_back({.kind = MakeKind(0, {.prior = kinds_[0].lengths.get(),
+                                           .prior_requests = kTenantPrior,
+                                           .kept = kTenantKept})});
   return tenants_.size() - 1;
 }
 
-GrowthForecast::Request GrowthForecast::Describe(const Demand& demand, size_t tenant) const {
-  return {.tenant = tenant,
+size_t GrowthForecast::KindOf(const Demand& demand) const {
+  const Tenant& tenant = tenants_[TenantOf(demand.tenant)];
+  const size_t special = tenant.by_prompt[PromptBin(demand)];
+  return special == 0 ? tenant.kind : special;
+}
+
+size_t GrowthForecast::AddKind(const Demand& demand) {
+  Tenant& tenant = tenants_[AddTenant(demand.tenant)];
+  size_t& special = tenant.by_prompt[PromptBin(demand)];
+  if (special == 0 && kinds_.size() < kKinds) {
+    special = MakeKind(tenant.kind, {.prior = kinds_[tenant.kind].lengths.get(),
+                                     .prior_requests = kPromptPrior,
+                                     .kept = kPromptKept});
+  }
+  return special == 0 ? tenant.kind : special;
+}
+
+template <class What>
+void GrowthForecast::Upwards(size_t kind, What what) {
+  what(kinds_[kind]);
+  for (; kind != kinds_[kind].parent; kind = kinds_[kind].parent) what(kinds_[kinds_[kind].parent]);
+}
+
+GrowthForecast::Request GrowthForecast::Describe(const Demand& demand, size_t kind) const {
+  return {.kind = kind,
           .bin = OutputLengths::BinOf(demand.generated.value()),
           .age = demand.generated.value(),
           .length = static_cast<double>(demand.length().value()) + half_block_,
@@ -41,10 +79,9 @@ GrowthForecast::Request GrowthForecast::Describe(const Demand& demand, size_t te
 }
 
 bool GrowthForecast::Fits(const Demand& more, double deviations) const {
-  const Request request = Describe(more, TenantOf(more.tenant));
+  const Request request = Describe(more, KindOf(more));
   if (longest_ + request.longest <= room_) return true;
-  const OutputLengths::Survival& survival =
-      tenants_[request.tenant].lengths->Survivors(request.bin);
+  const OutputLengths::Survival& survival = kinds_[request.kind].lengths->Survivors(request.bin);
   for (size_t k = 0; k < kHorizons; ++k) {
     const double steps = static_cast<double>(OutputLengths::kHorizons[k]);
     const double most = length_ + request.length + static_cast<double>(running_ + 1) * steps;
@@ -59,7 +96,7 @@ bool GrowthForecast::Fits(const Demand& more, double deviations) const {
 }
 
 void GrowthForecast::CountInBin(const Request& request, int64_t sign) {
-  Sums& sums = tenants_[request.tenant].bins[static_cast<size_t>(request.bin)];
+  Sums& sums = kinds_[request.kind].bins[static_cast<size_t>(request.bin)];
   const auto factor = static_cast<double>(sign);
   sums.requests += sign;
   sums.length += factor * request.length;
@@ -68,8 +105,7 @@ void GrowthForecast::CountInBin(const Request& request, int64_t sign) {
 }
 
 void GrowthForecast::Count(const Request& request, double sign) {
-  const OutputLengths::Survival& survival =
-      tenants_[request.tenant].lengths->Survivors(request.bin);
+  const OutputLengths::Survival& survival = kinds_[request.kind].lengths->Survivors(request.bin);
   for (size_t k = 0; k < kHorizons; ++k) {
     const double need = request.length + static_cast<double>(OutputLengths::kHorizons[k]);
     mean_[k] += sign * survival[k] * need;
@@ -80,10 +116,11 @@ void GrowthForecast::Count(const Request& request, double sign) {
 }
 
 GrowthForecast::Place GrowthForecast::Add(const Demand& demand) {
-  const Request request = Describe(demand, AddTenant(demand.tenant));
+  const Request request = Describe(demand, AddKind(demand));
   CountInBin(request, 1);
   Count(request, 1);
   ++running_;
+  ++kinds_[request.kind].running;
   if (unused_.empty()) {
     requests_.push_back(request);
     return requests_.size() - 1;
@@ -97,8 +134,7 @@ GrowthForecast::Place GrowthForecast::Add(const Demand& demand) {
 void GrowthForecast::Grew(Place place) {
   Request& request = requests_[place];
   if (request.age == OutputLengths::StartOf(request.bin)) {
-    tenants_[request.tenant].lengths->Entered(request.bin);
-    if (request.tenant != 0) tenants_[0].lengths->Entered(request.bin);
+    Upwards(request.kind, [&](Kind& kind) { kind.lengths->Entered(request.bin); });
   }
   CountInBin(request, -1);
   request.bin = OutputLengths::BinOf(++request.age);
@@ -110,11 +146,10 @@ void GrowthForecast::Grew(Place place) {
 void GrowthForecast::End(Place place) {
   const Request& request = requests_[place];
   const int last = OutputLengths::BinOf(std::max<int64_t>(request.age - 1, 0));
-  for (Tenant* tenant : {&tenants_[0], &tenants_[request.tenant]}) {
-    tenant->lengths->Ended(last);
-    ++tenant->ends;
-    if (request.tenant == 0) break;
-  }
+  Upwards(request.kind, [&](Kind& kind) {
+    kind.lengths->Ended(last);
+    ++kind.ends;
+  });
   Remove(place);
 }
 
@@ -125,31 +160,36 @@ void GrowthForecast::Remove(Place place) {
   CountInBin(requests_[place], -1);
   Count(requests_[place], -1);
   --running_;
+  --kinds_[requests_[place].kind].running;
   unused_.push_back(place);
+}
+
+void GrowthForecast::AddUp(const Kind& kind) {
+  for (int bin = 0; bin < OutputLengths::kBins; ++bin) {
+    const Sums& sums = kind.bins[static_cast<size_t>(bin)];
+    if (sums.requests == 0) continue;
+    const OutputLengths::Survival& survival = kind.lengths->Survivors(bin);
+    const auto requests = static_cast<double>(sums.requests);
+    length_ += sums.length;
+    for (size_t k = 0; k < kHorizons; ++k) {
+      const double steps = static_cast<double>(OutputLengths::kHorizons[k]);
+      mean_[k] += survival[k] * (sums.length + requests * steps);
+      variance_[k] += survival[k] * (1 - survival[k]) *
+                      (sums.square + steps * (2 * sums.length + requests * steps));
+    }
+  }
 }
 
 void GrowthForecast::Refresh() {
   mean_ = {};
   variance_ = {};
   length_ = 0;
-  for (Tenant& tenant : tenants_) {
-    if (tenant.ends >= kEndsToLearn) {
-      tenant.lengths->Learn();
-      tenant.ends = 0;
+  for (Kind& kind : kinds_) {
+    if (kind.ends >= kEndsToLearn) {
+      kind.lengths->Learn();
+      kind.ends = 0;
     }
-    for (int bin = 0; bin < OutputLengths::kBins; ++bin) {
-      const Sums& sums = tenant.bins[static_cast<size_t>(bin)];
-      if (sums.requests == 0) continue;
-      const OutputLengths::Survival& survival = tenant.lengths->Survivors(bin);
-      length_ += sums.length;
-      for (size_t k = 0; k < kHorizons; ++k) {
-        const double steps = static_cast<double>(OutputLengths::kHorizons[k]);
-        const auto requests = static_cast<double>(sums.requests);
-        mean_[k] += survival[k] * (sums.length + requests * steps);
-        variance_[k] += survival[k] * (1 - survival[k]) *
-                        (sums.square + steps * (2 * sums.length + requests * steps));
-      }
-    }
+    if (kind.running > 0) AddUp(kind);
   }
 }
 

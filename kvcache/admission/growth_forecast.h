@@ -10,12 +10,14 @@
 // requests grow from bin to bin. Means and variances at the horizons are added up from them once a
 // step, and corrected by each start and end in between.
 //
-// Requests of one tenant share a distribution. The first 15 tenants have their own, which leans on
-// everybody's while it knows little; all others share one.
+// How long an output will be shows in whose it is and in how long the prompt is: prompts of like
+// length are often the same application's. So there is a distribution for everybody, for each
+// tenant, and within these for each bin of the prompt's length; each leans on the one above it
+// while it knows little. The first 15 tenants have their own; there are at most 272 in all.
 //
 // Threads: none; the owner serialises calls. Cost: Add, Remove and Fits O(horizons), Grew O(1),
-// Refresh O(occupied bins x horizons), and after every 16 ends O(bins x horizons).
-// Errors: misuse aborts.
+// Refresh O(occupied bins x horizons), and O(bins x horizons) for a distribution that learned of
+// more ends. At most 4 MiB. Errors: misuse aborts.
 #pragma once
 
 #include <array>
@@ -55,7 +57,7 @@ class GrowthForecast {
   using AtHorizons = std::array<double, kHorizons>;
 
   struct Request {
-    size_t tenant = 0;
+    size_t kind = 0;
     int bin = 0;
     int64_t age = 0;
     double length = 0;
@@ -66,22 +68,38 @@ class GrowthForecast {
     double length = 0;
     double square = 0;
   };
-  struct Tenant {
+  // Requests that are alike.
+  struct Kind {
     std::unique_ptr<OutputLengths> lengths;
-    std::array<Sums, OutputLengths::kBins> bins;
+    size_t parent = 0;  // everybody is its own
+    int64_t running = 0;
+    std::array<Sums, OutputLengths::kBins> bins = {};
     int64_t ends = 0;  // since its distribution was learned
   };
+  struct Tenant {
+    size_t kind = 0;
+    std::array<size_t, OutputLengths::kBins> by_prompt = {};  // kinds; zero where there is none
+  };
 
+  size_t MakeKind(size_t parent, const OutputLengths::Options& options);
   size_t TenantOf(std::string_view name) const;
   size_t AddTenant(std::string_view name);
-  Request Describe(const Demand& demand, size_t tenant) const;
+  // The most special kind there is for it, or can be made.
+  size_t KindOf(const Demand& demand) const;
+  size_t AddKind(const Demand& demand);
+  // The kind, and all that are above it.
+  template <class What>
+  void Upwards(size_t kind, What what);
+  Request Describe(const Demand& demand, size_t kind) const;
   void Remove(Place place);
   void Count(const Request& request, double sign);
   void CountInBin(const Request& request, int64_t sign);
+  void AddUp(const Kind& kind);
 
   const double room_;  // token slots
   const double half_block_;
-  std::vector<Tenant> tenants_;  // the first is everybody's
+  std::vector<Kind> kinds_;      // the first is everybody
+  std::vector<Tenant> tenants_;  // and here too
   std::unordered_map<std::string, size_t> by_name_;
   std::vector<Request> requests_;  // by place
   std::vector<Place> unused_;

@@ -7,10 +7,7 @@
 namespace plimsoll {
 namespace {
 
-constexpr double kKept = 0.998;  // of the weight of what was counted, at each end
-constexpr double kPriorMean = 400;
-constexpr double kPriorRequests = 5;
-constexpr double kTenantRequests = 20;  // where the prior is what others do
+constexpr double kPriorMean = 400;  // tokens
 constexpr double kHeaviest = 1e100;
 
 double WidthOf(int bin) {
@@ -36,7 +33,7 @@ int64_t OutputLengths::StartOf(int bin) {
 
 void OutputLengths::Ended(int bin) {
   ended_[static_cast<size_t>(bin)] += weight_;
-  weight_ /= kKept;
+  weight_ /= options_.kept;
   if (weight_ < kHeaviest) return;
   for (double& count : entered_) count /= weight_;
   for (double& count : ended_) count /= weight_;
@@ -45,9 +42,9 @@ void OutputLengths::Ended(int bin) {
 
 double OutputLengths::EndingIn(int bin) const {
   const auto i = static_cast<size_t>(bin);
-  const double prior =
-      prior_ == nullptr ? 1 - std::exp(-WidthOf(bin) / kPriorMean) : prior_->EndingIn(bin);
-  const double weight = prior_ == nullptr ? kPriorRequests : kTenantRequests;
+  const double prior = options_.prior == nullptr ? 1 - std::exp(-WidthOf(bin) / kPriorMean)
+                                                 : options_.prior->EndingIn(bin);
+  const double weight = options_.prior_requests;
   const double ended = std::min(ended_[i], entered_[i]) / weight_;
   return (ended + weight * prior) / (entered_[i] / weight_ + weight);
 }

@@ -3,11 +3,11 @@
 // Ages (tokens generated so far) are in bins, four to an octave. For each bin it is counted how
 // many requests generated a token at its first age and how many ended in it. A request that still
 // runs, or that was cut off, counts for the bins it reached and says nothing about later ones, so
-// long outputs are not overlooked because they end late. What was counted 350 ends ago counts half,
-// so the forecast follows what clients do now.
+// long outputs are not overlooked because they end late. What was counted long ago counts less, so
+// the forecast follows what clients do now.
 //
-// Where little was seen it leans on `prior`, as if 20 requests had gone through each bin as there;
-// without one, as if 5 of 400 tokens on average had.
+// Where little was seen it leans on a prior, as if a few requests had gone through each bin as they
+// do there; without one, as outputs of 400 tokens on average would.
 //
 // Threads: none; the owner serialises calls. Cost: O(1) per token and per end; Learn is
 // O(bins x horizons). Nothing is allocated. Errors: none.
@@ -27,7 +27,12 @@ class OutputLengths {
       1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
   using Survival = std::array<double, kHorizons.size()>;
 
-  explicit OutputLengths(const OutputLengths* prior) : prior_(prior) { Learn(); }
+  struct Options {
+    const OutputLengths* prior = nullptr;  // outlives this
+    double prior_requests = 5;             // what it weighs
+    double kept = 0.998;                   // of the weight of what was counted, at each end
+  };
+  explicit OutputLengths(const Options& options) : options_(options) { Learn(); }
 
   // The bin of an age, and the age at which a bin begins. The last bin has no end.
   static int BinOf(int64_t age);
@@ -47,7 +52,7 @@ class OutputLengths {
   // The share of those that enter a bin that end in it.
   double EndingIn(int bin) const;
 
-  const OutputLengths* const prior_;
+  const Options options_;
   double weight_ = 1;  // of what is counted now; what was counted before weighs less
   std::array<double, kBins> entered_ = {};
   std::array<double, kBins> ended_ = {};

@@ -1,5 +1,7 @@
 // Policies, victims, and what is learned of output lengths: by hand, and beside naive models.
 #include <cmath>
+#include <map>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -104,7 +106,7 @@ static_assert(OutputLengths::kHorizons[kAfter64] == 64 &&
               OutputLengths::kHorizons[kAfter256] == 256);
 
 TEST(OutputLengths, WithoutAnyTheAverageIs400) {
-  const OutputLengths lengths(nullptr);
+  const OutputLengths lengths({});
   for (const int64_t age : {0, 10, 1000}) {
     EXPECT_NEAR(StillThere(lengths, age, kAfter256), std::exp(-256.0 / 400), 1e-9);
   }
@@ -115,7 +117,7 @@ TEST(OutputLengths, OutputsThatForgetTheirAgeAreRecognised) {
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 rng(static_cast<uint32_t>(seed));
   std::geometric_distribution<int64_t> more(1.0 / 100);
-  OutputLengths lengths(nullptr);
+  OutputLengths lengths({});
   for (int i = 0; i < 3000; ++i) Observe(lengths, 1 + more(rng));
   lengths.Learn();
   for (const int64_t age : {40, 80}) {
@@ -125,7 +127,7 @@ TEST(OutputLengths, OutputsThatForgetTheirAgeAreRecognised) {
 
 // Half are 20 long and half 300: who passed 20 goes on, and who has 290 is about to end.
 TEST(OutputLengths, WhatIsToComeDependsOnTheAge) {
-  OutputLengths lengths(nullptr);
+  OutputLengths lengths({});
   for (int i = 0; i < 500; ++i) {
     Observe(lengths, 20);
     Observe(lengths, 300);
@@ -137,7 +139,7 @@ TEST(OutputLengths, WhatIsToComeDependsOnTheAge) {
 }
 
 TEST(OutputLengths, WhoStillRunsCountsForTheAgesItPassed) {
-  OutputLengths some(nullptr), all(nullptr);  // of the outputs that began
+  OutputLengths some({}), all({});  // of the outputs that began
   for (int i = 0; i < 200; ++i) {
     Observe(some, 50);
     Observe(all, 50);
@@ -150,7 +152,7 @@ TEST(OutputLengths, WhoStillRunsCountsForTheAgesItPassed) {
 }
 
 TEST(OutputLengths, ForgetsWhatClientsNoLongerDo) {
-  OutputLengths lengths(nullptr);
+  OutputLengths lengths({});
   for (int i = 0; i < 2000; ++i) Observe(lengths, 200);
   for (int i = 0; i < 2000; ++i) Observe(lengths, 16);
   lengths.Learn();
@@ -158,7 +160,7 @@ TEST(OutputLengths, ForgetsWhatClientsNoLongerDo) {
 }
 
 TEST(OutputLengths, ATenantOfWhichLittleIsKnownIsLikeEverybody) {
-  OutputLengths everybody(nullptr), tenant(&everybody);
+  OutputLengths everybody({}), tenant({.prior = &everybody, .prior_requests = 20});
   for (int i = 0; i < 1000; ++i) Observe(everybody, 16);
   Observe(tenant, 500);
   everybody.Learn();
@@ -169,14 +171,49 @@ TEST(OutputLengths, ATenantOfWhichLittleIsKnownIsLikeEverybody) {
   EXPECT_GT(StillThere(tenant, 0, kAfter64), 0.8);
 }
 
-// As one would write it down: every request for itself.
+// As one would write it down: every request for itself, and distributions by name.
 class NaiveForecast {
  public:
-  explicit NaiveForecast(double room) : room_(room) {}
+  explicit NaiveForecast(double room) : room_(room) { Make("everybody", "", {}); }
 
   std::vector<Demand> running;
 
-  bool Fits(const Demand& more, double deviations, const OutputLengths& lengths) const {
+  void Start(const Demand& request) {
+    const std::string tenant = NameOf(request);
+    if (!kinds_.contains(tenant)) {
+      Make(tenant, "everybody", {.prior = &At("everybody"), .prior_requests = 20});
+    }
+    const std::string special = SpecialName(request);
+    if (!kinds_.contains(special)) {
+      Make(special, tenant, {.prior = &At(tenant), .prior_requests = 5, .kept = 0.99});
+    }
+    running.push_back(request);
+  }
+  void Grow(Demand& request) {
+    for (std::string kind = KindOf(request); !kind.empty(); kind = kinds_.at(kind).parent) {
+      Generate(At(kind), request.generated.value());
+    }
+    request.generated += Tokens(1);
+  }
+  void Remove(size_t i, bool ended) {
+    const int last = OutputLengths::BinOf(running[i].generated.value() - 1);
+    std::string kind = ended ? KindOf(running[i]) : "";
+    for (; !kind.empty(); kind = kinds_.at(kind).parent) {
+      At(kind).Ended(last);
+      ++kinds_.at(kind).ends;
+    }
+    running[i] = running.back();
+    running.pop_back();
+  }
+  void Refresh() {
+    for (auto& [name, kind] : kinds_) {
+      if (kind.ends < 4) continue;
+      kind.lengths->Learn();
+      kind.ends = 0;
+    }
+  }
+
+  bool Fits(const Demand& more, double deviations) const {
     std::vector<Demand> all = running;
     all.push_back(more);
     double longest = 0;
@@ -189,7 +226,8 @@ class NaiveForecast {
       for (const Demand& request : all) {
         const double need = static_cast<double>(request.length().value()) + 8 +
                             static_cast<double>(OutputLengths::kHorizons[k]);
-        const double there = StillThere(lengths, request.generated.value(), k);
+        const double there =
+            StillThere(*kinds_.at(KindOf(request)).lengths, request.generated.value(), k);
         most += need;
         gone += (1 - there) * need;
         variance += there * (1 - there) * need * need;
@@ -201,7 +239,30 @@ class NaiveForecast {
   }
 
  private:
+  struct Kind {
+    std::string parent;
+    std::unique_ptr<OutputLengths> lengths;
+    int64_t ends = 0;
+  };
+
+  static std::string NameOf(const Demand& request) {
+    return request.tenant.empty() ? "everybody" : std::string(request.tenant);
+  }
+  static std::string SpecialName(const Demand& request) {
+    return NameOf(request) + std::to_string(OutputLengths::BinOf(request.prompt.value()) / 2);
+  }
+  std::string KindOf(const Demand& request) const {
+    if (kinds_.contains(SpecialName(request))) return SpecialName(request);
+    return kinds_.contains(NameOf(request)) ? NameOf(request) : "everybody";
+  }
+  OutputLengths& At(const std::string& name) { return *kinds_.at(name).lengths; }
+  void Make(const std::string& name, const std::string& parent,
+            const OutputLengths::Options& options) {
+    kinds_[name] = {parent, std::make_unique<OutputLengths>(options)};
+  }
+
   const double room_;
+  std::map<std::string, Kind> kinds_;
 };
 
 TEST(GrowthForecastProperty, AgreesWithOneThatLooksAtEveryRequest) {
@@ -213,50 +274,58 @@ TEST(GrowthForecastProperty, AgreesWithOneThatLooksAtEveryRequest) {
   };
   GrowthForecast forecast(Blocks(400), Tokens(16));
   NaiveForecast naive(6400);
-  OutputLengths lengths(nullptr);
   std::vector<GrowthForecast::Place> places;
-  int64_t ends = 0, fitted = 0, asked = 0;
-  for (int step = 0; step < 3000; ++step) {
+  int64_t fitted = 0, asked = 0;
+  for (int step = 0; step < 2000; ++step) {
     for (size_t i = 0; i < places.size();) {
-      Generate(lengths, naive.running[i].generated.value());
-      naive.running[i].generated += Tokens(1);
+      naive.Grow(naive.running[i]);
       forecast.Grew(places[i]);
-      const bool ends_now =
-          below(40) == 0 || naive.running[i].generated == naive.running[i].max_new;
-      if (ends_now || below(300) == 0) {
-        const int64_t last = naive.running[i].generated.value() - 1;
-        ends_now ? forecast.End(places[i]) : forecast.CutOff(places[i]);
-        if (ends_now) lengths.Ended(OutputLengths::BinOf(last));
-        ends += ends_now ? 1 : 0;
-        places[i] = places.back();
-        places.pop_back();
-        naive.running[i] = naive.running.back();
-        naive.running.pop_back();
-      } else {
+      const bool ends = below(40) == 0 || naive.running[i].generated == naive.running[i].max_new;
+      if (!ends && below(300) != 0) {
         ++i;
+        continue;
       }
-    }
-    if (ends >= 16) {
-      lengths.Learn();
-      ends = 0;
+      ends ? forecast.End(places[i]) : forecast.CutOff(places[i]);
+      naive.Remove(i, ends);
+      places[i] = places.back();
+      places.pop_back();
     }
     forecast.Refresh();
+    naive.Refresh();
     for (int tries = 0; tries < 3; ++tries) {
-      const Demand request =
-          Request(1 + below(600), 100 + below(900), below(3) == 0 ? below(90) : 0);
+      constexpr std::string_view kTenants[] = {"", "", "chat", "code"};
+      const Demand request = Request(1 + below(600), 100 + below(900),
+                                     below(3) == 0 ? below(90) : 0, kTenants[below(4)]);
       const double deviations = static_cast<double>(below(500)) / 100 - 1;
-      const bool fits = naive.Fits(request, deviations, lengths);
+      const bool fits = naive.Fits(request, deviations);
       ASSERT_EQ(forecast.Fits(request, deviations), fits) << step;
       ++asked;
       if (!fits) continue;
       ++fitted;
       places.push_back(forecast.Add(request));
-      naive.running.push_back(request);
+      naive.Start(request);
     }
     ASSERT_EQ(forecast.running(), std::ssize(naive.running));
   }
   EXPECT_GT(fitted, 200);
   EXPECT_GT(asked - fitted, 200);
+}
+
+// More tenants than have a distribution of their own: the rest are like everybody, not lost.
+TEST(GrowthForecast, AnyNumberOfTenantsAndPromptsIsServed) {
+  GrowthForecast forecast(Blocks(1 << 20), Tokens(16));
+  std::vector<GrowthForecast::Place> places;
+  for (int tenant = 0; tenant < 40; ++tenant) {
+    for (int64_t prompt = 1; prompt < 200000; prompt *= 2) {
+      places.push_back(forecast.Add(Request(prompt, 50, 0, "tenant" + std::to_string(tenant))));
+    }
+  }
+  EXPECT_EQ(forecast.running(), std::ssize(places));
+  for (const auto place : places) forecast.Grew(place);
+  forecast.Refresh();
+  for (const auto place : places) forecast.End(place);
+  forecast.Refresh();
+  EXPECT_EQ(forecast.running(), 0);
 }
 
 TEST(QuantilePolicy, WhatNeverEvictWouldStartIsStarted) {
