@@ -219,7 +219,7 @@ TEST(StepSimulationProperty, EveryRequestEndsUnderEveryPolicy) {
     options.policy = {.policy = static_cast<Policy>(round % 3), .watermark = 0.02};
     options.victim = static_cast<VictimRule>(round / 3 % 2);
     Blocks free;
-    options.on_step = [&](const KvCache& cache, bool) {
+    options.on_step = [&](const KvCache& cache, const StepFigures&) {
       cache.CheckInvariants();
       free = cache.counts().free;
     };
@@ -266,6 +266,7 @@ std::vector<TraceRequest> PublishedRow(const char* folder, const std::vector<std
 }
 
 constexpr const char kConversation[] = "azure_2023_conv.csv";
+constexpr const char kCode[] = "azure_2023_code.csv";
 
 TEST(StepSimulationOnTraces, AveragesAreAsPublished) {
   const char* const folder = std::getenv("PLIMSOLL_TRACES");
@@ -288,6 +289,80 @@ TEST(StepSimulationOnTraces, AveragesAreAsPublished) {
   EXPECT_EQ(with(0.05).preempted, 102) << "1.70 of 100";
   EXPECT_NEAR(with(0.10).mean_sequences, 12.01, 0.005);
   EXPECT_EQ(with(0.10).preempted, 5) << "0.08 of 100";
+}
+
+struct PublishedPool {
+  std::vector<std::string> files;
+  int64_t context, blocks;
+  // The constant watermark, in blocks, that runs most of those with as few preemptions as the
+  // quantile policy has, found by trying them all.
+  int64_t best_watermark;
+};
+
+ReplayReport BacklogOf(const char* folder, const PublishedPool& pool, const PolicyOptions& policy,
+                       StepFigures* warm = nullptr) {
+  StepOptions options = Pool(pool.blocks, 16, policy);
+  options.context = Tokens(pool.context);
+  options.backlog = true;
+  if (warm != nullptr) {
+    options.on_step = [warm](const KvCache&, const StepFigures& figures) {
+      if (figures.decisions <= 1000) *warm = figures;
+    };
+  }
+  return Replayed(PublishedRow(folder, pool.files, pool.context), options);
+}
+
+ReplayReport UnderWatermark(const char* folder, const PublishedPool& pool, int64_t blocks) {
+  return BacklogOf(
+      folder, pool,
+      {.policy = Policy::kWatermark,
+       .watermark = (static_cast<double>(blocks) + 0.01) / static_cast<double>(pool.blocks)});
+}
+
+// The same settings everywhere.
+constexpr PolicyOptions kQuantile{.policy = Policy::kQuantile, .overflow_goal = 0.01};
+
+TEST(StepSimulationOnTraces, TheQuantilePolicyHoldsItsGoalAndRunsAsManyAsTheBestWatermark) {
+  const char* const folder = std::getenv("PLIMSOLL_TRACES");
+  if (folder == nullptr) GTEST_SKIP() << "set PLIMSOLL_TRACES to a folder with the public traces";
+  const std::string arxiv = "vidur_arxiv_summarization_lengths.csv";
+  const std::string mooncake = "mooncake_conversation_trace.jsonl";
+  const PublishedPool pools[] = {
+      {{kConversation}, 2048, 981, 68},     {{kCode}, 8192, 3756, 5},
+      {{kConversation}, 16384, 30625, 265}, {{arxiv}, 4096, 30625, 70},
+      {{mooncake}, 131072, 30625, 60},      {{mooncake}, 131072, 122500, 90}};
+  for (const PublishedPool& pool : pools) {
+    SCOPED_TRACE(pool.files.front() + " " + std::to_string(pool.blocks));
+    StepFigures warm;
+    const ReplayReport ours = BacklogOf(folder, pool, kQuantile, &warm);
+    EXPECT_LE(static_cast<double>(ours.steps->overflows - warm.overflows),
+              0.01 * static_cast<double>(ours.steps->decisions - warm.decisions));
+    EXPECT_LE(ours.preempted, ours.requests * 2 / 100);
+    const ReplayReport best = UnderWatermark(folder, pool, pool.best_watermark);
+    EXPECT_LE(best.preempted, ours.preempted);
+    EXPECT_GE(ours.mean_sequences, 0.98 * best.mean_sequences);
+  }
+}
+
+// No constant watermark runs as many with as few preemptions; those tried here come nearest.
+TEST(StepSimulationOnTraces, WhereTheLoadChangesTheQuantilePolicyBeatsEveryWatermark) {
+  const char* const folder = std::getenv("PLIMSOLL_TRACES");
+  if (folder == nullptr) GTEST_SKIP() << "set PLIMSOLL_TRACES to a folder with the public traces";
+  const std::vector<std::string> files = {kConversation, kCode, kConversation};
+  for (const PublishedPool& pool :
+       {PublishedPool{files, 2048, 981, 63}, PublishedPool{files, 8192, 3756, 65}}) {
+    SCOPED_TRACE(pool.blocks);
+    StepFigures warm;
+    const ReplayReport ours = BacklogOf(folder, pool, kQuantile, &warm);
+    EXPECT_LE(static_cast<double>(ours.steps->overflows - warm.overflows),
+              0.01 * static_cast<double>(ours.steps->decisions - warm.decisions));
+    EXPECT_LE(ours.preempted, ours.requests * 2 / 100);
+    for (const int64_t fewer : {0, 3, 6}) {
+      const ReplayReport other = UnderWatermark(folder, pool, pool.best_watermark - fewer);
+      EXPECT_TRUE(other.mean_sequences < ours.mean_sequences || other.preempted > ours.preempted)
+          << fewer << " fewer: " << other.mean_sequences << ", " << other.preempted;
+    }
+  }
 }
 
 }  // namespace

@@ -258,7 +258,7 @@ void Steps::Run() {
     CountStep(overflowed);
     EndFinished();
     policy_.Stepped(overflowed);
-    if (options_.on_step) options_.on_step(cache_, overflowed);
+    if (options_.on_step) options_.on_step(cache_, figures_);
   }
 }
 

@@ -52,8 +52,8 @@ struct StepOptions {
   VictimRule victim = VictimRule::kNewest;
   DeclaredLength declared = {};
   bool backlog = false;
-  // Called after every step with the cache, and whether it overflowed.
-  std::function<void(const KvCache&, bool)> on_step = {};
+  // Called after every step, with what was counted so far.
+  std::function<void(const KvCache&, const StepFigures&)> on_step = {};
 };
 
 absl::StatusOr<ReplayReport> SimulateSteps(const Workload& workload, const StepOptions& options);
