@@ -5,8 +5,11 @@
 namespace plimsoll {
 namespace {
 
-bool CheaperVictim(const VictimCandidate& a, const VictimCandidate& b) {
+bool BetterVictim(const VictimCandidate& a, const VictimCandidate& b, Blocks wanted) {
   if (a.stops != b.stops) return a.stops < b.stops;
+  const Blocks gives_a = std::min(a.given_back, wanted);
+  const Blocks gives_b = std::min(b.given_back, wanted);
+  if (gives_a != gives_b) return gives_a > gives_b;
   const auto cost = [](const VictimCandidate& of, const VictimCandidate& beside) {
     return static_cast<double>(of.recompute.value()) *
            static_cast<double>(beside.given_back.value());
@@ -28,7 +31,7 @@ std::optional<VictimRule> VictimRuleFromName(std::string_view name) {
   return std::nullopt;
 }
 
-size_t ChooseVictim(VictimRule rule, std::span<const VictimCandidate> running) {
+size_t ChooseVictim(VictimRule rule, std::span<const VictimCandidate> running, Blocks wanted) {
   PLIMSOLL_CHECK(!running.empty());
   const auto older = [](const VictimCandidate& a, const VictimCandidate& b) {
     return a.arrival < b.arrival;
@@ -41,7 +44,7 @@ size_t ChooseVictim(VictimRule rule, std::span<const VictimCandidate> running) {
   size_t victim = first;
   for (size_t i = 0; i < running.size(); ++i) {
     if (i == first) continue;
-    if (victim == first || CheaperVictim(running[i], running[victim])) victim = i;
+    if (victim == first || BetterVictim(running[i], running[victim], wanted)) victim = i;
   }
   return victim;
 }

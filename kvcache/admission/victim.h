@@ -5,9 +5,13 @@
 //
 //   newest    who came last, as if it had never started.
 //   cheapest  of those who stopped least often, who has least to compute again for each block that
-//             it gives back, and of equals who came last. Blocks that others hold too are not given
-//             back. Who stopped already is spared while there are others, so no two requests push
-//             each other out in turn.
+//             it gives back, and of equals who came last; but only of those who give back as much
+//             as is wanted, and where nobody does, who gives back most. Blocks that others hold too
+//             are not given back. Who stopped already is spared while there are others, so no two
+//             requests push each other out in turn.
+//
+// Wanting more than the one block that is missing keeps a little room from being filled at once and
+// the next one from stopping a step later.
 //
 // Threads: pure. Cost: O(candidates). Errors: misuse aborts.
 #pragma once
@@ -35,6 +39,6 @@ struct VictimCandidate {
 };
 
 // The index of the victim among those who run; with one, the only one.
-size_t ChooseVictim(VictimRule rule, std::span<const VictimCandidate> running);
+size_t ChooseVictim(VictimRule rule, std::span<const VictimCandidate> running, Blocks wanted);
 
 }  // namespace plimsoll

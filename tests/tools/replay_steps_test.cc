@@ -69,17 +69,17 @@ TEST(StepSimulation, OneStopsForAnotherAndStartsOver) {
   EXPECT_EQ(Replayed(trace, options, kPromptsAtOnce).steps->steps, 9) << "and C's own";
 }
 
-// In the second step A needs a block. B has 7 tokens in 2 blocks and C 23 in 6, which is more to
-// compute again for each of them.
+// In the second step A needs a block. B has 10 tokens in 3 blocks and C 24 in 6, which is more to
+// compute again for each of them, and three are room enough.
 TEST(StepSimulation, TheCheapestVictimNeedNotBeTheNewest) {
-  StepOptions options = Pool(12, 4, kNoWatermark);
-  const std::vector<TraceRequest> trace = {Request(0, 15, 2), Request(0, 6, 2), Request(0, 22, 3)};
+  StepOptions options = Pool(13, 4, kNoWatermark);
+  const std::vector<TraceRequest> trace = {Request(0, 15, 2), Request(0, 9, 2), Request(0, 23, 3)};
   const auto recomputed = [&](VictimRule rule) {
     options.victim = rule;
     return Replayed(trace, options, kPromptsAtOnce).steps->recomputed;
   };
-  EXPECT_EQ(recomputed(VictimRule::kNewest), Tokens(23));
-  EXPECT_EQ(recomputed(VictimRule::kCheapest), Tokens(7));
+  EXPECT_EQ(recomputed(VictimRule::kNewest), Tokens(24));
+  EXPECT_EQ(recomputed(VictimRule::kCheapest), Tokens(10));
 }
 
 TEST(StepSimulation, RequestsComeAtTheirTimeAndPromptsTakeTheirs) {

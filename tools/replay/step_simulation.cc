@@ -14,6 +14,8 @@
 namespace plimsoll {
 namespace {
 
+constexpr int64_t kStepsOfRoom = 4;  // that a victim is to make, if it can
+
 // A request, as far as it got.
 struct Progress {
   Tokens generated = Tokens(0);
@@ -66,6 +68,7 @@ class Steps {
   // Returns false if there is no room for its next token.
   bool MakeSlot(const Running& running);
   bool MakeSlots();
+  Blocks Wanted() const;
   size_t StopOne();
   void Generate();
   void CountStep(bool overflowed);
@@ -187,6 +190,11 @@ bool Steps::MakeSlots() {
   return overflowed;
 }
 
+// What all that run take in the next few steps.
+Blocks Steps::Wanted() const {
+  return BlocksCovering(Tokens(kStepsOfRoom * std::ssize(running_)), options_.block_tokens);
+}
+
 // Returns where in the list of running requests the victim was.
 size_t Steps::StopOne() {
   PLIMSOLL_CHECK(running_.size() > 1, "more was admitted than the pool holds");
@@ -199,7 +207,7 @@ size_t Steps::StopOne() {
          .given_back = Blocks(std::ssize(cache_.Table(running.sequence))),
          .stops = progress_[running.request].stops});
   }
-  const size_t victim = ChooseVictim(options_.victim, candidates);
+  const size_t victim = ChooseVictim(options_.victim, candidates, Wanted());
   const Running stopped = running_[victim];
   running_.erase(running_.begin() + static_cast<ptrdiff_t>(victim));
   cache_.End(stopped.sequence);
