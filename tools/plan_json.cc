@@ -118,6 +118,7 @@ Json TextbookJson(const TextbookErrors& textbook) {
           {"serving_most_error_percent", textbook.serving_most_error},
           {"itemised_bytes", textbook.itemised_bytes.value()},
           {"itemised_ratio", textbook.itemised_ratio},
+          {"vllm_peak_bytes", textbook.vllm_peak_bytes.value()},
           {"sequences", textbook.load.sequences},
           {"context", textbook.load.context.value()}};
 }

@@ -205,6 +205,9 @@ std::string TextbookBlock(const TextbookErrors& textbook, const InferencePlan& p
                      FormatSize(textbook.serving_most_bytes), LoadText(textbook.load),
                      FormatSize(textbook.itemised_bytes), textbook.itemised_ratio,
                      textbook.serving_least_error, textbook.serving_most_error),
+                 2) +
+         Wrapped("vLLM takes about " + FormatSize(textbook.vllm_peak_bytes) +
+                     " more while it starts: 38.5 bytes x vocabulary x its default of sequences",
                  2);
 }
 

@@ -43,7 +43,9 @@ TensorRole RoleOf(std::string_view name, const std::vector<int64_t>& shape) {
   if (name.find("norm") != std::string_view::npos) return TensorRole::kNorm;
   if (name.starts_with("ffn_gate_inp")) return TensorRole::kRouter;
   if (!name.ends_with(".weight")) return TensorRole::kSmall;
-  if (EndsWithExperts(name) && shape.size() == 3) return TensorRole::kExpert;
+  if (EndsWithExperts(name)) {
+    return shape.size() == 3 ? TensorRole::kExpert : TensorRole::kSmall;
+  }
   const bool small = name.starts_with("ssm_conv") || name.starts_with("rope_");
   return shape.size() == 2 && !small ? TensorRole::kLinear : TensorRole::kSmall;
 }
@@ -55,6 +57,7 @@ TensorSpec SpecOf(std::string_view name, const GgufTensor& tensor, int64_t activ
                   .shape = tensor.shape,
                   .stored_bytes = Bytes(0),
                   .after_layers = name.starts_with("output")};
+  if (spec.shape.empty()) spec.shape = {1};  // a number by itself
   if (EndsWithExperts(name) && tensor.shape.size() >= 2) {
     spec.experts = tensor.shape[0];
     spec.active_experts = std::min(active, spec.experts);

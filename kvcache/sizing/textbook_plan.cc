@@ -62,6 +62,11 @@ absl::StatusOr<TextbookPlan> PlanByTextbook(const TextbookOptions& options) {
   return plan;
 }
 
+Bytes VllmPeak(const ModelConfig& model, Bytes device) {
+  const int64_t sequences = device >= Bytes(int64_t{70} << 30) ? 1024 : 256;
+  return Bytes(77 * sequences / 2 * model.vocab_size);
+}
+
 TextbookErrors CompareWithTextbook(const ModelConfig& model, const InferencePlan& plan,
                                    const WantedLoad& load) {
   TextbookErrors errors{};
@@ -80,6 +85,7 @@ TextbookErrors CompareWithTextbook(const ModelConfig& model, const InferencePlan
   errors.serving_least_error = PercentOff(ToDouble(errors.serving_least_bytes), exact);
   errors.serving_most_error = PercentOff(ToDouble(errors.serving_most_bytes), exact);
   errors.itemised_ratio = exact / ToDouble(plan.weights_bytes);
+  errors.vllm_peak_bytes = VllmPeak(model, plan.device_bytes);
   return errors;
 }
 

@@ -6,6 +6,8 @@
 //   K and V        2 x layers x h x bytes for one token     no heads shared
 //   serving        1.5 to 2.5 times the weights             the rule of thumb
 //   parameters     hV + L(12h^2 + 13h) + 2h                 of a model of that shape
+//   vLLM's peak    38.5 x V x sequences of a step           while it starts; inferred from
+//                                                           published logs
 //
 // Layers and h of a bare N are those of UsualShape.
 //
@@ -51,7 +53,13 @@ struct TextbookErrors {
   WantedLoad load;
   double serving_least_error, serving_most_error;
   double itemised_ratio;  // to the weights: within 1.5 to 2.5 the rule holds
+  Bytes vllm_peak_bytes;
 };
+// What vLLM takes beside the weights when it tries its largest step at start-up: nearly all of it
+// is the sampler, so that it grows with the vocabulary and with the sequences of a step and not
+// with the model. By default those are 1,024 on a GPU of 70 GiB and more, else 256.
+Bytes VllmPeak(const ModelConfig& model, Bytes device);
+
 TextbookErrors CompareWithTextbook(const ModelConfig& model, const InferencePlan& plan,
                                    const WantedLoad& load);
 

@@ -7,6 +7,7 @@
 
 #include "kvcache/base/check.h"
 #include "kvcache/sizing/inference_plan.h"
+#include "kvcache/sizing/training_plan.h"
 #include "kvcache/sizing/weight_format.h"
 
 namespace plimsoll {
@@ -23,6 +24,21 @@ void JudgePlan(const InferencePlan& plan) {
   if (plan.fits()) PLIMSOLL_CHECK(all == plan.budget_bytes, all, plan.budget_bytes);
   PLIMSOLL_CHECK(plan.kv_pool_bytes == plan.block_bytes * plan.blocks.value(), plan.blocks);
   PLIMSOLL_CHECK(plan.fits() || plan.blocks == Blocks(0), plan.blocks);
+}
+
+// Plans of training: the sums of one GPU add up, whatever the method.
+void JudgeTraining(const ModelConfig& model) {
+  for (const TrainingMethod method : {TrainingMethod::kMixed, TrainingMethod::kQlora}) {
+    const absl::StatusOr<TrainingPlan> plan =
+        PlanTraining(model, {.method = method, .batch = 1, .sequence = Tokens(64)});
+    if (!plan.ok()) {
+      JudgeRefusal(plan.status());
+      continue;
+    }
+    const Bytes sum = plan->weights_bytes + plan->gradients_bytes + plan->optimizer_bytes +
+                      plan->activations_bytes + plan->buffers_bytes;
+    PLIMSOLL_CHECK(sum == plan->total_bytes, sum, plan->total_bytes);
+  }
 }
 
 }  // namespace
@@ -47,6 +63,7 @@ void JudgeModel(const ModelConfig& model) {
     if (plan.ok()) JudgePlan(*plan);
     if (!plan.ok()) JudgeRefusal(plan.status());
   }
+  JudgeTraining(model);
 }
 
 }  // namespace plimsoll

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kvcache/sizing/inference_plan.h"
+#include "kvcache/sizing/training_plan.h"
 #include "tests/kvcache/model/gguf_writer.h"
 
 namespace plimsoll {
@@ -168,6 +170,27 @@ TEST(GgufModel, ExpertsAreCountedAndThoseInUse) {
   const ModelConfig model = Accepted(file);
   EXPECT_EQ(model.Parameters() - model.ActiveParameters(), 6 * 64 * 128);
   EXPECT_EQ(model.widest_ffn, 96 + 2 * 128);
+}
+
+TEST(GgufModel, ANumberByItselfIsAVectorOfOne) {
+  GgufWriter file = Written({.blocks = 1});
+  file.Tensor("blk.0.some_norm.weight", "F32", {});
+  const ModelConfig model = Accepted(file);
+  const auto plan =
+      PlanTraining(model, {.method = TrainingMethod::kMixed, .batch = 1, .sequence = Tokens(16)});
+  EXPECT_TRUE(plan.ok()) << plan.status();
+}
+
+TEST(GgufModel, OneVectorOfEachExpertIsNoMatrix) {
+  GgufWriter file = Written({.blocks = 1});
+  file.Number("llama.expert_count", 8);
+  file.Number("llama.expert_used_count", 2);
+  file.Tensor("blk.0.ffn_scale_exps.weight", "F32", {8, 64});
+  const ModelConfig model = Accepted(file);
+  EXPECT_EQ(model.Parameters() - model.ActiveParameters(), 6 * 64);
+  const auto plan = PlanInference(model, {.device_bytes = Bytes(int64_t{1} << 34),
+                                          .weights = WeightFormat(ElementType::kInt4)});
+  EXPECT_TRUE(plan.ok()) << plan.status();
 }
 
 TEST(GgufModel, WindowsFollowTheArchitecturesRule) {

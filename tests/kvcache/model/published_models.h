@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,8 @@ struct PublishedModel {
   int64_t window_per_sequence;     // what the layers with a window reach
   int64_t state_per_sequence = 0;  // what recurrent layers keep
 };
+
+inline void PrintTo(const PublishedModel& model, std::ostream* out) { *out << model.name; }
 
 inline constexpr std::array<PublishedModel, 44> kPublishedModels = {{
     {"huggyllama/llama-7b",

@@ -92,5 +92,20 @@ TEST(TextbookErrors, TheRuleMissesLongContextsByFar) {
   EXPECT_LT(many.serving_most_error, 0);
 }
 
+// Published peaks of an H100: 4.76 to 4.84 GiB of Llama-3 models, 5.56 to 5.64 of Qwen3, 7.38 of
+// gpt-oss, whatever their size.
+TEST(VllmPeak, IsTheVocabularysAndNotTheModels) {
+  const auto peak = [](int64_t vocabulary, int64_t device_gib) {
+    ModelConfig model = Llama31();
+    model.vocab_size = vocabulary;
+    const Bytes bytes = VllmPeak(model, Bytes(device_gib * kGiB));
+    return static_cast<double>(bytes.value()) / static_cast<double>(kGiB);
+  };
+  EXPECT_NEAR(peak(128256, 79), 4.80, 0.10);
+  EXPECT_NEAR(peak(151936, 79), 5.60, 0.05);
+  EXPECT_NEAR(peak(201088, 79), 7.38, 0.01);
+  EXPECT_NEAR(peak(128256, 24) * 4, peak(128256, 79), 1e-9) << "a quarter of the sequences";
+}
+
 }  // namespace
 }  // namespace plimsoll
