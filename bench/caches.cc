@@ -16,17 +16,19 @@ std::vector<BlockId> RandomOrder(int64_t blocks) {
 
 }  // namespace
 
-// Takes every block for a sequence of its own and ends these in random order.
+// Sequences that grow block by block, in no order, take all there is, and end.
 template <Eviction kEviction>
 OurCache<kEviction>::OurCache(int64_t blocks)
     : cache_(*KvCache::Create(
           {.capacity = Blocks(blocks), .block_tokens = kBlockTokens, .eviction = kEviction})) {
   std::vector<SequenceId> sequences;
+  for (int i = 0; i < 1000; ++i) sequences.push_back(cache_->Begin(Blocks(0)));
+  std::mt19937 random(5);
   for (int64_t i = 0; i < blocks; ++i) {
-    sequences.push_back(cache_->Begin(Blocks(0)));
-    cache_->Commit(*cache_->PlanAppend(sequences.back(), Tokens(1)));
+    const SequenceId id = sequences[random() % sequences.size()];
+    cache_->Commit(*cache_->PlanAppend(id, kBlockTokens));
   }
-  std::shuffle(sequences.begin(), sequences.end(), std::mt19937(5));
+  std::shuffle(sequences.begin(), sequences.end(), random);
   for (const SequenceId id : sequences) cache_->End(id);
 }
 

@@ -1,4 +1,4 @@
-// Many doubly linked lists of blocks in two arrays: each block is in one list at most.
+// Many doubly linked lists of blocks in one array: each block is in one list at most.
 //
 // Threads: none; the owner serialises calls. Cost: O(1); nothing is allocated after it is made.
 // Errors: none; the caller knows which list a block is in.
@@ -28,34 +28,39 @@ class BlockLinks {
     }
   };
 
-  explicit BlockLinks(Blocks capacity)
-      : before_(static_cast<size_t>(capacity.value())),
-        after_(static_cast<size_t>(capacity.value())) {}
-  explicit operator bool() const { return before_ && after_; }
+  explicit BlockLinks(Blocks capacity) : links_(static_cast<size_t>(capacity.value())) {}
+  explicit operator bool() const { return static_cast<bool>(links_); }
 
   void PushBack(List& list, BlockId block) {
-    const size_t i = static_cast<size_t>(block.index());
-    before_[i] = list.last;
-    after_[i] = 0;
-    (list.last == 0 ? list.first : after_[list.last - 1]) = static_cast<uint32_t>(i) + 1;
-    list.last = static_cast<uint32_t>(i) + 1;
+    At(block) = {.before = list.last, .after = 0};
+    (list.last == 0 ? list.first : links_[list.last - 1].after) = Stored(block);
+    list.last = Stored(block);
   }
   void PushFront(List& list, BlockId block) {
-    const size_t i = static_cast<size_t>(block.index());
-    before_[i] = 0;
-    after_[i] = list.first;
-    (list.first == 0 ? list.last : before_[list.first - 1]) = static_cast<uint32_t>(i) + 1;
-    list.first = static_cast<uint32_t>(i) + 1;
+    At(block) = {.before = 0, .after = list.first};
+    (list.first == 0 ? list.last : links_[list.first - 1].before) = Stored(block);
+    list.first = Stored(block);
   }
   void Remove(List& list, BlockId block) {
-    const size_t i = static_cast<size_t>(block.index());
-    (before_[i] == 0 ? list.first : after_[before_[i] - 1]) = after_[i];
-    (after_[i] == 0 ? list.last : before_[after_[i] - 1]) = before_[i];
+    const auto [before, after] = At(block);
+    (before == 0 ? list.first : links_[before - 1].after) = after;
+    (after == 0 ? list.last : links_[after - 1].before) = before;
+  }
+  // Makes Remove soon after this cheap.
+  void Prefetch(BlockId block) const {
+    __builtin_prefetch(&links_[static_cast<size_t>(block.index())]);
   }
 
  private:
-  ZeroedArray<uint32_t> before_;
-  ZeroedArray<uint32_t> after_;
+  struct Links {
+    uint32_t before;
+    uint32_t after;
+  };
+
+  static uint32_t Stored(BlockId block) { return static_cast<uint32_t>(block.index()) + 1; }
+  Links& At(BlockId block) { return links_[static_cast<size_t>(block.index())]; }
+
+  ZeroedArray<Links> links_;
 };
 
 }  // namespace plimsoll

@@ -62,6 +62,9 @@ class EvictionPolicy {
   virtual BlockId Next() = 0;
   virtual void SetAside(BlockId block) = 0;   // the one that Next said
   virtual void BringBack(BlockId block) = 0;  // harmless for a block that is not set aside
+
+  // Makes Removed soon after this cheap.
+  virtual void Prefetch(BlockId /*block*/) const {}
 };
 
 // `eviction` is not kOff. ResourceExhausted without memory.

@@ -12,6 +12,22 @@ namespace {
 // Keys are made so many at a time, and what they lead to is fetched while the others are made.
 constexpr int64_t kBatch = 64;
 
+using Keys = std::span<const PrefixKey>;
+
+// Calls `use` with the keys of the names and the names, kBatch at a time, until it says no.
+template <class Prefixes, class Use>
+void ForEachBatch(const Prefixes& prefixes, PrefixKey key, const BlockNames& all, const Use& use) {
+  for (int64_t first = 0; first < all.size(); first += kBatch) {
+    const BlockNames names = all.Subrange(first, std::min(kBatch, all.size() - first));
+    std::array<PrefixKey, kBatch> keys;
+    for (int64_t i = 0; i < names.size(); ++i) {
+      keys[static_cast<size_t>(i)] = key = prefixes.hasher.Next(key, names[i]);
+      prefixes.index.Prefetch(key);
+    }
+    if (!use(Keys(keys).first(static_cast<size_t>(names.size())), names)) return;
+  }
+}
+
 constexpr Blocks kOne(1);
 
 Prompt Bounded(const Prompt& prompt, Blocks total) {
@@ -46,35 +62,33 @@ absl::Status KvCache::CreateEvents(const Options& options, Prefixes& prefixes) {
 PrefixFound KvCache::Find(const Prompt& prompt) const {
   PrefixFound found;
   if (!prefixes_) return found;
-  const auto& [hasher, index, policy, events, by_hash] = *prefixes_;
-  PrefixKey key = hasher.Root(prompt.salt, prompt.names.by_hash());
-  PrefixParent parent = PrefixParent::Root(key);
-  for (int64_t i = 0; i < prompt.names.size(); ++i) {
-    key = hasher.Next(key, prompt.names[i]);
-    const std::optional<BlockId> block = index.Find(key, parent, prompt.names[i]);
-    if (!block) break;
-    parent = PrefixParent(*block);
-    found.blocks += kOne;
-    if (pool_.References(*block) == 1) found.cached += kOne;
-  }
+  const PrefixIndex& index = prefixes_->index;
+  const PrefixKey root = prefixes_->hasher.Root(prompt.salt, prompt.names.by_hash());
+  PrefixParent parent = PrefixParent::Root(root);
+  ForEachBatch(*prefixes_, root, prompt.names, [&](const Keys& keys, const BlockNames& names) {
+    index.Prefetch(keys);
+    for (int64_t i = 0; i < names.size(); ++i) {
+      const std::optional<BlockId> block =
+          index.Find(keys[static_cast<size_t>(i)], parent, names[i]);
+      if (!block) return false;
+      parent = PrefixParent(*block);
+      found.blocks += kOne;
+      if (pool_.References(*block) == 1) found.cached += kOne;
+    }
+    return true;
+  });
   return found;
 }
 
 NamedPrefix KvCache::LookUp(const Prompt& prompt, std::vector<BlockId>& found) {
   auto& [hasher, index, policy, events, by_hash] = *prefixes_;
-  PrefixKey key = hasher.Root(prompt.salt, prompt.names.by_hash());
-  NamedPrefix prefix{.root = key, .parent = PrefixParent::Root(key), .key = key};
+  const PrefixKey root = hasher.Root(prompt.salt, prompt.names.by_hash());
+  NamedPrefix prefix{.root = root, .parent = PrefixParent::Root(root), .key = root};
   policy->BeginRequest();
   bool all_found = true;
-  for (int64_t first = 0; first < prompt.names.size(); first += kBatch) {
-    const BlockNames names =
-        prompt.names.Subrange(first, std::min(kBatch, prompt.names.size() - first));
-    std::array<PrefixKey, kBatch> keys;
-    for (int64_t i = 0; i < names.size(); ++i) {
-      keys[static_cast<size_t>(i)] = key = hasher.Next(key, names[i]);
-      index.Prefetch(key);
-    }
-    policy->Asked(std::span(keys).first(static_cast<size_t>(names.size())));
+  ForEachBatch(*prefixes_, root, prompt.names, [&](const Keys& keys, const BlockNames& names) {
+    policy->Asked(keys);
+    if (all_found) index.Prefetch(keys);
     for (int64_t i = 0; all_found && i < names.size(); ++i) {
       const PrefixKey& its_key = keys[static_cast<size_t>(i)];
       const std::optional<BlockId> block = index.Find(its_key, prefix.parent, names[i]);
@@ -84,7 +98,8 @@ NamedPrefix KvCache::LookUp(const Prompt& prompt, std::vector<BlockId>& found) {
       prefix.parent = PrefixParent(*block);
       prefix.key = its_key;
     }
-  }
+    return true;
+  });
   prefix.found = prefix.named = std::ssize(found);
   prefix.tag = policy->Found(found, prompt.names.size());
   return prefix;
@@ -179,6 +194,7 @@ void KvCache::Keep(BlockId block, const NamedPrefix& prefix, int64_t position) {
   const int64_t end = std::max(prefix.named, position + 1);  // a fork may have named it
   const bool found = position < prefix.found;
   const bool last = !found && position == end - 1;
+  prefixes_->index.LetGo(block);
   prefixes_->policy->Keep(block, prefixes_->index.KeyOf(block),
                           {.tag = prefix.tag,
                            .found = found,
@@ -210,6 +226,11 @@ PrefixKey KvCache::EvictOne() {
   while (index.children(victim) > 0) {
     policy->SetAside(victim);
     victim = policy->Next();
+  }
+  if (const std::optional<BlockId> soon = index.LetGoAfter(victim)) {
+    index.PrefetchRemove(*soon);
+    policy->Prefetch(*soon);
+    pool_.Prefetch(*soon);
   }
   policy->Removed(victim);
   const PrefixKey key = index.KeyOf(victim);

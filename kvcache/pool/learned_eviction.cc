@@ -129,6 +129,11 @@ void LearnedEviction::BringBack(BlockId block) {
   Link(block, true);
 }
 
+void LearnedEviction::Prefetch(BlockId block) const {
+  links_.Prefetch(block);
+  __builtin_prefetch(&blocks_[static_cast<size_t>(block.index())]);
+}
+
 void LearnedEviction::Link(BlockId block, bool oldest) {
   const size_t cell = CellOf(At(block));
   if (cells_[cell].empty()) SetOccupied(cell);

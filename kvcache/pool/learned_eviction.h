@@ -40,6 +40,7 @@ class LearnedEviction final : public EvictionPolicy {
   BlockId Next() override;
   void SetAside(BlockId block) override;
   void BringBack(BlockId block) override;
+  void Prefetch(BlockId block) const override;
 
  private:
   static constexpr int kBins = ReuseStatistics::kBins;

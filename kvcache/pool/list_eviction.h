@@ -21,6 +21,10 @@ class LruEviction final : public EvictionPolicy {
   BlockId Next() override { return list_.front(); }
   void SetAside(BlockId block) override;
   void BringBack(BlockId block) override;
+  void Prefetch(BlockId block) const override {
+    links_.Prefetch(block);
+    __builtin_prefetch(&aside_[static_cast<size_t>(block.index())]);
+  }
 
  private:
   BlockLinks links_;
@@ -41,6 +45,7 @@ class FifoEviction final : public EvictionPolicy {
   BlockId Next() override;
   void SetAside(BlockId block) override;
   void BringBack(BlockId block) override;
+  void Prefetch(BlockId block) const override { links_.Prefetch(block); }
 
  private:
   // A held block stays in its place until that comes to the front; kept again, it goes there.

@@ -1,6 +1,5 @@
 #include "kvcache/pool/prefix_index.h"
 
-#include <bit>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -17,21 +16,13 @@ absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_
     return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMost));
   }
   const auto count = static_cast<size_t>(capacity.value());
-  const size_t buckets = std::bit_ceil(count);
   PrefixIndex index;
   index.capacity_ = static_cast<int32_t>(capacity.value());
   index.content_bytes_ = content_bytes;
-  index.bucket_mask_ = buckets - 1;
-  index.heads_ = ZeroedArray<uint32_t>(buckets);
-  index.next_ = ZeroedArray<uint32_t>(count);
-  index.keys_ = ZeroedArray<PrefixKey>(count);
-  index.parents_ = ZeroedArray<int32_t>(count);
-  index.states_ = ZeroedArray<int32_t>(count);
+  index.heads_ = ZeroedArray<uint32_t>(count);
+  index.entries_ = ZeroedArray<Entry>(count);
   index.content_ = ZeroedArray<std::byte>(count * content_bytes);
-  if (index.heads_ && index.next_ && index.keys_ && index.parents_ && index.states_ &&
-      index.content_) {
-    return index;
-  }
+  if (index.heads_ && index.entries_ && index.content_) return index;
   return absl::ResourceExhaustedError("no memory to index " + std::to_string(count) + " blocks");
 }
 
@@ -43,58 +34,97 @@ size_t PrefixIndex::IndexOf(BlockId block) const {
 std::optional<BlockId> PrefixIndex::Find(const PrefixKey& key, PrefixParent parent,
                                          std::span<const std::byte> content) const {
   PLIMSOLL_CHECK(content.size() <= content_bytes_, content.size(), content_bytes_);
-  for (uint32_t at = heads_[BucketOf(key)]; at != 0; at = next_[at - 1]) {
+  for (uint32_t at = heads_[BucketOf(key)]; at != 0; at = entries_[at - 1].next) {
     const size_t i = at - 1;
-    if (keys_[i] != key || parents_[i] != parent.value_) continue;
-    if (std::memcmp(content_.data() + i * content_bytes_, content.data(), content.size()) == 0) {
+    const Entry& entry = entries_[i];
+    if (entry.key != key || entry.parent != parent.value_) continue;
+    if (std::memcmp(ContentAt(i), content.data(), content.size()) == 0) {
       return BlockId(static_cast<int32_t>(i));
     }
   }
   return std::nullopt;
 }
 
+void PrefixIndex::Prefetch(std::span<const PrefixKey> keys) const {
+  for (const PrefixKey& key : keys) {
+    const uint32_t head = heads_[BucketOf(key)];
+    if (head == 0) return;  // nothing after it is found either
+    __builtin_prefetch(&entries_[head - 1]);
+    __builtin_prefetch(ContentAt(head - 1));
+  }
+}
+
 void PrefixIndex::Add(BlockId block, const PrefixKey& key, PrefixParent parent,
                       std::span<const std::byte> content) {
   const size_t i = IndexOf(block);
-  PLIMSOLL_CHECK(states_[i] == 0, block);
+  Entry& entry = entries_[i];
+  PLIMSOLL_CHECK(entry.state == 0, block);
   PLIMSOLL_CHECK(content.size() <= content_bytes_, content.size(), content_bytes_);
   if (const std::optional<BlockId> above = parent.block()) {
     PLIMSOLL_CHECK(Contains(*above), *above);
-    ++states_[IndexOf(*above)];
+    ++At(*above).state;
   }
-  keys_[i] = key;
-  parents_[i] = parent.value_;
-  states_[i] = 1;
-  std::memcpy(content_.data() + i * content_bytes_, content.data(), content.size());
   uint32_t& head = heads_[BucketOf(key)];
-  next_[i] = std::exchange(head, static_cast<uint32_t>(i) + 1);
+  entry = {.key = key, .next = head, .parent = parent.value_, .state = 1, .let_go_after = 0};
+  head = static_cast<uint32_t>(i) + 1;
+  std::memcpy(content_.data() + i * content_bytes_, content.data(), content.size());
   ++size_;
 }
 
 std::optional<BlockId> PrefixIndex::Remove(BlockId block) {
   const size_t i = IndexOf(block);
-  PLIMSOLL_CHECK(states_[i] == 1, block, states_[i]);
-  uint32_t* link = &heads_[BucketOf(keys_[i])];
-  while (*link != i + 1) link = &next_[*link - 1];
-  *link = next_[i];
-  states_[i] = 0;
+  Entry& entry = entries_[i];
+  PLIMSOLL_CHECK(entry.state == 1, block, entry.state);
+  uint32_t* link = &heads_[BucketOf(entry.key)];
+  while (*link != i + 1) link = &entries_[*link - 1].next;
+  *link = entry.next;
+  entry.state = 0;
   --size_;
-  const std::optional<BlockId> above = PrefixParent(parents_[i]).block();
-  if (above) --states_[IndexOf(*above)];
+  const std::optional<BlockId> above = PrefixParent(entry.parent).block();
+  if (above) --At(*above).state;
   return above;
+}
+
+void PrefixIndex::LetGo(BlockId block) {
+  const auto stored = static_cast<uint32_t>(IndexOf(block)) + 1;
+  const uint32_t earlier = std::exchange(let_go_[let_go_count_++ % kAhead], stored);
+  if (earlier != 0) entries_[earlier - 1].let_go_after = stored;
+}
+
+std::optional<BlockId> PrefixIndex::LetGoAfter(BlockId block) const {
+  const uint32_t stored = At(block).let_go_after;
+  if (stored == 0) return std::nullopt;
+  return BlockId(static_cast<int32_t>(stored - 1));
+}
+
+// Only the entry knows where its bucket is, and only that which block is first in it: so they are
+// fetched in three steps, some calls apart.
+void PrefixIndex::PrefetchRemove(BlockId block) {
+  const size_t i = IndexOf(block);
+  __builtin_prefetch(&entries_[i]);
+  uint32_t& oldest = soon_[soon_count_ % soon_.size()];
+  const uint32_t older = soon_[(soon_count_ + kStep) % soon_.size()];
+  if (older != 0) Prefetch(entries_[older - 1].key);
+  if (oldest != 0) {
+    const uint32_t head = heads_[BucketOf(entries_[oldest - 1].key)];
+    if (head != 0) __builtin_prefetch(&entries_[head - 1]);
+  }
+  oldest = static_cast<uint32_t>(i) + 1;
+  ++soon_count_;
 }
 
 std::optional<std::string> PrefixIndex::FindViolation() const {
   std::vector<int32_t> followers(static_cast<size_t>(capacity_), 0);
   int64_t found = 0;
-  for (size_t bucket = 0; bucket <= bucket_mask_; ++bucket) {
-    for (uint32_t at = heads_[bucket]; at != 0; at = next_[at - 1]) {
+  for (int32_t bucket = 0; bucket < capacity_; ++bucket) {
+    for (uint32_t at = heads_[static_cast<size_t>(bucket)]; at != 0; at = entries_[at - 1].next) {
       const size_t i = at - 1;
+      const Entry& entry = entries_[i];
       const std::string name = "block " + std::to_string(i);
-      if (states_[i] == 0) return name + " is in the index and is not";
+      if (entry.state == 0) return name + " is in the index and is not";
       if (++found > size_) return "the index holds more than " + std::to_string(size_);
-      const PrefixParent parent(parents_[i]);
-      if (Find(keys_[i], parent, {content_.data() + i * content_bytes_, content_bytes_}) !=
+      const PrefixParent parent(entry.parent);
+      if (Find(entry.key, parent, {ContentAt(i), content_bytes_}) !=
           BlockId(static_cast<int32_t>(i))) {
         return name + " is not the one that is found";
       }
@@ -105,7 +135,8 @@ std::optional<std::string> PrefixIndex::FindViolation() const {
   }
   if (found != size_) return "the index lost " + std::to_string(size_ - found) + " blocks";
   for (size_t i = 0; i < followers.size(); ++i) {
-    if (states_[i] != 0 && states_[i] - 1 != followers[i]) {
+    const int32_t state = entries_[i].state;
+    if (state != 0 && state - 1 != followers[i]) {
       return "block " + std::to_string(i) + " has " + std::to_string(followers[i]) + " children";
     }
   }

@@ -9,11 +9,13 @@
 // how many follow a block.
 //
 // Threads: none; the owner serialises calls. Cost: O(1) expected per call; nothing is allocated
-// after Create, and memory of blocks that were never here is not touched. 32 bytes per block and 4
-// to 8 of hash table, the contents apart.
+// after Create, and memory of blocks that were never here is not touched. 36 bytes per block, the
+// contents apart. What a large index costs is waiting for memory, so many are found or removed at a
+// time with what the next ones need already on its way.
 // Errors: misuse aborts: adding a block twice, removing one that is not here or has children.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -53,20 +55,29 @@ class PrefixIndex {
   // without memory.
   static absl::StatusOr<PrefixIndex> Create(Blocks capacity, size_t content_bytes);
 
-  // Makes a Find of the key soon after this cheap.
-  void Prefetch(const PrefixKey& key) const { __builtin_prefetch(&heads_[BucketOf(key)]); }
   std::optional<BlockId> Find(const PrefixKey& key, PrefixParent parent,
                               std::span<const std::byte> content) const;
+  // Two steps that make a Find of the keys soon after them cheap: one for each key as it is made,
+  // and one for many of them.
+  void Prefetch(const PrefixKey& key) const { __builtin_prefetch(&heads_[BucketOf(key)]); }
+  void Prefetch(std::span<const PrefixKey> keys) const;
   // `content` is copied. Find must not find it already.
   void Add(BlockId block, const PrefixKey& key, PrefixParent parent,
            std::span<const std::byte> content);
   // Returns the block that it followed, if it did not follow a root.
   std::optional<BlockId> Remove(BlockId block);
 
-  bool Contains(BlockId block) const { return states_[IndexOf(block)] != 0; }
-  int32_t children(BlockId block) const { return states_[IndexOf(block)] - 1; }
-  const PrefixKey& KeyOf(BlockId block) const { return keys_[IndexOf(block)]; }
-  PrefixParent ParentOf(BlockId block) const { return PrefixParent(parents_[IndexOf(block)]); }
+  // Blocks that are let go one after another are likely to be removed one after another: having
+  // heard of each, the index knows one that was let go soon after `block`, if any.
+  void LetGo(BlockId block);
+  std::optional<BlockId> LetGoAfter(BlockId block) const;
+  // Makes Remove soon after this cheap, most so a few calls later.
+  void PrefetchRemove(BlockId block);
+
+  bool Contains(BlockId block) const { return At(block).state != 0; }
+  int32_t children(BlockId block) const { return At(block).state - 1; }
+  const PrefixKey& KeyOf(BlockId block) const { return At(block).key; }
+  PrefixParent ParentOf(BlockId block) const { return PrefixParent(At(block).parent); }
   // As long as the longest content may be; what is longer than this block's has no meaning.
   std::span<const std::byte> ContentOf(BlockId block) const {
     return std::span(content_.data() + IndexOf(block) * content_bytes_, content_bytes_);
@@ -77,21 +88,39 @@ class PrefixIndex {
   std::optional<std::string> FindViolation() const;
 
  private:
+  // Of one block, in half a cache line. A block in a list is stored as its index plus one; zero is
+  // the end.
+  struct alignas(32) Entry {
+    PrefixKey key;
+    uint32_t next;          // of its bucket
+    int32_t parent;         // PrefixParent's value
+    int32_t state;          // zero: not here; else one more than its children
+    uint32_t let_go_after;  // a block let go kAhead calls of LetGo later
+  };
+  static constexpr size_t kAhead = 12;
+  static constexpr size_t kStep = 4;  // calls that memory takes to come
+
   PrefixIndex() = default;
   size_t IndexOf(BlockId block) const;
-  size_t BucketOf(const PrefixKey& key) const { return key.low & bucket_mask_; }
+  Entry& At(BlockId block) { return entries_[IndexOf(block)]; }
+  const Entry& At(BlockId block) const { return entries_[IndexOf(block)]; }
+  const std::byte* ContentAt(size_t i) const { return content_.data() + i * content_bytes_; }
+  // There are as many buckets as blocks, and every 32 bits of a key are as good as any.
+  size_t BucketOf(const PrefixKey& key) const {
+    return ((key.low >> 32) * static_cast<uint64_t>(capacity_)) >> 32;
+  }
 
   int32_t capacity_ = 0;
   int64_t size_ = 0;
   size_t content_bytes_ = 0;
-  size_t bucket_mask_ = 0;
-  // A block in a list is stored as its index plus one; zero is the end.
   ZeroedArray<uint32_t> heads_;     // by bucket
-  ZeroedArray<uint32_t> next_;      // by block: the next one of its bucket
-  ZeroedArray<PrefixKey> keys_;     // by block, as are the others
-  ZeroedArray<int32_t> parents_;    // PrefixParent's value
-  ZeroedArray<int32_t> states_;     // zero: not here; else one more than its children
+  ZeroedArray<Entry> entries_;      // by block
   ZeroedArray<std::byte> content_;  // content_bytes_ for each block
+  // The latest blocks let go, and the latest that are to be removed soon, each in a ring.
+  std::array<uint32_t, kAhead> let_go_ = {};
+  std::array<uint32_t, 2 * kStep> soon_ = {};
+  size_t let_go_count_ = 0;
+  size_t soon_count_ = 0;
 };
 
 }  // namespace plimsoll

@@ -104,6 +104,29 @@ TEST(PrefixIndex, ABlockCountsThoseThatFollowIt) {
   EXPECT_EQ(index.size(), Blocks(0));
 }
 
+// What is fetched ahead is only a guess: it may name a block that has gone, but never one that
+// never was, and fetching changes nothing.
+TEST(PrefixIndex, KnowsWhatWasLetGoSoonAfterABlock) {
+  PrefixIndex index = IndexOf(32);
+  const PrefixParent root = PrefixParent::Root({});
+  for (int32_t i = 0; i < 32; ++i) {
+    const std::string content = std::to_string(i);
+    const PrefixKey key = {static_cast<uint64_t>(i) << 32, 0};
+    index.Add(BlockId(i), key, root, BytesOf(content));
+    index.Prefetch(std::span(&key, 1));
+    index.LetGo(BlockId(i));
+  }
+  const std::optional<BlockId> soon = index.LetGoAfter(BlockId(3));
+  ASSERT_TRUE(soon.has_value());
+  EXPECT_GT(soon->index(), 3);
+  EXPECT_EQ(index.LetGoAfter(BlockId(31)), std::nullopt);
+  for (int32_t i = 0; i < 32; ++i) {
+    if (const auto next = index.LetGoAfter(BlockId(i))) index.PrefetchRemove(*next);
+    index.Remove(BlockId(i));
+    ASSERT_EQ(index.FindViolation(), std::nullopt);
+  }
+}
+
 TEST(PrefixIndex, RefusesACapacityOutOfRange) {
   for (const int64_t blocks : {int64_t{0}, int64_t{1} << 31}) {
     EXPECT_EQ(PrefixIndex::Create(Blocks(blocks), 8).status().code(),

@@ -1,0 +1,60 @@
+// What it costs to keep track of a block, all structures of the cache included.
+#include <gmock/gmock.h>
+#include <malloc.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "kvcache/pool/kv_cache.h"
+
+namespace plimsoll {
+namespace {
+
+constexpr Tokens kBlockTokens(16);
+constexpr int64_t kTokenBytes = 16 * 4;  // kept to verify what is found: no bookkeeping
+
+int64_t Allocated() {
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<int64_t>(info.uordblks + info.hblkhd);
+}
+
+bool AllocatorTells() {
+  const int64_t before = Allocated();
+  const std::vector<char> memory(1 << 20);
+  return Allocated() - before >= std::ssize(memory);
+}
+
+// Of a cache and of the block table of one sequence that may take all of it.
+int64_t BytesOf(Eviction eviction, int64_t blocks) {
+  const int64_t before = Allocated();
+  const auto cache = KvCache::Create(
+      {.capacity = Blocks(blocks), .block_tokens = kBlockTokens, .eviction = eviction});
+  EXPECT_TRUE(cache.ok() && (*cache)->Promise(Blocks(blocks)));
+  const SequenceId id = (*cache)->Begin(Blocks(blocks));
+  EXPECT_EQ((*cache)->PromiseLeft(id), Blocks(blocks));
+  return Allocated() - before - (eviction == Eviction::kOff ? 0 : blocks * kTokenBytes);
+}
+
+// What does not grow with the pool, as what the learned policy has learned, is apart.
+TEST(Bookkeeping, TakesAtMost64BytesPerBlock) {
+  if (!AllocatorTells()) GTEST_SKIP() << "this allocator does not say what is allocated";
+  constexpr int64_t kBlocks = 1'000'000;
+  constexpr int64_t kRounding = 64 * 1024;  // of allocations to pages
+  for (const Eviction eviction :
+       {Eviction::kOff, Eviction::kFifo, Eviction::kLru, Eviction::kLearned}) {
+    const int64_t fixed = BytesOf(eviction, 1);
+    const int64_t grown = BytesOf(eviction, kBlocks) - fixed;
+    EXPECT_GE(grown, 12 * kBlocks) << "this test counts too little";
+    EXPECT_LE(grown, 64 * kBlocks + kRounding) << NameOf(eviction);
+    EXPECT_LE(fixed, eviction == Eviction::kLearned ? 2 << 20 : 4096) << NameOf(eviction);
+    RecordProperty(std::string(NameOf(eviction)), std::to_string(grown / kBlocks));
+    std::printf("%s: %.2f bytes per block, %.0f KiB whatever the size\n",
+                std::string(NameOf(eviction)).c_str(),
+                static_cast<double>(grown) / static_cast<double>(kBlocks),
+                static_cast<double>(fixed) / 1024);
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll
