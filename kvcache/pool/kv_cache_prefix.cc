@@ -81,8 +81,9 @@ PrefixFound KvCache::Find(const Prompt& prompt) const {
 }
 
 NamedPrefix KvCache::LookUp(const Prompt& prompt, std::vector<BlockId>& found) {
-  auto& [hasher, index, policy, events, by_hash] = *prefixes_;
-  const PrefixKey root = hasher.Root(prompt.salt, prompt.names.by_hash());
+  const PrefixIndex& index = prefixes_->index;
+  EvictionPolicy* const policy = prefixes_->policy.get();
+  const PrefixKey root = prefixes_->hasher.Root(prompt.salt, prompt.names.by_hash());
   NamedPrefix prefix{.root = root, .parent = PrefixParent::Root(root), .key = root};
   policy->BeginRequest();
   bool all_found = true;
