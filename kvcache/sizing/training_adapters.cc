@@ -58,8 +58,13 @@ std::vector<Matrix> MatricesOf(const TextbookModel& model) {
 std::string NamesOf(const std::vector<Matrix>& matrices) {
   std::set<std::string> names;
   for (const Matrix& matrix : matrices) names.insert(matrix.name);
+  constexpr size_t kMost = 20;
   std::string list;
-  for (const std::string& name : names) list += name + ", ";
+  size_t shown = 0;
+  for (const std::string& name : names) {
+    if (shown++ < kMost) list += Excerpt(name) + ", ";
+  }
+  if (shown > kMost) list += std::to_string(shown - kMost) + " more, ";
   return list + std::string(kAllLinear);
 }
 

@@ -53,5 +53,18 @@ TEST(Adapters, AMatrixThatTheModelLacksIsNamedWithThoseItHas) {
   EXPECT_FALSE(CountAdapters(UsualShape(7'000'000'000), {"gate_proj"}, 8).ok());
 }
 
+TEST(Adapters, NamesFromFilesAreOneLineAndNotTooLong) {
+  ModelConfig model = Llama31();
+  TensorSpec matrix = {.name = "", .role = TensorRole::kLinear, .shape = {2, 2}};
+  for (int i = 0; i < 100; ++i) {
+    matrix.name = "any\n\x7f" + std::to_string(i) + ".weight";
+    model.tensors.push_back(matrix);
+  }
+  const std::string message(CountAdapters(model, {"c_attn"}, 8).status().message());
+  EXPECT_LT(message.size(), 1000u);
+  EXPECT_EQ(message.find_first_of("\n\x7f"), std::string::npos) << message;
+  EXPECT_NE(message.find(" more, all-linear"), std::string::npos) << message;
+}
+
 }  // namespace
 }  // namespace plimsoll
