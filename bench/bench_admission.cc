@@ -2,14 +2,17 @@
 // operations, made from a fixed seed; answers are compared before anything is timed.
 #include <benchmark/benchmark.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
-#include <random>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "bench/churn.h"
 #include "kvcache/admission/admission_controller.h"
+#include "kvcache/base/check.h"
 
 namespace plimsoll {
 namespace {
@@ -96,6 +99,105 @@ void BM_Admission(benchmark::State& state) {
 }
 BENCHMARK(BM_Admission<Controller>)->Arg(1 << 10)->Arg(1 << 16);
 BENCHMARK(BM_Admission<Counter>)->Arg(1 << 10)->Arg(1 << 16);
+
+// The obvious way to show a snapshot to other threads.
+class LockedSnapshot {
+ public:
+  void Publish(const AdmissionSnapshot& snapshot) {
+    const std::scoped_lock lock(mutex_);
+    snapshot_ = snapshot;
+  }
+  AdmissionSnapshot Read() const {
+    const std::scoped_lock lock(mutex_);
+    return snapshot_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  AdmissionSnapshot snapshot_;
+};
+
+// All figures move together, so that half of two snapshots would show.
+AdmissionSnapshot SnapshotNumber(int64_t n) {
+  AdmissionSnapshot snapshot;
+  snapshot.revision = n;
+  snapshot.blocks.total = snapshot.blocks.free = snapshot.headroom = Blocks(n);
+  snapshot.expired = n;
+  return snapshot;
+}
+bool IsWhole(const AdmissionSnapshot& s) { return s == SnapshotNumber(s.revision); }
+
+// Reads all the time until it goes, and sees only whole snapshots that grow.
+template <class Read>
+class Reader {
+ public:
+  explicit Reader(Read read)
+      : thread_([this, read] {
+          int64_t latest = 0;
+          while (!stop_) {
+            const AdmissionSnapshot snapshot = read();
+            if (snapshot.revision < latest || !snapshot.blocks.Conserved()) wrong_ = true;
+            latest = snapshot.revision;
+          }
+        }) {}
+  ~Reader() {
+    stop_ = true;
+    thread_.join();
+    PLIMSOLL_CHECK(!wrong_);
+  }
+
+ private:
+  std::atomic<bool> stop_ = false, wrong_ = false;
+  std::thread thread_;
+};
+
+template <class Published>
+void BM_ReadSnapshot(benchmark::State& state) {
+  std::thread([] {}).join();  // a mutex is not free in a program that has had threads
+  Published published;
+  published.Publish(SnapshotNumber(42));
+  if (published.Read() != SnapshotNumber(42)) return state.SkipWithError("wrong answer");
+  for (auto _ : state) benchmark::DoNotOptimize(published.Read());
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_ReadSnapshot<SnapshotPublisher>);
+BENCHMARK(BM_ReadSnapshot<LockedSnapshot>);
+
+// Nothing but publishing, alone or beside a reader that does nothing but read: the cache lines go
+// to and fro, which is the bound.
+template <class Published>
+void BM_PublishSnapshot(benchmark::State& state) {
+  Published published;
+  const auto read = [&] { return published.Read(); };
+  std::optional<Reader<decltype(read)>> reader;
+  if (state.range(0) != 0) reader.emplace(read);
+  int64_t n = 0;
+  for (auto _ : state) published.Publish(SnapshotNumber(++n));
+  if (!IsWhole(published.Read())) state.SkipWithError("wrong answer");
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_PublishSnapshot<SnapshotPublisher>)->ArgName("readers")->Arg(0)->Arg(1);
+BENCHMARK(BM_PublishSnapshot<LockedSnapshot>)->ArgName("readers")->Arg(0)->Arg(1);
+
+// A server that reserves and releases, alone or beside such a reader.
+void BM_AdmitBesideReader(benchmark::State& state) {
+  SimulatedClock clock;
+  const auto cache = *KvCache::Create({.capacity = Blocks(100'000)});
+  const auto admission = *AdmissionController::Create({.epoch = "bench"}, *cache, clock);
+  const auto read = [&] { return admission->published().Read(); };
+  std::optional<Reader<decltype(read)>> reader;
+  if (state.range(0) != 0) reader.emplace(read);
+  for (auto _ : state) {
+    clock.Advance(std::chrono::microseconds(10));
+    const auto answer =
+        admission->Reserve({.prompt_tokens = Tokens(2048), .max_new_tokens = Tokens(0)});
+    const auto* const held = answer.ok() ? std::get_if<Reservation>(&*answer) : nullptr;
+    if (held == nullptr) return state.SkipWithError("wrong answer");
+    benchmark::DoNotOptimize(admission->Release(held->id));
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_AdmitBesideReader)->ArgName("readers")->Arg(0)->Arg(1);
 
 }  // namespace
 }  // namespace plimsoll

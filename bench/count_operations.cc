@@ -1,0 +1,90 @@
+// Does one kind of operation so many times, for a tool that counts instructions: count_instructions
+// runs it with two counts and divides the difference. It times nothing.
+//
+//   count_operations pool|look_up|serve|grow|snapshot COUNT
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "bench/caches.h"
+#include "kvcache/admission/snapshot.h"
+#include "kvcache/base/check.h"
+
+namespace plimsoll {
+namespace {
+
+constexpr int64_t kBlocks = 16 * kPromptBlocks;
+
+std::vector<int32_t> PromptNumber(int64_t number) {
+  std::mt19937 random(static_cast<uint32_t>(number));
+  std::vector<int32_t> tokens(static_cast<size_t>(kPromptBlocks * kBlockTokens.value()));
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % 128000);
+  return tokens;
+}
+
+// 128 blocks taken and given back.
+void Pool(int64_t count) {
+  BlockPool pool = *BlockPool::Create(Blocks(kBlocks));
+  std::vector<BlockId> taken;
+  for (int64_t i = 0; i < count; ++i) {
+    taken.clear();
+    PLIMSOLL_CHECK(pool.TryAcquire(Blocks(kPromptBlocks), taken));
+    pool.Release(taken);
+  }
+}
+
+// A prompt of 128 blocks, all of which are there.
+void LookUp(int64_t count) {
+  OurCache<Eviction::kLru> cache(kBlocks);
+  const auto prompt = PromptNumber(0);
+  cache.Serve(prompt);
+  for (int64_t i = 0; i < count; ++i) PLIMSOLL_CHECK(cache.Find(prompt) == kPromptBlocks);
+}
+
+// A prompt of 128 blocks, none of which is there, in a cache that must evict as many.
+void Serve(int64_t count) {
+  OurCache<Eviction::kLru> cache(kBlocks);
+  std::vector<std::vector<int32_t>> prompts;
+  for (int64_t i = 0; i < 32; ++i) prompts.push_back(PromptNumber(i));
+  for (int64_t i = 0; i < count + 32; ++i) {
+    PLIMSOLL_CHECK(cache.Serve(prompts[static_cast<size_t>(i % 32)]) == 0);
+  }
+}
+
+// A token more, block by block.
+void Grow(int64_t count) {
+  const auto cache = *KvCache::Create({.capacity = Blocks(1 + count / kBlockTokens.value())});
+  const SequenceId id = cache->Begin(Blocks(0));
+  for (int64_t i = 0; i < count; ++i) cache->Commit(*cache->PlanAppend(id, Tokens(1)));
+}
+
+void Snapshot(int64_t count) {
+  SnapshotPublisher published;
+  for (int64_t i = 0; i < count; ++i) PLIMSOLL_CHECK(published.Read().revision == 0);
+}
+
+int Run(const std::string& operation, int64_t count) {
+  const std::map<std::string, void (*)(int64_t)> operations = {{"pool", Pool},
+                                                               {"look_up", LookUp},
+                                                               {"serve", Serve},
+                                                               {"grow", Grow},
+                                                               {"snapshot", Snapshot}};
+  const auto found = operations.find(operation);
+  if (found == operations.end() || count <= 0) {
+    std::cerr << "usage: count_operations pool|look_up|serve|grow|snapshot COUNT\n";
+    return 2;
+  }
+  found->second(count);
+  return 0;
+}
+
+}  // namespace
+}  // namespace plimsoll
+
+int main(int argc, char** argv) {
+  return plimsoll::Run(argc == 3 ? argv[1] : "", argc == 3 ? std::atoll(argv[2]) : 0);
+}
