@@ -87,7 +87,7 @@ void BM_Step(benchmark::State& state) {
   std::vector<AdmissionPolicy::Place> places;
   for (const Demand& request : running) places.push_back(policy.Started(request));
   for (auto _ : state) {
-    for (const auto place : places) policy.Grew(place);
+    for (const auto place : places) policy.Grew(place, Tokens(1));
     policy.Stepped(false);
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));

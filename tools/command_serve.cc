@@ -175,8 +175,17 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
       "--memory", text.memory, "device memory to plan for, such as 80GiB; default: the device's");
   command.add_option("--blocks", text.blocks, "a pool of exactly this many blocks instead")
       ->excludes(memory);
-  command.add_option("--policy", text.policy, "how requests are admitted")
-      ->check(CLI::IsMember({"never-evict"}))
+  command
+      .add_option("--policy", text.policy,
+                  "how requests are admitted; those that promise less than the whole go with "
+                  "--device none,\nand holders extend what they have as they grow")
+      ->check(CLI::IsMember({"never-evict", "watermark", "quantile"}))
+      ->capture_default_str();
+  command.add_option("--watermark", text.watermark, "share of the pool that watermark keeps free")
+      ->capture_default_str();
+  command
+      .add_option("--overflow-goal", text.overflow_goal,
+                  "refused extensions for each decision that quantile allows")
       ->capture_default_str();
   command.add_option("--block-tokens", text.block_tokens, "token slots in a block, a power of two")
       ->capture_default_str();

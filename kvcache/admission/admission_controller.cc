@@ -41,22 +41,25 @@ absl::Status ValidateOptions(const AdmissionOptions& options) {
 }  // namespace
 
 AdmissionController::State::State(const AdmissionOptions& options_given, KvCache& cache_given,
-                                  const Clock& clock_given)
+                                  const Clock& clock_given,
+                                  std::unique_ptr<AdmissionPolicy> policy_given)
     : options(options_given),
       cache(cache_given),
       clock(clock_given),
       book(options_given.idempotency_bytes),
+      policy(std::move(policy_given)),
       returns(clock_given.Now()) {}
 
 absl::StatusOr<std::unique_ptr<AdmissionController>> AdmissionController::Create(
     const AdmissionOptions& options, KvCache& cache, const Clock& clock) {
   PLIMSOLL_RETURN_IF_ERROR(ValidateOptions(options));
-  return std::unique_ptr<AdmissionController>(new AdmissionController(options, cache, clock));
+  auto policy = AdmissionPolicy::Create(options.policy, cache.counts().total, cache.block_tokens());
+  if (!policy.ok()) return policy.status();
+  return std::unique_ptr<AdmissionController>(
+      new AdmissionController(std::make_unique<State>(options, cache, clock, *std::move(policy))));
 }
 
-AdmissionController::AdmissionController(const AdmissionOptions& options, KvCache& cache,
-                                         const Clock& clock)
-    : state_(std::make_unique<State>(options, cache, clock)) {
+AdmissionController::AdmissionController(std::unique_ptr<State> state) : state_(std::move(state)) {
   state_->Publish();
 }
 

@@ -1,9 +1,11 @@
 // Answers yes, wait or never to each request, and holds what was promised under leases.
 //
-// The policy is never-evict: an admitted request is promised blocks for prompt_tokens +
-// max_new_tokens and is never cut off. Callers may wait in a fair queue: tenants take turns, each
-// tenant's requests in order of arrival, and nobody overtakes: while anyone waits, a newcomer that
-// does not wait is refused.
+// Under never-evict, the default, an admitted request is promised blocks for prompt_tokens +
+// max_new_tokens and is never cut off. Under the other policies it is promised room for its prompt
+// and one token, and its holder extends it as it grows; an extension that finds no room is refused
+// and counts as an overflow, and it is up to the holder to release or to wait. Callers may wait in
+// a fair queue: tenants take turns, each tenant's requests in order of arrival, and nobody
+// overtakes: while anyone waits, a newcomer that does not wait is refused.
 //
 // Invariants, which CheckInvariants() verifies:
 //   1. Every reservation has an owner, an epoch and a deadline.
@@ -36,6 +38,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kvcache/admission/admission_policy.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/admission/snapshot.h"
 #include "kvcache/base/clock.h"
@@ -51,7 +54,8 @@ struct AdmissionOptions {
   Duration max_ttl = std::chrono::hours(1);           // at most ten years
   Duration confirm_window = std::chrono::seconds(5);  // zero: grants need no confirmation
   Tokens max_context = Tokens(kMaxTokens);            // the model's; longer requests never fit
-  int64_t max_waiting = 10000;                        // callers in the queue
+  PolicyOptions policy = {};
+  int64_t max_waiting = 10000;  // callers in the queue
   Bytes idempotency_bytes = Bytes(64 << 20);
 };
 
@@ -85,7 +89,8 @@ class AdmissionController {
   // Forgets a waiting request; `done` is not called. Harmless when it was already answered.
   void CancelWait(int64_t ticket);
 
-  // Makes the promise cover `total_tokens` (prompt plus new) in all; less than now is a no-op.
+  // Makes the promise cover `total_tokens` (prompt plus new) in all; less than now changes nothing.
+  // Where the policy promises less than the whole, this is how it hears of growth.
   // The answer is the reservation, or a refusal that leaves it as it was.
   absl::StatusOr<Answer> Extend(std::string_view id, Tokens total_tokens);
   // A sign of life: the lease runs for its ttl from now.
@@ -123,8 +128,8 @@ class AdmissionController {
   void CheckInvariants() const;
 
  private:
-  AdmissionController(const AdmissionOptions& options, KvCache& cache, const Clock& clock);
   struct State;
+  explicit AdmissionController(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

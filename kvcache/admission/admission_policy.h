@@ -70,8 +70,8 @@ class AdmissionPolicy {
   virtual bool MayStart(const Demand& demand, Blocks free) const = 0;
 
   virtual Place Started(const Demand& demand) = 0;
-  // It has one token more.
-  virtual void Grew(Place /*place*/) {}
+  // It has so many tokens more.
+  virtual void Grew(Place /*place*/, Tokens /*more*/) {}
   // It is over.
   virtual void Ended(Place place) = 0;
   // It had to stop, and says nothing about how long requests are.

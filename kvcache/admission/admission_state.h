@@ -7,6 +7,7 @@
 // Threads, cost, errors: see admission_controller.h.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,14 +21,22 @@
 
 namespace plimsoll {
 
+// What it asks of a policy.
+Demand DemandOf(const ReservationRequest& request);
+
 struct AdmissionController::State {
-  State(const AdmissionOptions& options_given, KvCache& cache_given, const Clock& clock_given);
+  State(const AdmissionOptions& options_given, KvCache& cache_given, const Clock& clock_given,
+        std::unique_ptr<AdmissionPolicy> policy_given);
 
   // Deciding.
   // What the request's prompt is called in the cache. A view of the request.
   static Prompt PromptOf(const ReservationRequest& request);
   absl::Status Validate(const ReservationRequest& request) const;
   Verdict Decide(const ReservationRequest& request, Blocks ahead) const;
+  // The same under a policy that promises less than the whole.
+  Verdict DecideInPart(const AdmissionView& view, const ReservationRequest& request,
+                       Verdict verdict) const;
+  bool promises_whole() const { return options.policy.policy == Policy::kNeverEvict; }
   Verdict DecideExtension(const ReservationRecord& record, Tokens total) const;
   Refusal Refuse(const Verdict& verdict, Instant now) const;
   Duration RetryAfter(const Verdict& verdict, Instant now) const;
@@ -56,8 +65,12 @@ struct AdmissionController::State {
   // As callers see it: while a sequence runs, the lease runs for its ttl from now.
   Reservation View(const ReservationRecord& record, Instant now) const;
   void SignOfLife(ReservationRecord& record, Instant now);
-  // Gives back everything that the reservation holds.
-  void Finish(ReservationRecord& record, Instant now);
+  // Makes its promise cover so many blocks, which are there.
+  void PromiseMore(ReservationRecord& record, Blocks blocks);
+  // The holder's tokens reach `total`: tells the policy.
+  void NoteGrowth(ReservationRecord& record, Tokens total);
+  // Gives back everything that the reservation holds. `cut_off`: it was not the holder's wish.
+  void Finish(ReservationRecord& record, Instant now, bool cut_off = false);
   void EndWhatIsOver(Instant now);
 
   // Showing.
@@ -74,6 +87,7 @@ struct AdmissionController::State {
   ReservationBook book;
   DeadlineQueue leases;  // of held reservations whose sequence does not run
   WaitQueue queue;
+  const std::unique_ptr<AdmissionPolicy> policy;
   ReturnRate returns;
   bool draining = false;
   AdmissionSnapshot counters;  // only what is counted since the start

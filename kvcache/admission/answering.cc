@@ -54,6 +54,7 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
     const bool promised = cache.Promise(blocks);
     PLIMSOLL_CHECK(promised, blocks, cache.available());
   }
+  record.place = policy->Started(DemandOf(request));
   leases.Set(record.number, record.reservation.expires);
   ++counters.admitted;
   return record;

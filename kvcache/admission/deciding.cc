@@ -49,6 +49,11 @@ Tokens TotalOf(const ReservationRequest& request) {
 
 }  // namespace
 
+Demand DemandOf(const ReservationRequest& request) {
+  return {
+      .tenant = request.tenant, .prompt = request.prompt_tokens, .max_new = request.max_new_tokens};
+}
+
 absl::Status AdmissionController::State::Validate(const ReservationRequest& request) const {
   PLIMSOLL_RETURN_IF_ERROR(ValidateName("request_id", request.request_id));
   PLIMSOLL_RETURN_IF_ERROR(ValidateName("tenant", request.tenant));
@@ -66,14 +71,33 @@ Prompt AdmissionController::State::PromptOf(const ReservationRequest& request) {
 
 Verdict AdmissionController::State::Decide(const ReservationRequest& request, Blocks ahead) const {
   const PrefixFound found = cache.Find(PromptOf(request));
-  return DecideNeverEvict({.total = cache.counts().total,
+  const AdmissionView view{.total = cache.counts().total,
                            .free = cache.available() - found.cached,
                            .shared = found.blocks,
                            .ahead = ahead,
                            .block_tokens = cache.block_tokens(),
                            .max_context = options.max_context,
-                           .draining = draining},
-                          TotalOf(request));
+                           .draining = draining};
+  const Verdict whole = DecideNeverEvict(view, TotalOf(request));
+  if (promises_whole() || whole.decision == Decision::kNever) return whole;
+  return DecideInPart(view, request, whole);
+}
+
+// Nobody overtakes: while somebody waits, what the policy would allow a newcomer does not count.
+Verdict AdmissionController::State::DecideInPart(const AdmissionView& view,
+                                                 const ReservationRequest& request,
+                                                 Verdict verdict) const {
+  const Demand demand = DemandOf(request);
+  verdict.needed = policy->AtStart(demand);
+  const Blocks wanted = view.ahead + verdict.needed - std::min(view.shared, verdict.needed);
+  const bool short_of_blocks = wanted > view.free;
+  verdict.missing = short_of_blocks ? wanted - view.free : Blocks(0);
+  const bool may_start = view.ahead == Blocks(0) && !short_of_blocks &&
+                         policy->MayStart(demand, view.free + view.shared);
+  if (!may_start) verdict.missing = std::max(verdict.missing, Blocks(1));
+  verdict.decision = may_start && !draining ? Decision::kAdmitted : Decision::kWait;
+  verdict.reason = draining ? Reason::kDraining : may_start ? Reason::kNone : Reason::kNoFreeBlocks;
+  return verdict;
 }
 
 // The reservation's own blocks count as free to it, and nobody is ahead of it: a holder can give

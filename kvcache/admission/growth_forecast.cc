@@ -131,15 +131,19 @@ GrowthForecast::Place GrowthForecast::Add(const Demand& demand) {
   return place;
 }
 
-void GrowthForecast::Grew(Place place) {
+void GrowthForecast::Grew(Place place, Tokens more) {
   Request& request = requests_[place];
-  if (request.age == OutputLengths::StartOf(request.bin)) {
+  CountInBin(request, -1);
+  const int64_t age = request.age + more.value();
+  for (int64_t at = request.age; at < age; at = OutputLengths::EndOf(request.bin)) {
+    request.bin = OutputLengths::BinOf(at);
+    if (at != OutputLengths::StartOf(request.bin)) continue;
     Upwards(request.kind, [&](Kind& kind) { kind.lengths->Entered(request.bin); });
   }
-  CountInBin(request, -1);
-  request.bin = OutputLengths::BinOf(++request.age);
-  request.length += 1;
-  length_ += 1;
+  request.age = age;
+  request.bin = OutputLengths::BinOf(age);
+  request.length += static_cast<double>(more.value());
+  length_ += static_cast<double>(more.value());
   CountInBin(request, 1);
 }
 

@@ -15,9 +15,9 @@
 // tenant, and within these for each bin of the prompt's length; each leans on the one above it
 // while it knows little. The first 15 tenants have their own; there are at most 272 in all.
 //
-// Threads: none; the owner serialises calls. Cost: Add, Remove and Fits O(horizons), Grew O(1),
-// Refresh O(occupied bins x horizons), and O(bins x horizons) for a distribution that learned of
-// more ends. At most 4 MiB. Errors: misuse aborts.
+// Threads: none; the owner serialises calls. Cost: Add, Remove and Fits O(horizons), Grew O(bins
+// that it passes), Refresh O(occupied bins x horizons), and O(bins x horizons) for a distribution
+// that learned of more ends. At most 4 MiB. Errors: misuse aborts.
 #pragma once
 
 #include <array>
@@ -43,7 +43,7 @@ class GrowthForecast {
   bool Fits(const Demand& more, double deviations) const;
 
   Place Add(const Demand& demand);
-  void Grew(Place place);
+  void Grew(Place place, Tokens more = Tokens(1));
   // Removes a request that is over, or one that was cut off.
   void End(Place place);
   void CutOff(Place place);

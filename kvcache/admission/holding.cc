@@ -41,7 +41,31 @@ void AdmissionController::State::SignOfLife(ReservationRecord& record, Instant n
   if (!record.sequence) leases.Set(record.number, reservation.expires);
 }
 
-void AdmissionController::State::Finish(ReservationRecord& record, Instant now) {
+void AdmissionController::State::PromiseMore(ReservationRecord& record, Blocks blocks) {
+  if (blocks <= record.reservation.blocks) return;
+  const Blocks more = blocks - record.reservation.blocks;
+  const bool promised = cache.Promise(more);
+  PLIMSOLL_CHECK(promised, more, cache.available());
+  if (const auto its = record.sequence ? record.sequence : record.prepared) {
+    cache.AddPromise(*its, more);
+  }
+  record.reservation.blocks = blocks;
+}
+
+void AdmissionController::State::NoteGrowth(ReservationRecord& record, Tokens total) {
+  const Tokens before = record.reservation.prompt_tokens + record.generated;
+  if (total <= before) return;
+  policy->Grew(record.place, total - before);
+  record.generated += total - before;
+  policy->Stepped(false);
+}
+
+void AdmissionController::State::Finish(ReservationRecord& record, Instant now, bool cut_off) {
+  if (cut_off && !promises_whole()) {
+    policy->Preempted(record.place);
+  } else {
+    policy->Ended(record.place);
+  }
   if (record.sequence) {
     cache.End(*record.sequence);
   } else {
@@ -66,7 +90,7 @@ void AdmissionController::State::EndWhatIsOver(Instant now) {
     const bool wait_over = wait && wait->first <= now;
     if (lease_over && (!wait_over || lease->first <= wait->first)) {
       ++counters.expired;
-      Finish(*book.Find(lease->second), now);
+      Finish(*book.Find(lease->second), now, /*cut_off=*/true);
     } else if (wait_over) {
       TurnAway(*queue.Remove(wait->second), Reason::kWaitTimeout, now);
     } else {
@@ -74,8 +98,8 @@ void AdmissionController::State::EndWhatIsOver(Instant now) {
     }
     ServeWaiters(now);
   }
-  // What was computed meanwhile may be the prefix of who waits.
-  if (cache.shares_prefixes()) ServeWaiters(now);
+  // What was computed meanwhile may be the prefix of who waits, or change what the policy expects.
+  if (cache.shares_prefixes() || !promises_whole()) ServeWaiters(now);
   book.Forget(now);
   Publish();
 }

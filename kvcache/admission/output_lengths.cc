@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 namespace plimsoll {
 namespace {
@@ -29,6 +30,10 @@ int64_t OutputLengths::StartOf(int bin) {
   if (bin < 8) return bin;
   const int octave = 3 + (bin - 8) / 4;
   return int64_t{4 + (bin - 8) % 4} << (octave - 2);
+}
+
+int64_t OutputLengths::EndOf(int bin) {
+  return bin == kBins - 1 ? std::numeric_limits<int64_t>::max() : StartOf(bin + 1);
 }
 
 void OutputLengths::Ended(int bin) {

@@ -34,9 +34,10 @@ class OutputLengths {
   };
   explicit OutputLengths(const Options& options) : options_(options) { Learn(); }
 
-  // The bin of an age, and the age at which a bin begins. The last bin has no end.
+  // The bin of an age, the age at which a bin begins, and the first one after it.
   static int BinOf(int64_t age);
   static int64_t StartOf(int bin);
+  static int64_t EndOf(int bin);
 
   // A request generated a token at the age at which this bin begins.
   void Entered(int bin) { entered_[static_cast<size_t>(bin)] += weight_; }

@@ -33,7 +33,7 @@ class QuantilePolicy final : public AdmissionPolicy {
   Blocks AtStart(const Demand& demand) const override;
   bool MayStart(const Demand& demand, Blocks free) const override;
   Place Started(const Demand& demand) override;
-  void Grew(Place place) override { forecast_.Grew(place); }
+  void Grew(Place place, Tokens more) override { forecast_.Grew(place, more); }
   void Ended(Place place) override { forecast_.End(place); }
   void Preempted(Place place) override { forecast_.CutOff(place); }
   void Stepped(bool overflowed) override;

@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "kvcache/admission/admission_policy.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
@@ -32,7 +33,9 @@ struct ReservationRecord {
   std::optional<SequenceId> sequence = std::nullopt;  // the one that runs on it
   // Until one runs: the one that holds the prefix that was there, and the promise.
   std::optional<SequenceId> prepared = std::nullopt;
-  bool stop_requested = false;  // released while its sequence runs
+  AdmissionPolicy::Place place = 0;  // to the policy
+  Tokens generated = Tokens(0);      // as far as the holder's extensions tell
+  bool stop_requested = false;       // released while its sequence runs
   std::optional<Instant> ended = std::nullopt;
 };
 

@@ -18,17 +18,18 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
   if (!found.ok()) return found.status();
   ReservationRecord& record = **found;
   Reservation& reservation = record.reservation;
-  if (total_tokens > reservation.prompt_tokens + reservation.max_new_tokens) {
+  const Tokens allowed = reservation.prompt_tokens + reservation.max_new_tokens;
+  const Blocks wanted = BlocksForSequence(total_tokens, state_->cache.block_tokens());
+  if (total_tokens > allowed || wanted > reservation.blocks) {
     const Verdict verdict = state_->DecideExtension(record, total_tokens);
+    if (verdict.decision == Decision::kWait) state_->policy->Stepped(true);
     if (verdict.decision != Decision::kAdmitted) return state_->Refuse(verdict, now);
-    const Blocks more = verdict.needed - reservation.blocks;
-    const bool promised = state_->cache.Promise(more);
-    PLIMSOLL_CHECK(promised, more, state_->cache.available());
-    const std::optional<SequenceId> its = record.sequence ? record.sequence : record.prepared;
-    if (its) state_->cache.AddPromise(*its, more);
-    reservation.blocks = verdict.needed;
-    reservation.max_new_tokens = total_tokens - reservation.prompt_tokens;
+    state_->PromiseMore(record, verdict.needed);
+    if (total_tokens > allowed) {
+      reservation.max_new_tokens = total_tokens - reservation.prompt_tokens;
+    }
   }
+  state_->NoteGrowth(record, total_tokens);
   state_->SignOfLife(record, now);
   state_->Settle();
   return reservation;

@@ -196,6 +196,9 @@ TEST(ServeCli, ArgumentsThatMakeNoSenseAreExitTwo) {
       {{"--device", "none", "--model", folder.File("absent"), "--blocks", "10"}, "absent"},
       {{"--device", "tpu", "--blocks", "10"}, "--device"},
       {{"--device", "none", "--blocks", "10", "--policy", "lucky"}, "--policy"},
+      {{"--device", "none", "--blocks", "10", "--policy", "watermark", "--watermark", "-1"},
+       "watermark"},
+      {{"--model", "x", "--device", "cpu", "--policy", "quantile"}, "goes with --device none"},
   };
   for (const auto& [more, says] : cases) {
     std::vector<std::string> arguments = {"serve"};

@@ -224,7 +224,7 @@ void Steps::Generate() {
   for (const Running& running : running_) {
     if (!Generates(running)) continue;
     progress_[running.request].generated += Tokens(1);
-    policy_.Grew(running.place);
+    policy_.Grew(running.place, Tokens(1));
   }
 }
 

@@ -38,6 +38,11 @@ absl::Status CheckSources(const ServeText& text) {
     return absl::InvalidArgumentError(
         "--device none has no memory of its own: give --memory or --blocks");
   }
+  if (!ledger && text.policy != "never-evict") {
+    return absl::InvalidArgumentError(
+        "--policy " + text.policy +
+        " goes with --device none: an engine promises the whole, and stops no request");
+  }
   return absl::OkStatus();
 }
 
@@ -74,6 +79,10 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   arguments.engine.loop.max_sequences = text.max_sequences;
   arguments.engine.admission.epoch = RandomEpoch();
   arguments.engine.admission.default_ttl = *lease;
+  arguments.engine.admission.policy = {
+      .policy = PolicyFromName(text.policy).value_or(Policy::kNeverEvict),
+      .watermark = text.watermark,
+      .overflow_goal = text.overflow_goal};
   arguments.listen = text.listen;
   arguments.http = text.http == "none" ? "" : text.http;
   arguments.reflection = !text.no_reflection;
