@@ -295,8 +295,8 @@ struct PublishedPool {
   std::vector<std::string> files;
   int64_t context, blocks;
   // The constant watermark, in blocks, that runs most of those with as few preemptions as the
-  // quantile policy has: found by trying every block in the small pools, every tenth to thirtieth in
-  // the large ones.
+  // quantile policy has: found by trying every block in the small pools, every tenth to thirtieth
+  // in the large ones.
   int64_t best_watermark;
 };
 
