@@ -42,7 +42,7 @@ std::string TrainingPage(const std::string& name, const TrainingOptions& options
       *plan, plan->fits() ? std::vector<TrainingFit>() : TrainingFits(model, options), *curves);
 }
 
-constexpr InferenceOptions kOn80GiB = {.device_bytes = Bytes(int64_t{80} << 30)};
+const InferenceOptions kOn80GiB = {.device_bytes = Bytes(int64_t{80} << 30)};
 
 // What is left of a page without its scripts and style.
 std::string Content(const std::string& page) {
