@@ -25,8 +25,8 @@ double RecomputeOverhead(const ModelConfig& model, const TrainingOptions& option
   ForwardPass pass;
   for (const TensorSpec& tensor : model.tensors) {
     if (!IsMatrix(tensor.role) && tensor.role != TensorRole::kRouter) continue;
-    pass.matrices += 2 * static_cast<double>(tensor.Elements() / tensor.experts) *
-                     static_cast<double>(tensor.active_experts);
+    const int64_t of_one_expert = tensor.Elements() / tensor.experts;
+    pass.matrices += 2 * static_cast<double>(of_one_expert * tensor.active_experts);
   }
   pass.head = 2 * static_cast<double>(model.hidden_size) * static_cast<double>(model.vocab_size);
   for (const AttentionSpec& layer : model.attention) {

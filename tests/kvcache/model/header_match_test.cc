@@ -14,7 +14,6 @@ namespace {
 
 using Kind = HeaderDifference::Kind;
 using nlohmann::json;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 StoredTensor Stored(const std::string& dtype, const std::vector<int64_t>& shape) {
