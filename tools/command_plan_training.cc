@@ -40,8 +40,9 @@ absl::StatusOr<TrainingReport> ReportOf(const TrainingQuestion& question,
     if (!report.plan.fits()) report.fits = TrainingFits(model, request.options);
     if (!question.curve && !question.as_page()) return absl::OkStatus();
     auto curves = TrainingCurvesOf(model, request.options);
-    if (curves.ok()) report.curves = *std::move(curves);
-    return curves.status();
+    if (!curves.ok()) return curves.status();
+    report.curves = *std::move(curves);
+    return absl::OkStatus();
   };
   PLIMSOLL_RETURN_IF_ERROR(std::visit(add, request.model));
   return report;

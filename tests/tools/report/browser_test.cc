@@ -112,9 +112,10 @@ TEST_F(ReportBrowser, ThePlanShowsTheNumbersOfTheJson) {
 
 TEST_F(ReportBrowser, TheFrontierOfASweepIsDrawnAndHasATable) {
   const std::string page = folder_.File("sweep.html");
-  const ProgramResult result = RunProgram(
-      {PlimsollProgram(), "replay", "--trace", PLIMSOLL_SOURCE_DIR "/tools/samples/chat.jsonl",
-       "--simulate", "--backlog", "--blocks", "2000", "--sweep", page, "--format", "json"});
+  const std::string trace = std::string(PLIMSOLL_SOURCE_DIR) + "/tools/samples/chat.jsonl";
+  const ProgramResult result =
+      RunProgram({PlimsollProgram(), "replay", "--trace", trace, "--simulate", "--backlog",
+                  "--blocks", "2000", "--sweep", page, "--format", "json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   OpenFile(page);
   const json rows = json::parse(result.out)["rows"];
