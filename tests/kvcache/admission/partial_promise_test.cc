@@ -85,11 +85,12 @@ TEST_F(PartialPromiseTest, RandomHoldersLoseNothingAndStarveNobody) {
   const auto below = [&](int64_t n) {
     return static_cast<int64_t>(rng() % static_cast<uint64_t>(n));
   };
+  int64_t refused_growth = 0;  // of all policies: a careful one may refuse none in a run
   for (const Policy policy : {Policy::kNeverEvict, Policy::kWatermark, Policy::kQuantile}) {
     cache_ = Must(KvCache::Create({.capacity = Blocks(60)}));
     Use({.policy = policy, .watermark = 0.05});
     std::map<std::string, int64_t> held;  // tokens by id
-    int64_t refused_growth = 0, served = 0, queued = 0;
+    int64_t served = 0, queued = 0;
     for (int step = 0; step < 3000; ++step) {
       if (below(3) == 0) {
         ++queued;
@@ -125,12 +126,12 @@ TEST_F(PartialPromiseTest, RandomHoldersLoseNothingAndStarveNobody) {
       admission_->Advance();
     }
     EXPECT_EQ(served, queued) << NameOf(policy);
-    EXPECT_EQ(refused_growth > 0, true) << NameOf(policy);
     clock_.Advance(seconds(31));
     admission_->Advance();
     EXPECT_EQ(free(), Blocks(60)) << NameOf(policy);
     admission_.reset();
   }
+  EXPECT_GT(refused_growth, 0);
 }
 
 }  // namespace
