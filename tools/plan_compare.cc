@@ -1,12 +1,12 @@
 #include "tools/plan_compare.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "kvcache/base/errors.h"
 #include "kvcache/base/size_text.h"
+#include "tools/compare_settings.h"
 #include "tools/grouped_number.h"
 #include "tools/plan_json.h"
 #include "tools/text_table.h"
@@ -14,43 +14,16 @@
 namespace plimsoll {
 namespace {
 
-bool NamesFile(const std::string& argument) {
-  std::error_code ignored;
-  return argument.find('=') == std::string::npos || std::filesystem::exists(argument, ignored);
-}
-
-// "weights=int4,kv=fp8" as the command line would have it: from the back, as CLI11 takes it.
-std::vector<std::string> OptionsIn(const std::string& settings) {
-  std::vector<std::string> options;
-  size_t begin = 0;
-  while (begin <= settings.size()) {
-    const size_t end = std::min(settings.find(',', begin), settings.size());
-    options.push_back("--" + settings.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  std::reverse(options.begin(), options.end());
-  return options;
-}
-
 // `base` with what the argument changes.
 absl::StatusOr<PlanArguments> Overlaid(const PlanArguments& base, const std::string& argument) {
   PlanArguments changed = base;
-  if (NamesFile(argument)) {
+  if (NamesModel(argument)) {
     changed.model = argument;
     return changed;
   }
-  std::vector<std::string> options = OptionsIn(argument);
-  if (std::count(options.begin(), options.end(), "--") > 0) {
-    return absl::InvalidArgumentError("an empty setting; want some such as weights=int4,kv=fp8");
-  }
   CLI::App parser;
-  parser.set_help_flag();
   AddPlanArguments(parser, changed);
-  try {
-    parser.parse(options);
-  } catch (const CLI::ParseError& error) {
-    return absl::InvalidArgumentError(Excerpt(error.what()));
-  }
+  PLIMSOLL_RETURN_IF_ERROR(ParseSettings(argument, parser));
   return changed;
 }
 
@@ -63,15 +36,6 @@ absl::StatusOr<ComparedPlan> PlanOf(const std::string& setting, const PlanArgume
   return ComparedPlan{setting, *std::move(plan), CountsOf(request->model)};
 }
 
-// What differs between two figures, in percent of the first: "+12.5%"; empty where nothing does.
-std::string Difference(int64_t first, int64_t other) {
-  if (first == other) return "";
-  if (first == 0) return "new";
-  const double percent = 100.0 * (static_cast<double>(other) - static_cast<double>(first)) /
-                         static_cast<double>(first);
-  return absl::StrFormat("%+.1f%%", percent);
-}
-
 // One row: the figure of each plan as `text` writes it, and its difference from the first.
 using Figure = int64_t (*)(const InferencePlan&);
 TextRow RowOf(const std::string& name, const std::vector<ComparedPlan>& compared, Figure figure,
@@ -81,7 +45,7 @@ TextRow RowOf(const std::string& name, const std::vector<ComparedPlan>& compared
   for (size_t i = 0; i < compared.size(); ++i) {
     const int64_t value = figure(compared[i].plan);
     row.push_back(text(value));
-    if (i > 0) row.push_back(Difference(first, value));
+    if (i > 0) row.push_back(DifferenceInPercent(first, value));
   }
   return row;
 }
@@ -133,7 +97,7 @@ void AddSequences(const std::vector<ComparedPlan>& compared, std::vector<TextRow
       const ContextCapacity* const same = RowAt(compared[i].plan, first.context);
       row.push_back(same == nullptr ? "-" : Grouped(same->sequences));
       if (i == 0) continue;
-      row.push_back(same == nullptr ? "" : Difference(first.sequences, same->sequences));
+      row.push_back(same == nullptr ? "" : DifferenceInPercent(first.sequences, same->sequences));
     }
     rows.push_back(std::move(row));
   }
@@ -176,9 +140,9 @@ absl::StatusOr<std::vector<ComparedPlan>> ComparePlans(const PlanArguments& base
   }
   for (const std::string& setting : settings) {
     const absl::StatusOr<PlanArguments> arguments = Overlaid(base, setting);
-    if (!arguments.ok()) return Annotate(arguments.status(), "compare " + Excerpt(setting));
+    if (!arguments.ok()) return Annotate(arguments.status(), "compare=" + Excerpt(setting));
     absl::StatusOr<ComparedPlan> plan = PlanOf(setting, *arguments);
-    if (!plan.ok()) return Annotate(plan.status(), "compare " + Excerpt(setting));
+    if (!plan.ok()) return Annotate(plan.status(), "compare=" + Excerpt(setting));
     compared.push_back(*std::move(plan));
   }
   return compared;

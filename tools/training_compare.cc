@@ -1,40 +1,18 @@
 #include "tools/training_compare.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/str_format.h"
 #include "kvcache/base/errors.h"
 #include "kvcache/base/size_text.h"
+#include "tools/compare_settings.h"
 #include "tools/grouped_number.h"
 #include "tools/text_table.h"
 #include "tools/training_report.h"
 
 namespace plimsoll {
 namespace {
-
-bool NamesModel(const std::string& argument) {
-  std::error_code ignored;
-  return argument.find('=') == std::string::npos || std::filesystem::exists(argument, ignored);
-}
-
-// "method=lora,lora-targets=q_proj+v_proj" as the command line would have it, from the back, which
-// is how CLI11 takes it.
-std::vector<std::string> OptionsIn(const std::string& settings) {
-  std::vector<std::string> options;
-  size_t begin = 0;
-  while (begin <= settings.size()) {
-    const size_t end = std::min(settings.find(',', begin), settings.size());
-    std::string option = "--" + settings.substr(begin, end - begin);
-    if (option.starts_with("--lora-targets=")) std::replace(option.begin(), option.end(), '+', ',');
-    options.push_back(std::move(option));
-    begin = end + 1;
-  }
-  std::reverse(options.begin(), options.end());
-  return options;
-}
 
 // `base` with what the argument changes; a model given one way takes the place of one given the
 // other way.
@@ -47,13 +25,8 @@ absl::StatusOr<TrainingArguments> Overlaid(const TrainingArguments& base,
     return changed;
   }
   CLI::App parser;
-  parser.set_help_flag();
   AddTrainingArguments(parser, changed, /*required=*/false);
-  try {
-    parser.parse(OptionsIn(argument));
-  } catch (const CLI::ParseError& error) {
-    return absl::InvalidArgumentError(Excerpt(error.what()));
-  }
+  PLIMSOLL_RETURN_IF_ERROR(ParseSettings(argument, parser));
   if (changed.model != base.model) changed.parameters.clear();
   if (changed.parameters != base.parameters && !changed.parameters.empty()) changed.model.clear();
   return changed;
@@ -70,14 +43,6 @@ absl::Status AddPlan(const TrainingArguments& arguments, std::string setting,
 }
 
 std::string LetterOf(size_t index) { return std::string(1, static_cast<char>('A' + index)); }
-
-// What differs from the first, in percent of it; empty where nothing does.
-std::string Difference(Bytes first, Bytes other) {
-  if (first == other) return "";
-  if (first == Bytes(0)) return "new";
-  const double ratio = static_cast<double>(other.value()) / static_cast<double>(first.value());
-  return absl::StrFormat("%+.1f%%", 100.0 * (ratio - 1.0));
-}
 
 using Figure = Bytes (*)(const TrainingPlan&);
 struct NamedFigure {
@@ -102,7 +67,7 @@ TextRow RowOf(const NamedFigure& named, const std::vector<ComparedTraining>& com
   for (size_t i = 0; i < compared.size(); ++i) {
     const Bytes bytes = named.figure(compared[i].plan);
     row.push_back(FormatSize(bytes));
-    if (i > 0) row.push_back(Difference(first, bytes));
+    if (i > 0) row.push_back(DifferenceInPercent(first.value(), bytes.value()));
   }
   return row;
 }

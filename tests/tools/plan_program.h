@@ -31,6 +31,17 @@ class PlanCli : public testing::Test {
     return result.out.empty() ? nlohmann::json() : nlohmann::json::parse(result.out);
   }
 
+  // The eight figures that make up the budget of a plan that fits.
+  static int64_t SumOfMemory(const nlohmann::json& plan) {
+    int64_t sum = 0;
+    for (const char* const part :
+         {"weights_bytes", "draft_bytes", "io_bytes", "activation_bytes", "runtime_bytes",
+          "margin_bytes", "kv_pool_bytes", "unused_bytes"}) {
+      sum += plan["memory"][part].get<int64_t>();
+    }
+    return sum;
+  }
+
   // The configuration of a published model in a folder of that name.
   std::string Model(std::string_view name) const {
     folder_.Write(std::string(name) + "/config.json", Published(name).config);

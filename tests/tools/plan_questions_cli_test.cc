@@ -186,14 +186,14 @@ TEST_F(PlanQuestions, BadQuestionsAreOneLine) {
   refused({"--memory", "80GiB", "--solve", "gpus", "--context", "1", "2"}, "context: give one");
   refused({"--memory", "80GiB", "--solve", "kv", "--explain", "kv"}, "excludes");
   refused({"--memory", "80GiB", "--explain", "wieghts"}, "explain=wieghts: want one of weights");
-  refused({"--memory", "80GiB", "--compare", "wieghts=int4"}, "compare wieghts=int4: ");
+  refused({"--memory", "80GiB", "--compare", "wieghts=int4"}, "compare=wieghts=int4: ");
   refused({"--memory", "80GiB", "--compare", "weights=int4,"}, "an empty setting");
   refused({"--memory", "80GiB", "--compare", "weights=int3"},
-          "compare weights=int3: weights=int3: want one of");
+          "compare=weights=int3: weights=int3: want one of");
   refused({"--memory", "80GiB", "--compare", "weights=int4", "/no/such/model"},
-          "compare /no/such/model: /no/such/model: No such file");
+          "compare=/no/such/model: /no/such/model: No such file");
   refused({"--compare", "weights=int4"}, "give --gpu NAME or --memory SIZE");
-  refused({"--memory", "80GiB", "--compare", "tensor-parallel=three"}, "compare tensor-parallel");
+  refused({"--memory", "80GiB", "--compare", "tensor-parallel=three"}, "compare=tensor-parallel");
   refused({"--memory", "80GiB", "--explain", "kv", "--format", "html"}, "format=html");
   refused({"--parameters", "7B"}, "excludes");
   ExpectRefused({"--parameters", "many"}, "parameters=many");

@@ -264,6 +264,7 @@ TEST_F(PlanTrainingCli, BadQuestionsAreOneLine) {
   refused({"--explain", "total", "--format", "html"}, "format=html");
   refused({"--compare", "method=adam"}, "compare=method=adam: method=adam: want");
   refused({"--compare", "nonsense=1"}, "compare=nonsense=1");
+  refused({"--compare", "method=lora,"}, "an empty setting");
   refused({"--compare", "/no/such/model"}, "/no/such/model");
   refused({"--pipeline-parallel", "3"}, "gpus=1: want a multiple of");
   refused({"--interleave", "2"}, "interleave=2: want pipeline_parallel");
