@@ -1,4 +1,4 @@
-// Policies, victims, and what is learned of output lengths: by hand, and beside naive models.
+// Policies and the forecast of growth: by hand, and beside naive models.
 #include <cmath>
 #include <map>
 #include <memory>
@@ -10,9 +10,8 @@
 #include "gtest/gtest.h"
 #include "kvcache/admission/admission_policy.h"
 #include "kvcache/admission/growth_forecast.h"
-#include "kvcache/admission/output_lengths.h"
 #include "kvcache/admission/quantile_policy.h"
-#include "kvcache/admission/victim.h"
+#include "tests/kvcache/admission/lengths.h"
 
 namespace plimsoll {
 namespace {
@@ -65,110 +64,6 @@ TEST(AdmissionPolicy, NamesGoBothWaysAndOptionsOutOfRangeAreRefusedByName) {
   EXPECT_THAT(refused({.watermark = std::nan("")}), HasSubstr("watermark"));
   EXPECT_THAT(refused({.overflow_goal = 0}), HasSubstr("overflow_goal"));
   EXPECT_THAT(refused({.overflow_goal = 0.6}), HasSubstr("overflow_goal"));
-}
-
-TEST(OutputLengths, EveryAgeIsInTheBinThatBeginsBeforeIt) {
-  int last = -1;
-  for (int64_t age = 0; age < 200000; ++age) {
-    const int bin = OutputLengths::BinOf(age);
-    ASSERT_LE(OutputLengths::StartOf(bin), age);
-    if (bin != last) {
-      ASSERT_EQ(OutputLengths::StartOf(bin), age);
-      ASSERT_EQ(bin, ++last);
-    }
-  }
-  EXPECT_EQ(last, OutputLengths::kBins - 1);
-  EXPECT_EQ(OutputLengths::BinOf(int64_t{1} << 40), OutputLengths::kBins - 1);
-}
-
-void Generate(OutputLengths& lengths, int64_t age) {
-  const int bin = OutputLengths::BinOf(age);
-  if (OutputLengths::StartOf(bin) == age) lengths.Entered(bin);
-}
-
-void Pass(OutputLengths& lengths, int64_t length) {
-  for (int64_t age = 0; age < length; ++age) Generate(lengths, age);
-}
-
-// One request after another of `length` tokens.
-void Observe(OutputLengths& lengths, int64_t length) {
-  Pass(lengths, length);
-  lengths.Ended(OutputLengths::BinOf(length - 1));
-}
-
-double StillThere(const OutputLengths& lengths, int64_t age, size_t horizon) {
-  return lengths.Survivors(OutputLengths::BinOf(age))[horizon];
-}
-
-constexpr size_t kAfter1 = 0, kAfter32 = 9, kAfter64 = 11, kAfter256 = 15;
-static_assert(OutputLengths::kHorizons[kAfter1] == 1 && OutputLengths::kHorizons[kAfter32] == 32);
-static_assert(OutputLengths::kHorizons[kAfter64] == 64 &&
-              OutputLengths::kHorizons[kAfter256] == 256);
-
-TEST(OutputLengths, WithoutAnyTheAverageIs400) {
-  const OutputLengths lengths({});
-  for (const int64_t age : {0, 10, 1000}) {
-    EXPECT_NEAR(StillThere(lengths, age, kAfter256), std::exp(-256.0 / 400), 1e-9);
-  }
-}
-
-TEST(OutputLengths, OutputsThatForgetTheirAgeAreRecognised) {
-  const int seed = testing::UnitTest::GetInstance()->random_seed();
-  SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
-  std::mt19937 rng(static_cast<uint32_t>(seed));
-  std::geometric_distribution<int64_t> more(1.0 / 100);
-  OutputLengths lengths({});
-  for (int i = 0; i < 3000; ++i) Observe(lengths, 1 + more(rng));
-  lengths.Learn();
-  for (const int64_t age : {40, 80}) {
-    EXPECT_NEAR(StillThere(lengths, age, kAfter32), std::pow(0.99, 32), 0.05);
-  }
-}
-
-// Half are 20 long and half 300: who passed 20 goes on, and who has 290 is about to end.
-TEST(OutputLengths, WhatIsToComeDependsOnTheAge) {
-  OutputLengths lengths({});
-  for (int i = 0; i < 500; ++i) {
-    Observe(lengths, 20);
-    Observe(lengths, 300);
-  }
-  lengths.Learn();
-  EXPECT_NEAR(StillThere(lengths, 0, kAfter64), 0.5, 0.06);
-  EXPECT_GT(StillThere(lengths, 30, kAfter64), 0.97);
-  EXPECT_LT(StillThere(lengths, 290, kAfter256), 0.2);
-}
-
-TEST(OutputLengths, WhoStillRunsCountsForTheAgesItPassed) {
-  OutputLengths some({}), all({});  // of the outputs that began
-  for (int i = 0; i < 200; ++i) {
-    Observe(some, 50);
-    Observe(all, 50);
-    Pass(all, 100);
-  }
-  some.Learn();
-  all.Learn();
-  EXPECT_LT(StillThere(some, 40, kAfter64), 0.1);
-  EXPECT_NEAR(StillThere(all, 0, kAfter64), 0.5, 0.1);
-}
-
-TEST(OutputLengths, ForgetsWhatClientsNoLongerDo) {
-  OutputLengths lengths({});
-  for (int i = 0; i < 2000; ++i) Observe(lengths, 200);
-  for (int i = 0; i < 2000; ++i) Observe(lengths, 16);
-  lengths.Learn();
-  EXPECT_LT(StillThere(lengths, 0, kAfter32), 0.05);
-}
-
-TEST(OutputLengths, ATenantOfWhichLittleIsKnownIsLikeEverybody) {
-  OutputLengths everybody({}), tenant({.prior = &everybody, .prior_requests = 20});
-  for (int i = 0; i < 1000; ++i) Observe(everybody, 16);
-  Observe(tenant, 500);
-  everybody.Learn();
-  tenant.Learn();
-  EXPECT_LT(StillThere(tenant, 0, kAfter64), 0.1);
-  for (int i = 0; i < 1000; ++i) Observe(tenant, 500);
-  tenant.Learn();
-  EXPECT_GT(StillThere(tenant, 0, kAfter64), 0.8);
 }
 
 // As one would write it down: every request for itself, and distributions by name.
@@ -371,52 +266,6 @@ TEST(QuantilePolicyProperty, OverflowsStayBelowTheGoalWhateverCausesThem) {
     EXPECT_LE(static_cast<double>(late), goal * kSteps * 3 / 4);
     EXPECT_GE(static_cast<double>(overflows), 0.5 * goal * kSteps) << "no more careful than asked";
   }
-}
-
-TEST(Victim, TheNewestIsTheOneThatCameLast) {
-  const std::vector<VictimCandidate> running = {
-      {5, Tokens(10), Blocks(1)}, {9, Tokens(90), Blocks(6)}, {7, Tokens(1), Blocks(9)}};
-  EXPECT_EQ(ChooseVictim(VictimRule::kNewest, running, Blocks(1)), 1u);
-}
-
-TEST(Victim, TheCheapestGivesMostForWhatIsComputedAgain) {
-  // 100 tokens for 5 blocks, 90 for 6, 30 for 1 (the rest is shared), and the oldest is spared.
-  const std::vector<VictimCandidate> running = {{1, Tokens(1), Blocks(9)},
-                                                {2, Tokens(100), Blocks(5)},
-                                                {3, Tokens(90), Blocks(6)},
-                                                {4, Tokens(30), Blocks(1)}};
-  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running, Blocks(1)), 2u);
-}
-
-// The second would be cheapest but makes little room; of the two that make enough the third is.
-TEST(Victim, TheCheapestMakesAsMuchRoomAsIsWantedIfAnybodyDoes) {
-  const std::vector<VictimCandidate> running = {{1, Tokens(1), Blocks(90)},
-                                                {2, Tokens(17), Blocks(2)},
-                                                {3, Tokens(100), Blocks(7)},
-                                                {4, Tokens(160), Blocks(10)}};
-  const auto wanting = [&](int64_t blocks) {
-    return ChooseVictim(VictimRule::kCheapest, running, Blocks(blocks));
-  };
-  EXPECT_EQ(wanting(2), 1u);
-  EXPECT_EQ(wanting(5), 2u);
-  EXPECT_EQ(wanting(8), 3u);
-  EXPECT_EQ(wanting(50), 3u) << "nobody does, and this one makes most";
-}
-
-TEST(Victim, WhoStoppedBeforeIsSparedAndOfEqualsTheNewestStops) {
-  std::vector<VictimCandidate> running = {{1, Tokens(160), Blocks(10)},
-                                          {2, Tokens(16), Blocks(2), 1},
-                                          {3, Tokens(160), Blocks(10)},
-                                          {4, Tokens(32), Blocks(2)}};
-  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running, Blocks(1)), 3u);
-  running.pop_back();
-  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running, Blocks(1)), 2u);
-  running.pop_back();
-  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running, Blocks(1)), 1u);
-  running.pop_back();
-  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running, Blocks(1)), 0u);
-  EXPECT_EQ(VictimRuleFromName("cheapest"), VictimRule::kCheapest);
-  EXPECT_EQ(VictimRuleFromName("oldest"), std::nullopt);
 }
 
 }  // namespace

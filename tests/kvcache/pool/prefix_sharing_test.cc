@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kvcache/pool/kv_cache.h"
+#include "tests/kvcache/pool/caches.h"
 
 namespace plimsoll {
 namespace {
@@ -15,10 +16,7 @@ namespace {
 constexpr Tokens kBlockTokens(2);
 
 std::unique_ptr<KvCache> CacheOf(int64_t blocks, Eviction eviction = Eviction::kLru) {
-  auto cache = KvCache::Create(
-      {.capacity = Blocks(blocks), .block_tokens = kBlockTokens, .eviction = eviction});
-  EXPECT_TRUE(cache.ok()) << cache.status();
-  return *std::move(cache);
+  return CacheWith(blocks, eviction, kBlockTokens);
 }
 
 // Each character is a block of two tokens.
@@ -59,14 +57,6 @@ void Serve(KvCache& cache, const std::string& prompt, std::string_view salt = ""
 PrefixFound Found(const KvCache& cache, const std::string& prompt, std::string_view salt = "") {
   const Text text(prompt);
   return cache.Find({salt, text.names()});
-}
-
-BlockCounts CountsOf(int64_t total, int64_t live, int64_t cached, int64_t reserved) {
-  return {.total = Blocks(total),
-          .live = Blocks(live),
-          .cached = Blocks(cached),
-          .reserved = Blocks(reserved),
-          .free = Blocks(total - live - cached - reserved)};
 }
 
 TEST(PrefixSharing, WhatASequenceNamedStaysAndTheNextOneFindsIt) {

@@ -9,6 +9,7 @@
 
 #include "kvcache/pool/swap_tier.h"
 #include "kvcache/sizing/block_demand.h"
+#include "tests/kvcache/pool/caches.h"
 
 namespace plimsoll {
 namespace {
@@ -21,10 +22,7 @@ constexpr Bytes kChunk(4096);
 constexpr Bytes kBlockBytes(2 * sizeof(int32_t));  // a token is four bytes of memory here
 
 std::unique_ptr<KvCache> CacheOf(int64_t blocks, Eviction eviction = Eviction::kLru) {
-  auto cache = KvCache::Create(
-      {.capacity = Blocks(blocks), .block_tokens = kBlockTokens, .eviction = eviction});
-  EXPECT_TRUE(cache.ok()) << cache.status();
-  return *std::move(cache);
+  return CacheWith(blocks, eviction, kBlockTokens);
 }
 
 std::unique_ptr<Arena> HostMemory() {
@@ -56,14 +54,6 @@ SequenceId Five(KvCache& cache) {
   Append(cache, id, 5);
   cache.Name(id, NamesOf(tokens));
   return id;
-}
-
-BlockCounts CountsOf(int64_t total, int64_t live, int64_t cached, int64_t reserved) {
-  return {.total = Blocks(total),
-          .live = Blocks(live),
-          .cached = Blocks(cached),
-          .reserved = Blocks(reserved),
-          .free = Blocks(total - live - cached - reserved)};
 }
 
 TEST(Preempt, EverythingIsGivenUpAndWhatIsNamedIsFoundAgain) {
