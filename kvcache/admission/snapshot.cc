@@ -3,68 +3,81 @@
 // number moved.
 #include "kvcache/admission/snapshot.h"
 
+#include <limits>
+
+#include "kvcache/base/check.h"
+
 namespace plimsoll {
 namespace {
 
-using Words = std::array<int64_t, 16>;
+using Words = std::array<int64_t, 10>;
 
-Words ToWords(const AdmissionSnapshot& s) {
-  return {s.revision,
-          s.blocks.total.value(),
-          s.blocks.live.value(),
-          s.blocks.cached.value(),
-          s.blocks.reserved.value(),
-          s.blocks.free.value(),
-          s.headroom.value(),
-          s.reservations,
-          s.waiting,
-          s.draining ? 1 : 0,
-          s.admitted,
-          s.waited,
-          s.refused_wait,
-          s.refused_never,
-          s.released,
-          s.expired};
+// Two counts in a word. There are at most 2^31 - 1 blocks, and each reservation holds one.
+int64_t Packed(int64_t low, int64_t high) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  PLIMSOLL_CHECK(low >= 0 && low <= kMost && high >= 0 && high <= kMost, low, high);
+  return high << 32 | low;
 }
 
-AdmissionSnapshot FromWords(const Words& w) {
-  return {.revision = w[0],
-          .blocks = {.total = Blocks(w[1]),
-                     .live = Blocks(w[2]),
-                     .cached = Blocks(w[3]),
-                     .reserved = Blocks(w[4]),
-                     .free = Blocks(w[5])},
-          .headroom = Blocks(w[6]),
-          .reservations = w[7],
-          .waiting = w[8],
-          .draining = w[9] != 0,
-          .admitted = w[10],
-          .waited = w[11],
-          .refused_wait = w[12],
-          .refused_never = w[13],
-          .released = w[14],
-          .expired = w[15]};
+int64_t Low(int64_t word) { return word & std::numeric_limits<uint32_t>::max(); }
+int64_t High(int64_t word) { return word >> 32; }
+
+// Those that change most come first.
+Words ToWords(const AdmissionSnapshot& s) {
+  return {Packed(s.blocks.live.value(), s.blocks.cached.value()),
+          Packed(s.blocks.reserved.value(), s.blocks.free.value()),
+          Packed(s.headroom.value(), s.reservations),
+          Packed(s.blocks.total.value(), s.waiting * 2 + (s.draining ? 1 : 0)),
+          s.admitted,
+          s.released,
+          s.expired,
+          s.waited,
+          s.refused_wait,
+          s.refused_never};
+}
+
+AdmissionSnapshot FromWords(int64_t revision, const Words& w) {
+  return {.revision = revision,
+          .blocks = {.total = Blocks(Low(w[3])),
+                     .live = Blocks(Low(w[0])),
+                     .cached = Blocks(High(w[0])),
+                     .reserved = Blocks(Low(w[1])),
+                     .free = Blocks(High(w[1]))},
+          .headroom = Blocks(Low(w[2])),
+          .reservations = High(w[2]),
+          .waiting = High(w[3]) / 2,
+          .draining = High(w[3]) % 2 != 0,
+          .admitted = w[4],
+          .waited = w[7],
+          .refused_wait = w[8],
+          .refused_never = w[9],
+          .released = w[5],
+          .expired = w[6]};
 }
 
 }  // namespace
 
-// An odd sequence number says that a write is under way.
+// The sequence number is odd while a write is under way.
 void SnapshotPublisher::Publish(const AdmissionSnapshot& snapshot) {
   const Words words = ToWords(snapshot);
   static_assert(std::tuple_size_v<Words> == kWords);
-  const uint64_t before = sequence_.load(std::memory_order_relaxed);
-  sequence_.store(before + 1, std::memory_order_relaxed);
-  for (size_t i = 0; i < kWords; ++i) words_[i].store(words[i], std::memory_order_release);
-  sequence_.store(before + 2, std::memory_order_release);
+  const int64_t sequence = 2 * snapshot.revision;
+  PLIMSOLL_CHECK(sequence > sequence_.load(std::memory_order_relaxed), snapshot.revision);
+  sequence_.store(sequence - 1, std::memory_order_relaxed);
+  for (size_t i = 0; i < kWords; ++i) {
+    const bool same = i >= kOften && words_[i].load(std::memory_order_relaxed) == words[i];
+    if (!same) words_[i].store(words[i], std::memory_order_release);
+  }
+  sequence_.store(sequence, std::memory_order_release);
 }
 
 AdmissionSnapshot SnapshotPublisher::Read() const {
   for (;;) {
-    const uint64_t before = sequence_.load(std::memory_order_acquire);
+    const int64_t before = sequence_.load(std::memory_order_acquire);
     if (before % 2 != 0) continue;
     Words words;
     for (size_t i = 0; i < kWords; ++i) words[i] = words_[i].load(std::memory_order_acquire);
-    if (sequence_.load(std::memory_order_relaxed) == before) return FromWords(words);
+    if (sequence_.load(std::memory_order_relaxed) == before) return FromWords(before / 2, words);
   }
 }
 

@@ -4,7 +4,9 @@
 // snapshot, never half of two.
 //
 // Threads: one writer publishes; any number of readers, who never block it (a sequence lock).
-// Cost: a read is a copy of a dozen words, retried if a write came between. Errors: none.
+// Cost: a read is a copy of a dozen words, retried if a write came between. What changes with every
+// grant and release is in one cache line, so that a writer beside readers waits for one only.
+// Errors: a revision that does not grow, or a count of 2^31 or more, aborts.
 #pragma once
 
 #include <array>
@@ -35,12 +37,15 @@ struct AdmissionSnapshot {
 
 class SnapshotPublisher {
  public:
-  void Publish(const AdmissionSnapshot& snapshot);  // the owner only
-  AdmissionSnapshot Read() const;                   // any thread
+  // The owner only. The revision is larger than that of the one before.
+  void Publish(const AdmissionSnapshot& snapshot);
+  AdmissionSnapshot Read() const;  // any thread
 
  private:
-  static constexpr size_t kWords = 16;
-  std::atomic<uint64_t> sequence_{0};
+  static constexpr size_t kOften = 7;  // words that fill the first line with the sequence number
+  static constexpr size_t kWords = kOften + 3;
+  // Twice the revision, or one less while that is being written.
+  alignas(128) std::atomic<int64_t> sequence_{0};  // processors fetch lines in pairs
   std::array<std::atomic<int64_t>, kWords> words_{};
 };
 

@@ -39,11 +39,26 @@ TEST(SnapshotPublisher, ReadsBackEveryFigure) {
   EXPECT_EQ(publisher.Read(), SnapshotOf(41));
 }
 
+TEST(SnapshotPublisher, HoldsTheLargestPoolAndTheLongestQueue) {
+  AdmissionSnapshot snapshot = SnapshotOf(42);
+  snapshot.blocks.total = snapshot.blocks.free = Blocks((int64_t{1} << 31) - 1);
+  snapshot.waiting = (int64_t{1} << 30) - 1;
+  SnapshotPublisher publisher;
+  publisher.Publish(snapshot);
+  EXPECT_EQ(publisher.Read(), snapshot);
+}
+
+TEST(SnapshotPublisherDeathTest, RevisionsGrow) {
+  SnapshotPublisher publisher;
+  publisher.Publish(SnapshotOf(7));
+  EXPECT_DEATH(publisher.Publish(SnapshotOf(7)), "check failed: sequence > .* 7");
+}
+
 // The writer goes on until every reader has read enough. It writes in bursts: within one a reader
 // is overtaken and must notice, between two it can finish.
 TEST(SnapshotPublisher, ReadersSeeWholeSnapshotsThatOnlyGrow) {
   SnapshotPublisher publisher;
-  publisher.Publish(SnapshotOf(0));
+  publisher.Publish(SnapshotOf(1));
   std::atomic<int> reading = 3;
   std::vector<std::thread> readers;
   readers.reserve(3);
@@ -59,7 +74,7 @@ TEST(SnapshotPublisher, ReadersSeeWholeSnapshotsThatOnlyGrow) {
       --reading;
     });
   }
-  for (int64_t n = 1; reading > 0; ++n) {
+  for (int64_t n = 2; reading > 0; ++n) {
     publisher.Publish(SnapshotOf(n));
     for (int pause = 0; n % 8 == 0 && pause < 20; ++pause) publisher.Read();
   }
