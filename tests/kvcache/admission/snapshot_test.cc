@@ -6,9 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include "kvcache/admission/shared_admission.h"
-#include "kvcache/base/clock.h"
-
 namespace plimsoll {
 namespace {
 
@@ -51,7 +48,7 @@ TEST(SnapshotPublisher, HoldsTheLargestPoolAndTheLongestQueue) {
 TEST(SnapshotPublisherDeathTest, RevisionsGrow) {
   SnapshotPublisher publisher;
   publisher.Publish(SnapshotOf(7));
-  EXPECT_DEATH(publisher.Publish(SnapshotOf(7)), "check failed: sequence > .* 7");
+  EXPECT_DEATH(publisher.Publish(SnapshotOf(7)), "check failed: sequence > .*7");
 }
 
 // The writer goes on until every reader has read enough. It writes in bursts: within one a reader
@@ -79,38 +76,6 @@ TEST(SnapshotPublisher, ReadersSeeWholeSnapshotsThatOnlyGrow) {
     for (int pause = 0; n % 8 == 0 && pause < 20; ++pause) publisher.Read();
   }
   for (std::thread& reader : readers) reader.join();
-}
-
-// Threads reserve and release through the lock while others read without it.
-TEST(SharedAdmission, ManyThreadsKeepTheCountsConserved) {
-  const SystemClock clock;
-  const auto cache = *KvCache::Create({.capacity = Blocks(64)});
-  SharedAdmission shared(*AdmissionController::Create({.epoch = "e"}, *cache, clock));
-  std::atomic<int> working = 3;
-  std::vector<std::thread> workers;
-  workers.reserve(3);
-  for (int i = 0; i < 3; ++i) {
-    workers.emplace_back([&shared, &working] {
-      for (int round = 0; round < 2000; ++round) {
-        const auto answer = shared.With([](AdmissionController& admission) {
-          return admission.Reserve({.prompt_tokens = Tokens(400), .max_new_tokens = Tokens(1)});
-        });
-        if (!answer.ok() || !std::holds_alternative<Reservation>(*answer)) continue;
-        const std::string id = std::get<Reservation>(*answer).id;
-        EXPECT_TRUE(shared.With([&](AdmissionController& a) { return a.Release(id); }).ok());
-      }
-      --working;
-    });
-  }
-  int64_t revision = 0;
-  while (working > 0) {
-    const AdmissionSnapshot seen = shared.published().Read();
-    ASSERT_TRUE(seen.blocks.Conserved());
-    ASSERT_GE(seen.revision, revision);
-    revision = seen.revision;
-  }
-  for (std::thread& worker : workers) worker.join();
-  EXPECT_EQ(shared.published().Read().blocks.free, Blocks(64));
 }
 
 }  // namespace
