@@ -18,7 +18,8 @@ constexpr char kFooter[] =
     "Times may repeat but not run backwards; an output of 0 tokens is a prefill and no more.\n\n"
     "hash_ids are used in simulations with --eviction: full blocks of prompts are shared and "
     "kept,\n"
-    "and the room they save is counted, not the time. --cache-only looks up each prompt in trace\n"
+    "and the room they save is counted, the time only step by step. --cache-only looks up each "
+    "prompt in trace\n"
     "order, the part last block included, then keeps its blocks, last to first, then evicts.\n\n"
     "--policy and --backlog decode step by step, one token of every running request in each. "
     "Where\n"
@@ -67,7 +68,8 @@ void AddStepOptions(CLI::App& replay, ReplayArguments& a) {
       ->capture_default_str();
   replay
       .add_option("--declare", a.declare,
-                  "What requests say they generate at most: true, power-of-two, context, or N")
+                  "What requests say they generate at most: true, power-of-two, context, numbers\n"
+                  "of which each says one (256,1024; one number: all that), or a range (64-1024)")
       ->capture_default_str();
 }
 
@@ -90,7 +92,9 @@ void AddSourceOptions(CLI::App& replay, ReplayArguments& a) {
       ->capture_default_str();
   replay.add_option("--decode-ms", a.pace.decode_ms, "Milliseconds of an output token")
       ->capture_default_str();
-  replay.add_option("--seed", a.seed, "Seed of what is random: prompt tokens of --work generate")
+  replay
+      .add_option("--seed", a.seed,
+                  "Seed of what is random: prompt tokens of --work generate, and --declare")
       ->capture_default_str();
 }
 

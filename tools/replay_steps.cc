@@ -1,6 +1,5 @@
 // `plimsoll replay` step by step: one policy, or all of them.
 #include <algorithm>
-#include <charconv>
 #include <string>
 
 #include "kvcache/base/errors.h"
@@ -29,23 +28,11 @@ absl::StatusOr<Blocks> PlannedBlocks(const ModelConfig& model, const ReplayArgum
                                       " short");
 }
 
-absl::StatusOr<DeclaredLength> Declared(const std::string& text) {
-  if (text == "true") return DeclaredLength{};
-  if (text == "power-of-two") return DeclaredLength{DeclaredLength::Rule::kPowerOfTwo};
-  if (text == "context") return DeclaredLength{DeclaredLength::Rule::kContext};
-  int64_t tokens = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), tokens);
-  if (error != std::errc() || end != text.data() + text.size() || tokens < 1 ||
-      tokens > kMaxTokens) {
-    return BadField("--declare", text, "true, power-of-two, context, or a number of tokens");
-  }
-  return DeclaredLength{DeclaredLength::Rule::kAtLeast, Tokens(tokens)};
-}
-
 absl::StatusOr<StepOptions> StepsAsked(const ReplayArguments& arguments) {
   const absl::StatusOr<SimulationOptions> pool = PoolToSimulate(arguments);
   if (!pool.ok()) return pool.status();
-  const absl::StatusOr<DeclaredLength> declared = Declared(arguments.declare);
+  const absl::StatusOr<DeclaredLength> declared =
+      ParseDeclaredLength(arguments.declare, "--declare");
   if (!declared.ok()) return declared.status();
   StepOptions options{
       .blocks = pool->blocks,
@@ -56,6 +43,8 @@ absl::StatusOr<StepOptions> StepsAsked(const ReplayArguments& arguments) {
                     .overflow_goal = arguments.overflow_goal};
   options.victim = VictimRuleFromName(arguments.victim).value_or(VictimRule::kNewest);
   options.declared = *declared;
+  options.seed = arguments.seed;
+  options.eviction = pool->eviction;
   options.backlog = arguments.backlog;
   return options;
 }
@@ -82,13 +71,14 @@ bool DecodesStepByStep(const ReplayArguments& arguments) {
 }
 
 absl::Status CheckSteps(const ReplayArguments& arguments) {
-  if (!DecodesStepByStep(arguments)) return absl::OkStatus();
-  if (!arguments.simulate) {
+  const bool steps = DecodesStepByStep(arguments);
+  if (steps && !arguments.simulate) {
     return absl::InvalidArgumentError("replay: --backlog, --policy and --sweep go with --simulate");
   }
-  if (arguments.eviction.empty() || arguments.eviction == "off") return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      "replay: --eviction goes without --backlog and --policy: they share no prefixes yet");
+  if (!steps && arguments.declare != "true") {
+    return absl::InvalidArgumentError("replay: --declare goes with --policy, --backlog or --sweep");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ReplayReport> RunSteps(const ReplayArguments& arguments, const Workload& workload) {

@@ -151,6 +151,8 @@ TEST(ReplayCli, ABacklogRunsMoreWhereLessIsPromised) {
   const double context = running("never-evict", "context");
   const double truth = running("never-evict", "true");
   EXPECT_LT(context, running("never-evict", "4000"));
+  EXPECT_LT(running("never-evict", "4000"), running("never-evict", "1000,4000"));
+  EXPECT_LT(context, running("never-evict", "1000-4000"));
   EXPECT_LT(context, truth);
   EXPECT_LT(truth, running("watermark", "context"));
 }
@@ -307,8 +309,7 @@ TEST(ReplayCli, BadUseIsOneLineAndExitCode2) {
       {{"--trace", kSample, "--backlog"}, "go with --simulate"},
       {{"--trace", kSample, "--policy", "watermark"}, "go with --simulate"},
       {{"--trace", kSample, "--sweep", folder.File("page")}, "go with --simulate"},
-      {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--eviction", "lru"},
-       "share no prefixes"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--declare", "64"}, "--declare goes"},
       {{"--trace", kSample, "--simulate", "--blocks", "9", "--policy", "best"}, "best"},
       {{"--trace", kSample, "--simulate", "--blocks", "9", "--policy", "watermark", "--watermark",
         "1"},
@@ -318,6 +319,12 @@ TEST(ReplayCli, BadUseIsOneLineAndExitCode2) {
        "overflow_goal=0"},
       {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--declare", "much"},
        "--declare=much"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--declare", "9-5"},
+       "--declare=9-5"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--declare", "64,"},
+       "--declare=64,"},
+      {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--declare", "64,0"},
+       "--declare=64,0"},
       {{"--trace", kSample, "--simulate", "--blocks", "9", "--backlog", "--decode-ms", "0"},
        "--decode-ms=0"},
       {{"--trace", kSample, "--simulate", "--blocks", "9", "--context", "0"}, "--context=0"},

@@ -108,9 +108,57 @@ TEST(StepSimulation, ADeclaredLengthIsWhatNeverEvictPromises) {
   };
   EXPECT_EQ(running({}), 30);
   EXPECT_EQ(running({DeclaredLength::Rule::kPowerOfTwo}), 32) << "8, but no more than the context";
-  EXPECT_EQ(running({DeclaredLength::Rule::kAtLeast, Tokens(6)}), 32);
+  EXPECT_EQ(running({DeclaredLength::Rule::kOneOf, {Tokens(6)}}), 32);
   options.context = Tokens(20);
   EXPECT_EQ(running({DeclaredLength::Rule::kContext}), 20);
+}
+
+// Blocks of 512 tokens, as the ids have. A's prompt takes 2 steps and it ends with the third, when
+// B comes. B finds the first half of its prompt, so computes in one step what would take two.
+TEST(StepSimulation, AFoundPrefixIsSharedAndNotComputed) {
+  std::vector<TraceRequest> trace = {Request(0, 1024, 1), Request(30, 1024, 1)};
+  trace[0].hash_ids = {1, 2};
+  trace[1].hash_ids = {1, 3};
+  StepOptions options = Pool(4, 512, {});
+  const WorkloadOptions pace{.prefill_rate = 51200, .decode_ms = 10};
+  EXPECT_EQ(Replayed(trace, options, pace).steps->steps, 6);
+  options.eviction = Eviction::kLru;
+  const ReplayReport report = Replayed(trace, options, pace);
+  EXPECT_EQ(report.steps->steps, 5);
+  EXPECT_EQ(report.eviction, "lru");
+  EXPECT_EQ(report.prefix_hit_tokens, Tokens(512));
+  EXPECT_EQ(report.prefix_hit_blocks, Blocks(1));
+  EXPECT_EQ(report.prompt_blocks, Blocks(4));
+  EXPECT_EQ(report.peak_blocks, Blocks(3));
+}
+
+// B stops with its 25th token, when it would need a third block, and finds the full block of its
+// prompt when it starts over: 1024 tokens less 512.
+TEST(StepSimulation, WhoStartsOverFindsItsPrompt) {
+  std::vector<TraceRequest> trace = {Request(0, 1024, 600), Request(0, 1000, 100)};
+  trace[0].hash_ids = {1, 2};
+  trace[1].hash_ids = {3, 4};
+  StepOptions options = Pool(5, 512, kNoWatermark);
+  EXPECT_EQ(Replayed(trace, options, kPromptsAtOnce).steps->recomputed, Tokens(1024));
+  options.eviction = Eviction::kLru;
+  const ReplayReport report = Replayed(trace, options, kPromptsAtOnce);
+  EXPECT_EQ(report.preempted, 1);
+  EXPECT_EQ(report.steps->recomputed, Tokens(512));
+  EXPECT_EQ(report.prefix_hit_tokens, Tokens(0)) << "counted when a request first starts";
+}
+
+// Two run at once and share two blocks of three: 3 + 1 of 8 are taken, each holds three.
+TEST(StepSimulation, WhatIsSharedIsThereOnce) {
+  std::vector<TraceRequest> trace = {Request(0, 1024, 20), Request(10, 1024, 20)};
+  trace[0].hash_ids = trace[1].hash_ids = {1, 2};
+  StepOptions options = Pool(8, 512, kNoWatermark);
+  options.eviction = Eviction::kLru;
+  const ReplayReport report = Replayed(trace, options, kPromptsAtOnce);
+  EXPECT_EQ(report.peak_sequences, 2);
+  EXPECT_EQ(report.peak_blocks, Blocks(4));
+  EXPECT_GT(report.useful_fraction, 1024.0 / 1536);
+  EXPECT_LT(report.useful_fraction, 1045.0 / 1536);
+  EXPECT_LT(report.steps->pool_fraction, 4.0 / 8);
 }
 
 TEST(StepSimulation, TimeWithoutAStepIsRefused) {
@@ -214,14 +262,17 @@ TEST(StepSimulationProperty, EveryRequestEndsUnderEveryPolicy) {
     for (TraceRequest& request : trace) {
       request.arrival = milliseconds(now += static_cast<int64_t>(rng() % 60));
       if (rng() % 20 == 0) request.output = Tokens(0);
+      if (rng() % 4 != 0) request.hash_ids = {rng() % 6};
     }
     StepOptions options = Pool(30, 4, {});
+    options.eviction = static_cast<Eviction>(rng() % 4);
+    options.declared = {DeclaredLength::Rule::kBetween, {Tokens(10), Tokens(50)}};
     options.policy = {.policy = static_cast<Policy>(round % 3), .watermark = 0.02};
     options.victim = static_cast<VictimRule>(round / 3 % 2);
     Blocks free;
     options.on_step = [&](const KvCache& cache, const StepFigures&) {
       cache.CheckInvariants();
-      free = cache.counts().free;
+      free = cache.available();
     };
     const ReplayReport report = Replayed(trace, options);
     EXPECT_EQ(report.admitted, 120);

@@ -1,7 +1,6 @@
 #include "tools/replay/step_simulation.h"
 
 #include <algorithm>
-#include <bit>
 #include <deque>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "kvcache/admission/reservation.h"
 #include "kvcache/base/errors.h"
+#include "tools/replay/prompt_names.h"
 
 namespace plimsoll {
 namespace {
@@ -27,7 +27,8 @@ struct Running {
   size_t request;
   SequenceId sequence;
   AdmissionPolicy::Place place;
-  int64_t ready;  // the step in which its prompt has been computed
+  int64_t ready;       // the step in which its prompt has been computed
+  bool named = false;  // others find its prompt
 };
 
 class Steps {
@@ -39,11 +40,13 @@ class Steps {
         cache_(cache),
         policy_(policy),
         longest_(std::min(options.context, cache.counts().total.value() * options.block_tokens)),
-        progress_(workload.requests.size()) {
+        progress_(workload.requests.size()),
+        declared_(DeclaredLengths(workload, options.declared, options.seed)) {
     report_.total_blocks = options.blocks;
     report_.block_tokens = options.block_tokens;
     figures_.policy = std::string(NameOf(options.policy.policy));
     figures_.victim = std::string(NameOf(options.victim));
+    if (cache.shares_prefixes()) report_.eviction = std::string(NameOf(options.eviction));
   }
 
   void Run();
@@ -51,16 +54,22 @@ class Steps {
 
  private:
   const ReplayRequest& RequestOf(size_t i) const { return workload_.requests[i]; }
-  Tokens DeclaredBy(const ReplayRequest& request) const;
   Demand DemandOf(size_t i) const;
+  // What its full blocks are called; nothing where they are not shared.
+  std::vector<uint64_t> NamesOf(size_t i) const;
   // The first step that begins at or after this time.
   int64_t StepAt(Duration time) const {
     return CeilDivide(time.count(), workload_.decode_step.count());
   }
   bool Over() const;
   void Arrive();
+  bool MayStart(size_t i) const;
   void StartWaiting();
+  // Returns a sequence with its prompt, and how many of its tokens were there already.
+  std::pair<SequenceId, Tokens> Begin(size_t i);
   void Start(size_t i);
+  void CountStart(size_t i, Tokens found);
+  void NamePrompt(Running& running);
   // Whether it takes a token in this step.
   bool Generates(const Running& running) const {
     return running.ready <= step_ && RequestOf(running.request).output > Tokens(0);
@@ -80,6 +89,7 @@ class Steps {
   AdmissionPolicy& policy_;
   const Tokens longest_;  // prompt and output together
   std::vector<Progress> progress_;
+  const std::vector<Tokens> declared_;
   std::deque<size_t> waiting_;    // by arrival
   std::vector<Running> running_;  // by arrival
   size_t arrived_ = 0;
@@ -88,29 +98,21 @@ class Steps {
   ReplayReport report_;
   StepFigures figures_;
   bool decided_ = false;
-  double sequence_steps_ = 0, token_steps_ = 0, slot_steps_ = 0;
+  double sequence_steps_ = 0, token_steps_ = 0, slot_steps_ = 0, filled_steps_ = 0;
 };
-
-Tokens Steps::DeclaredBy(const ReplayRequest& request) const {
-  switch (options_.declared.rule) {
-    case DeclaredLength::Rule::kTrue:
-      return request.output;
-    case DeclaredLength::Rule::kPowerOfTwo:
-      return Tokens(
-          static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(request.output.value()))));
-    case DeclaredLength::Rule::kContext:
-      return longest_ - request.prompt;
-    case DeclaredLength::Rule::kAtLeast:
-      return std::max(request.output, options_.declared.tokens);
-  }
-  PLIMSOLL_CHECK(false, static_cast<int>(options_.declared.rule));
-}
 
 Demand Steps::DemandOf(size_t i) const {
   const ReplayRequest& request = RequestOf(i);
   return {.prompt = request.prompt,
-          .max_new = std::min(DeclaredBy(request), longest_ - request.prompt),
+          .max_new = std::min(declared_[i], longest_ - request.prompt),
           .generated = progress_[i].generated};
+}
+
+std::vector<uint64_t> Steps::NamesOf(size_t i) const {
+  if (!cache_.shares_prefixes()) return {};
+  const ReplayRequest& request = RequestOf(i);
+  return PromptNames(request.hash_ids, request.prompt, options_.block_tokens,
+                     Blocks(request.prompt / options_.block_tokens));
 }
 
 bool Steps::Over() const {
@@ -135,38 +137,89 @@ void Steps::Arrive() {
   }
 }
 
+// What it finds of its prompt counts as free to it. Finding that out takes long, and mostly the
+// policy says no whatever is found.
+bool Steps::MayStart(size_t i) const {
+  const Demand demand = DemandOf(i);
+  const std::vector<uint64_t> names = NamesOf(i);
+  const Blocks free = cache_.available();
+  if (!policy_.MayStart(demand, free + Blocks(std::ssize(names)))) return false;
+  if (names.empty()) return true;
+  const PrefixFound found = cache_.Find({.salt = {}, .names = BlockNames::OfHashes(names)});
+  return policy_.MayStart(demand, free - found.cached + found.blocks);
+}
+
 void Steps::StartWaiting() {
-  while (!waiting_.empty()) {
+  while (!waiting_.empty() && MayStart(waiting_.front())) {
     const size_t i = waiting_.front();
-    if (!policy_.MayStart(DemandOf(i), cache_.counts().free)) return;
     waiting_.pop_front();
     Start(i);
   }
 }
 
 // A promise that is larger than what is filled at once stays with the sequence.
-void Steps::Start(size_t i) {
-  const ReplayRequest& request = RequestOf(i);
+std::pair<SequenceId, Tokens> Steps::Begin(size_t i) {
   const Demand demand = DemandOf(i);
   const Blocks taken = policy_.AtStart(demand);
-  PLIMSOLL_CHECK(cache_.Promise(taken), taken, cache_.counts().free);
-  const SequenceId sequence = cache_.Begin(taken);
-  const auto prompt = cache_.PlanAppend(sequence, demand.length());
-  PLIMSOLL_CHECK(prompt.has_value(), demand.length());
-  cache_.Commit(*prompt);
-  Running running{i, sequence, policy_.Started(demand), step_};
-  if (!options_.backlog) running.ready += StepAt(request.prefill);
+  std::optional<SequenceId> sequence;
+  if (cache_.shares_prefixes()) {
+    const std::vector<uint64_t> names = NamesOf(i);
+    sequence = cache_.BeginWith({.salt = {}, .names = BlockNames::OfHashes(names)}, taken);
+  } else if (cache_.Promise(taken)) {
+    sequence = cache_.Begin(taken);
+  }
+  PLIMSOLL_CHECK(sequence.has_value(), taken, cache_.available());
+  const Tokens found = cache_.Length(*sequence);
+  if (found == demand.length()) return {*sequence, found};
+  const auto rest = cache_.PlanAppend(*sequence, demand.length() - found);
+  PLIMSOLL_CHECK(rest.has_value(), demand.length(), found);
+  cache_.Commit(*rest);
+  return {*sequence, found};
+}
+
+void Steps::Start(size_t i) {
+  const ReplayRequest& request = RequestOf(i);
+  const auto [sequence, found] = Begin(i);
+  Running running{i, sequence, policy_.Started(DemandOf(i)), step_};
+  if (!options_.backlog) {
+    const auto computed = static_cast<double>((request.prompt - found).value()) /
+                          static_cast<double>(request.prompt.value());
+    running.ready += StepAt(std::chrono::duration_cast<Duration>(request.prefill * computed));
+  }
+  NamePrompt(running);
   const auto at = std::upper_bound(running_.begin(), running_.end(), i,
                                    [](size_t n, const Running& of) { return n < of.request; });
   running_.insert(at, running);
   decided_ = true;
-  if (std::exchange(progress_[i].started, true)) return;
+  CountStart(i, found);
+}
+
+// Who starts over computes what it had, less what it finds.
+void Steps::CountStart(size_t i, Tokens found) {
+  const ReplayRequest& request = RequestOf(i);
+  if (std::exchange(progress_[i].started, true)) {
+    figures_.recomputed -= found;
+    return;
+  }
   ++report_.admitted;
   report_.prompt_tokens += request.prompt;
   report_.prompt_blocks += BlocksCovering(request.prompt, options_.block_tokens);
+  report_.prefix_hit_tokens += found;
+  report_.prefix_hit_blocks += Blocks(found / options_.block_tokens);
   const int64_t waited = options_.backlog ? step_ : step_ - StepAt(request.arrival);
   if (waited > 0) ++report_.waited;
   queued_.push_back(waited * workload_.decode_step);
+}
+
+// Once its prompt is computed.
+void Steps::NamePrompt(Running& running) {
+  if (running.named || running.ready > step_) return;
+  running.named = true;
+  const std::vector<uint64_t> names = NamesOf(running.request);
+  const int64_t found = names.empty() ? 0 : cache_.Found(running.sequence).value();
+  if (found == std::ssize(names)) return;
+  cache_.Name(running.sequence,
+              BlockNames::OfHashes(names).Subrange(found, std::ssize(names) - found));
 }
 
 bool Steps::MakeSlot(const Running& running) {
@@ -204,7 +257,7 @@ size_t Steps::StopOne() {
     candidates.push_back(
         {.arrival = static_cast<int64_t>(running.request),
          .recompute = RequestOf(running.request).prompt + progress_[running.request].generated,
-         .given_back = Blocks(std::ssize(cache_.Table(running.sequence))),
+         .given_back = cache_.RoomIfPreempted(running.sequence),
          .stops = progress_[running.request].stops});
   }
   const size_t victim = ChooseVictim(options_.victim, candidates, Wanted());
@@ -234,14 +287,20 @@ void Steps::CountStep(bool overflowed) {
   if (std::exchange(decided_, false)) ++figures_.decisions;
   const BlockCounts counts = cache_.counts();
   PLIMSOLL_CHECK(counts.Conserved());
-  Tokens tokens;
-  for (const Running& running : running_) tokens += cache_.Length(running.sequence);
+  Tokens tokens, slots;  // what requests share counts for each of them
+  for (const Running& running : running_) {
+    tokens += cache_.Length(running.sequence);
+    const Blocks blocks(std::ssize(cache_.Table(running.sequence)));
+    slots += (blocks + cache_.PromiseLeft(running.sequence)).value() * options_.block_tokens;
+  }
   const Blocks taken = counts.live + counts.reserved;
+  const Tokens unfilled = slots - tokens;  // no block that is part full is shared
   report_.peak_sequences = std::max(report_.peak_sequences, std::ssize(running_));
   report_.peak_blocks = std::max(report_.peak_blocks, taken);
   sequence_steps_ += static_cast<double>(running_.size());
   token_steps_ += static_cast<double>(tokens.value());
-  slot_steps_ += static_cast<double>((taken.value() * options_.block_tokens).value());
+  slot_steps_ += static_cast<double>(slots.value());
+  filled_steps_ += static_cast<double>((taken.value() * options_.block_tokens - unfilled).value());
 }
 
 void Steps::EndFinished() {
@@ -259,6 +318,7 @@ void Steps::Run() {
   for (;; ++step_) {
     if (Over()) break;
     if (arrived_ < workload_.requests.size()) Arrive();
+    for (Running& running : running_) NamePrompt(running);
     StartWaiting();
     if (Over()) break;
     const bool overflowed = MakeSlots();
@@ -276,7 +336,7 @@ ReplayReport Steps::Report() {
       static_cast<double>((options_.blocks.value() * options_.block_tokens).value());
   report_.mean_sequences = steps > 0 ? sequence_steps_ / steps : 0;
   report_.useful_fraction = slot_steps_ > 0 ? token_steps_ / slot_steps_ : 0;
-  figures_.pool_fraction = steps > 0 ? token_steps_ / (steps * slots) : 0;
+  figures_.pool_fraction = steps > 0 ? filled_steps_ / (steps * slots) : 0;
   figures_.queued = LatencyFiguresOf(std::move(queued_));
   report_.steps = figures_;
   return report_;
@@ -288,8 +348,9 @@ absl::StatusOr<ReplayReport> SimulateSteps(const Workload& workload, const StepO
   if (workload.decode_step <= Duration::zero()) {
     return BadField("--decode-ms", 0, "more than 0 where requests decode step by step");
   }
-  const auto cache =
-      KvCache::Create({.capacity = options.blocks, .block_tokens = options.block_tokens});
+  const auto cache = KvCache::Create({.capacity = options.blocks,
+                                      .block_tokens = options.block_tokens,
+                                      .eviction = options.eviction});
   if (!cache.ok()) return cache.status();
   const auto policy = AdmissionPolicy::Create(options.policy, options.blocks, options.block_tokens);
   if (!policy.ok()) return policy.status();

@@ -8,12 +8,17 @@
 // Where no block is left, a victim stops and gives its blocks back. It waits again, at its place by
 // arrival, and when it starts anew the tokens it had are computed again at once.
 //
+// With an eviction policy, full blocks of prompts are shared by the ids of the trace from when they
+// are computed, and kept until their room is needed. What is found need not be computed, and what
+// is cached counts as free. Generated tokens have no names, so who starts over finds its prompt at
+// most.
+//
 // A backlog takes no account of arrivals: all requests are there from the start, prompts take no
 // time, and the run stops when the last one has started. Without it, requests come at their
 // arrival, a prompt takes its prefill time, and the run stops when the last one has ended.
 //
 // Invariants, checked at every step: blocks are conserved; the oldest running request is never a
-// victim, so every request ends. At the end of a run with arrivals every block is free.
+// victim, so every request ends. At the end of a run with arrivals nothing is held.
 //
 // Threads: none. Cost: O(running) per step. Errors: InvalidArgument from the options, and for a
 // workload without time for a token. The same input gives the same report.
@@ -21,28 +26,16 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 
 #include "absl/status/statusor.h"
 #include "kvcache/admission/admission_policy.h"
 #include "kvcache/admission/victim.h"
 #include "kvcache/pool/kv_cache.h"
+#include "tools/replay/declared_length.h"
 #include "tools/replay/replay_report.h"
 #include "tools/replay/workload.h"
 
 namespace plimsoll {
-
-// What requests say they may generate at most.
-struct DeclaredLength {
-  enum class Rule : uint8_t {
-    kTrue,        // what they generate
-    kPowerOfTwo,  // that, rounded up to a power of two
-    kContext,     // what the context leaves beside the prompt
-    kAtLeast,     // that, or `tokens` if these are more
-  };
-  Rule rule = Rule::kTrue;
-  Tokens tokens = Tokens(0);
-};
 
 struct StepOptions {
   Blocks blocks;
@@ -51,6 +44,8 @@ struct StepOptions {
   PolicyOptions policy = {};
   VictimRule victim = VictimRule::kNewest;
   DeclaredLength declared = {};
+  uint64_t seed = 0;  // of what is declared
+  Eviction eviction = Eviction::kOff;
   bool backlog = false;
   // Called after every step, with what was counted so far.
   std::function<void(const KvCache&, const StepFigures&)> on_step = {};
