@@ -46,6 +46,12 @@ class BlockLinks {
     (before == 0 ? list.first : links_[before - 1].after) = after;
     (after == 0 ? list.last : links_[after - 1].before) = before;
   }
+  // A mark for a block that is in no list: it is linked to itself. Pushing it ends that too.
+  void SetAside(BlockId block) { At(block) = {.before = Stored(block), .after = Stored(block)}; }
+  void EndAside(BlockId block) { At(block) = {.before = 0, .after = 0}; }
+  bool IsAside(BlockId block) const {
+    return links_[static_cast<size_t>(block.index())].before == Stored(block);
+  }
   // Makes Remove soon after this cheap.
   void Prefetch(BlockId block) const {
     __builtin_prefetch(&links_[static_cast<size_t>(block.index())]);

@@ -48,7 +48,8 @@ class EvictionPolicy {
 
   // A request comes, ...
   virtual void BeginRequest() {}
-  // ... asks for blocks with these keys (in one or more calls), ...
+  // ... asks for blocks with these keys, where the policy wants to know, ...
+  virtual bool LearnsFromKeys() const { return false; }
   virtual void Asked(std::span<const PrefixKey> /*keys*/) {}
   // ... and finds some, of `asked` in all. Returns what its blocks will be kept with.
   virtual UseTag Found(std::span<const BlockId> /*found*/, int64_t /*asked*/) { return 0; }

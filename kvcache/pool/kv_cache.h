@@ -190,15 +190,21 @@ class KvCache {
     ZeroedArray<bool> by_hash;  // by block: what kind of name it has, while events are told
   };
 
+  // What the latest LookUp found, kept for the memory of its lists.
+  struct LookedUp {
+    std::vector<BlockId> found;
+    std::vector<PrefixKey> keys;  // as far as they were made
+    std::optional<NamedPrefix> prefix;
+  };
+
   KvCache(BlockPool pool, Tokens block_tokens, std::optional<Prefixes> prefixes);
   static absl::StatusOr<Prefixes> CreatePrefixes(const Options& options);
   static absl::Status CreateEvents(const Options& options, Prefixes& prefixes);
-  // Appends to `found` the blocks of the prompt that are there, from the first on, and lets the
-  // policy see the request.
-  NamedPrefix LookUp(const Prompt& prompt, std::vector<BlockId>& found);
-  // Whether there is room for a sequence to Start: to hold what is found and be promised the rest.
-  bool StartsWithin(const Prompt& prompt, Blocks total) const;
+  // Finds what of a prompt is there, and says whether there is room for a sequence to hold that and
+  // be promised the rest of `total`. Then it may Start.
+  bool LookUp(const Prompt& prompt, Blocks total);
   void Start(Sequence& sequence, const Prompt& prompt, Blocks total);
+  void TellPolicy(const BlockNames& names);
   void GiveUpAll(Sequence& sequence);
   void HoldFound(BlockId block);
   // Names one block of a sequence.
@@ -235,6 +241,7 @@ class KvCache {
   const Tokens block_tokens_;
   BlockPool pool_;
   std::optional<Prefixes> prefixes_;
+  LookedUp looked_up_;
   SequenceTable sequences_;
   BlockCounts counts_;
   Blocks unclaimed_;  // reserved blocks that no sequence took over

@@ -23,7 +23,7 @@ bool KvCache::Resume(SequenceId id, const Prompt& prompt, Blocks total) {
   Sequence& sequence = sequences_.At(id);
   PLIMSOLL_CHECK(sequence.blocks.empty() && sequence.promise_left == Blocks(0), id, sequence.length,
                  sequence.promise_left);
-  if (!StartsWithin(prompt, total)) return false;
+  if (!LookUp(prompt, total)) return false;
   Start(sequence, prompt, total);
   Verify();
   return true;

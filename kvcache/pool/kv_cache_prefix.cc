@@ -12,19 +12,29 @@ namespace {
 // Keys are made so many at a time, and what they lead to is fetched while the others are made.
 constexpr int64_t kBatch = 64;
 
-using Keys = std::span<const PrefixKey>;
-
-// Calls `use` with the keys of the names and the names, kBatch at a time, until it says no.
-template <class Prefixes, class Use>
-void ForEachBatch(const Prefixes& prefixes, PrefixKey key, const BlockNames& all, const Use& use) {
+// Walks the names of a prompt after `key`, its root, until one is not there: calls `keys_made` with
+// the keys of each batch, and `found` with each block that is there and its key.
+template <class Prefixes, class KeysMade, class Found>
+void Walk(const Prefixes& prefixes, PrefixKey key, const BlockNames& all, const KeysMade& keys_made,
+          const Found& found) {
+  PrefixParent parent = PrefixParent::Root(key);
   for (int64_t first = 0; first < all.size(); first += kBatch) {
     const BlockNames names = all.Subrange(first, std::min(kBatch, all.size() - first));
-    std::array<PrefixKey, kBatch> keys;
+    std::array<PrefixKey, kBatch> made;
+    const auto keys = std::span<PrefixKey>(made).first(static_cast<size_t>(names.size()));
     for (int64_t i = 0; i < names.size(); ++i) {
       keys[static_cast<size_t>(i)] = key = prefixes.hasher.Next(key, names[i]);
       prefixes.index.Prefetch(key);
     }
-    if (!use(Keys(keys).first(static_cast<size_t>(names.size())), names)) return;
+    keys_made(keys);
+    prefixes.index.Prefetch(keys);
+    for (int64_t i = 0; i < names.size(); ++i) {
+      const PrefixKey& its_key = keys[static_cast<size_t>(i)];
+      const std::optional<BlockId> block = prefixes.index.Find(its_key, parent, names[i]);
+      if (!block) return;
+      found(*block, its_key);
+      parent = PrefixParent(*block);
+    }
   }
 }
 
@@ -60,60 +70,62 @@ absl::Status KvCache::CreateEvents(const Options& options, Prefixes& prefixes) {
 }
 
 PrefixFound KvCache::Find(const Prompt& prompt) const {
-  PrefixFound found;
-  if (!prefixes_) return found;
-  const PrefixIndex& index = prefixes_->index;
-  const PrefixKey root = prefixes_->hasher.Root(prompt.salt, prompt.names.by_hash());
-  PrefixParent parent = PrefixParent::Root(root);
-  ForEachBatch(*prefixes_, root, prompt.names, [&](const Keys& keys, const BlockNames& names) {
-    index.Prefetch(keys);
-    for (int64_t i = 0; i < names.size(); ++i) {
-      const std::optional<BlockId> block =
-          index.Find(keys[static_cast<size_t>(i)], parent, names[i]);
-      if (!block) return false;
-      parent = PrefixParent(*block);
-      found.blocks += kOne;
-      if (pool_.References(*block) == 1) found.cached += kOne;
-    }
-    return true;
-  });
-  return found;
+  PrefixFound there;
+  if (!prefixes_) return there;
+  const auto ignore = [](std::span<const PrefixKey>) {};
+  Walk(*prefixes_, prefixes_->hasher.Root(prompt.salt, prompt.names.by_hash()), prompt.names,
+       ignore, [&](BlockId block, const PrefixKey&) {
+         there.blocks += kOne;
+         if (pool_.References(block) == 1) there.cached += kOne;
+       });
+  return there;
 }
 
-NamedPrefix KvCache::LookUp(const Prompt& prompt, std::vector<BlockId>& found) {
-  const PrefixIndex& index = prefixes_->index;
-  EvictionPolicy* const policy = prefixes_->policy.get();
+bool KvCache::LookUp(const Prompt& prompt, Blocks total) {
+  auto& [found, keys, prefix] = looked_up_;
+  found.clear();
+  keys.clear();
+  if (!prefixes_) return total <= available();
+  const Prompt bounded = Bounded(prompt, total);
   const PrefixKey root = prefixes_->hasher.Root(prompt.salt, prompt.names.by_hash());
-  NamedPrefix prefix{.root = root, .parent = PrefixParent::Root(root), .key = root};
-  policy->BeginRequest();
-  bool all_found = true;
-  ForEachBatch(*prefixes_, root, prompt.names, [&](const Keys& keys, const BlockNames& names) {
-    policy->Asked(keys);
-    if (all_found) index.Prefetch(keys);
-    for (int64_t i = 0; all_found && i < names.size(); ++i) {
-      const PrefixKey& its_key = keys[static_cast<size_t>(i)];
-      const std::optional<BlockId> block = index.Find(its_key, prefix.parent, names[i]);
-      all_found = block.has_value();
-      if (!block) break;
-      found.push_back(*block);
-      prefix.parent = PrefixParent(*block);
-      prefix.key = its_key;
-    }
-    return true;
-  });
-  prefix.found = prefix.named = std::ssize(found);
-  prefix.tag = policy->Found(found, prompt.names.size());
-  return prefix;
+  PrefixKey last = root;
+  Blocks cached;
+  Walk(
+      *prefixes_, root, bounded.names,
+      [&](std::span<const PrefixKey> made) { keys.insert(keys.end(), made.begin(), made.end()); },
+      [&](BlockId block, const PrefixKey& key) {
+        found.push_back(block);
+        last = key;
+        if (pool_.References(block) == 1) cached += kOne;
+      });
+  const int64_t count = std::ssize(found);
+  prefix = {.root = root,
+            .parent = found.empty() ? PrefixParent::Root(root) : PrefixParent(found.back()),
+            .key = last,
+            .found = count,
+            .named = count};
+  return total - Blocks(count) <= available() - cached;
 }
 
-bool KvCache::StartsWithin(const Prompt& prompt, Blocks total) const {
-  const PrefixFound there = Find(Bounded(prompt, total));
-  return total - there.blocks <= available() - there.cached;
+// Only now does the policy hear of the request: one that had no room did not come.
+void KvCache::TellPolicy(const BlockNames& names) {
+  auto& [found, keys, prefix] = looked_up_;
+  EvictionPolicy& policy = *prefixes_->policy;
+  policy.BeginRequest();
+  if (policy.LearnsFromKeys()) {
+    for (int64_t i = std::ssize(keys); i < names.size(); ++i) {
+      keys.push_back(prefixes_->hasher.Next(keys.back(), names[i]));
+    }
+    policy.Asked(keys);
+  }
+  prefix->tag = policy.Found(found, names.size());
 }
 
 void KvCache::Start(Sequence& sequence, const Prompt& prompt, Blocks total) {
+  if (prefixes_) TellPolicy(Bounded(prompt, total).names);
+  sequence.prefix = looked_up_.prefix;
   sequence.blocks.reserve(static_cast<size_t>(total.value()));
-  if (prefixes_) sequence.prefix = LookUp(Bounded(prompt, total), sequence.blocks);
+  sequence.blocks.assign(looked_up_.found.begin(), looked_up_.found.end());
   for (const BlockId block : sequence.blocks) HoldFound(block);
   const Blocks found(std::ssize(sequence.blocks));
   sequence.length = sequence.reach = found.value() * block_tokens_;
@@ -124,7 +136,7 @@ void KvCache::Start(Sequence& sequence, const Prompt& prompt, Blocks total) {
 
 std::optional<SequenceId> KvCache::BeginWith(const Prompt& prompt, Blocks total) {
   PLIMSOLL_CHECK(prefixes_.has_value());
-  if (!StartsWithin(prompt, total)) return std::nullopt;
+  if (!LookUp(prompt, total)) return std::nullopt;
   const SequenceId id = sequences_.Add(total);
   Start(sequences_.At(id), prompt, total);
   Verify();

@@ -30,6 +30,7 @@ class LearnedEviction final : public EvictionPolicy {
   bool HasMemory() const { return links_ && blocks_; }
 
   void BeginRequest() override;
+  bool LearnsFromKeys() const override { return true; }
   void Asked(std::span<const PrefixKey> keys) override;
   UseTag Found(std::span<const BlockId> found, int64_t asked) override;
 

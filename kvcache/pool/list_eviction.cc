@@ -1,7 +1,5 @@
 #include "kvcache/pool/list_eviction.h"
 
-#include <utility>
-
 namespace plimsoll {
 
 void LruEviction::Keep(BlockId block, const PrefixKey&, const BlockUse&) {
@@ -9,19 +7,17 @@ void LruEviction::Keep(BlockId block, const PrefixKey&, const BlockUse&) {
 }
 
 void LruEviction::Hold(BlockId block) {
-  if (std::exchange(aside_[static_cast<size_t>(block.index())], false)) return;
+  if (links_.IsAside(block)) return links_.EndAside(block);
   links_.Remove(list_, block);
 }
 
 void LruEviction::SetAside(BlockId block) {
   links_.Remove(list_, block);
-  aside_[static_cast<size_t>(block.index())] = true;
+  links_.SetAside(block);
 }
 
 void LruEviction::BringBack(BlockId block) {
-  if (std::exchange(aside_[static_cast<size_t>(block.index())], false)) {
-    links_.PushFront(list_, block);
-  }
+  if (links_.IsAside(block)) links_.PushFront(list_, block);
 }
 
 void FifoEviction::Keep(BlockId block, const PrefixKey&, const BlockUse&) {

@@ -11,9 +11,8 @@ namespace plimsoll {
 // Least recently used: the block whose last holder let go longest ago.
 class LruEviction final : public EvictionPolicy {
  public:
-  explicit LruEviction(Blocks capacity)
-      : links_(capacity), aside_(static_cast<size_t>(capacity.value())) {}
-  bool HasMemory() const { return links_ && aside_; }
+  explicit LruEviction(Blocks capacity) : links_(capacity) {}
+  bool HasMemory() const { return static_cast<bool>(links_); }
 
   void Keep(BlockId block, const PrefixKey& key, const BlockUse& use) override;
   void Hold(BlockId block) override;
@@ -21,14 +20,10 @@ class LruEviction final : public EvictionPolicy {
   BlockId Next() override { return list_.front(); }
   void SetAside(BlockId block) override;
   void BringBack(BlockId block) override;
-  void Prefetch(BlockId block) const override {
-    links_.Prefetch(block);
-    __builtin_prefetch(&aside_[static_cast<size_t>(block.index())]);
-  }
+  void Prefetch(BlockId block) const override { links_.Prefetch(block); }
 
  private:
   BlockLinks links_;
-  ZeroedArray<bool> aside_;
   BlockLinks::List list_;  // oldest first
 };
 

@@ -64,9 +64,11 @@ void PrefixIndex::Add(BlockId block, const PrefixKey& key, PrefixParent parent,
     PLIMSOLL_CHECK(Contains(*above), *above);
     ++At(*above).state;
   }
-  uint32_t& head = heads_[BucketOf(key)];
-  entry = {.key = key, .next = head, .parent = parent.value_, .state = 1, .let_go_after = 0};
-  head = static_cast<uint32_t>(i) + 1;
+  // Behind the others, so that the oldest, which are mostly the first to go, are found at once.
+  uint32_t* end = &heads_[BucketOf(key)];
+  while (*end != 0) end = &entries_[*end - 1].next;
+  *end = static_cast<uint32_t>(i) + 1;
+  entry = {.key = key, .next = 0, .parent = parent.value_, .state = 1, .let_go_after = 0};
   std::memcpy(content_.data() + i * content_bytes_, content.data(), content.size());
   ++size_;
 }
@@ -97,20 +99,18 @@ std::optional<BlockId> PrefixIndex::LetGoAfter(BlockId block) const {
   return BlockId(static_cast<int32_t>(stored - 1));
 }
 
-// Only the entry knows where its bucket is, and only that which block is first in it: so they are
-// fetched in three steps, some calls apart.
+// Only the entry knows where its bucket is, only that which block is first in it, and only the
+// first which is second: so they are fetched in four steps, some calls apart.
 void PrefixIndex::PrefetchRemove(BlockId block) {
   const size_t i = IndexOf(block);
   __builtin_prefetch(&entries_[i]);
-  uint32_t& oldest = soon_[soon_count_ % soon_.size()];
-  const uint32_t older = soon_[(soon_count_ + kStep) % soon_.size()];
-  if (older != 0) Prefetch(entries_[older - 1].key);
-  if (oldest != 0) {
-    const uint32_t head = heads_[BucketOf(entries_[oldest - 1].key)];
-    if (head != 0) __builtin_prefetch(&entries_[head - 1]);
+  if (const uint32_t at = Soon(1)) Prefetch(entries_[at - 1].key);
+  if (const uint32_t at = Soon(2)) PrefetchEntry(HeadOf(at));
+  if (const uint32_t at = Soon(3)) {
+    const uint32_t head = HeadOf(at);
+    if (head != 0 && head != at) PrefetchEntry(entries_[head - 1].next);
   }
-  oldest = static_cast<uint32_t>(i) + 1;
-  ++soon_count_;
+  soon_[soon_count_++ % soon_.size()] = static_cast<uint32_t>(i) + 1;
 }
 
 std::optional<std::string> PrefixIndex::FindViolation() const {

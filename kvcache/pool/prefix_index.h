@@ -97,14 +97,22 @@ class PrefixIndex {
     int32_t state;          // zero: not here; else one more than its children
     uint32_t let_go_after;  // a block let go kAhead calls of LetGo later
   };
-  static constexpr size_t kAhead = 12;
-  static constexpr size_t kStep = 4;  // calls that memory takes to come
+  static constexpr size_t kStep = 6;  // calls that memory takes to come
+  static constexpr size_t kAhead = 4 * kStep;
 
   PrefixIndex() = default;
   size_t IndexOf(BlockId block) const;
   Entry& At(BlockId block) { return entries_[IndexOf(block)]; }
   const Entry& At(BlockId block) const { return entries_[IndexOf(block)]; }
   const std::byte* ContentAt(size_t i) const { return content_.data() + i * content_bytes_; }
+  // The block named `steps` steps ago, if any, by PrefetchRemove.
+  uint32_t Soon(size_t steps) const {
+    return soon_[(soon_count_ + soon_.size() - steps * kStep) % soon_.size()];
+  }
+  uint32_t HeadOf(uint32_t stored) const { return heads_[BucketOf(entries_[stored - 1].key)]; }
+  void PrefetchEntry(uint32_t stored) const {
+    if (stored != 0) __builtin_prefetch(&entries_[stored - 1]);
+  }
   // There are as many buckets as blocks, and every 32 bits of a key are as good as any.
   size_t BucketOf(const PrefixKey& key) const {
     return ((key.low >> 32) * static_cast<uint64_t>(capacity_)) >> 32;
@@ -118,7 +126,7 @@ class PrefixIndex {
   ZeroedArray<std::byte> content_;  // content_bytes_ for each block
   // The latest blocks let go, and the latest that are to be removed soon, each in a ring.
   std::array<uint32_t, kAhead> let_go_ = {};
-  std::array<uint32_t, 2 * kStep> soon_ = {};
+  std::array<uint32_t, kAhead> soon_ = {};
   size_t let_go_count_ = 0;
   size_t soon_count_ = 0;
 };
