@@ -38,6 +38,12 @@ TEST(Victim, TheCheapestMakesAsMuchRoomAsIsWantedIfAnybodyDoes) {
   EXPECT_EQ(wanting(50), 3u) << "nobody does, and this one makes most";
 }
 
+TEST(Victim, TheOneThatCameFirstIsSparedWhereverItStands) {
+  const std::vector<VictimCandidate> running = {
+      {7, Tokens(900), Blocks(2)}, {8, Tokens(800), Blocks(2)}, {3, Tokens(1), Blocks(2)}};
+  EXPECT_EQ(ChooseVictim(VictimRule::kCheapest, running, Blocks(1)), 1u);
+}
+
 TEST(Victim, WhoStoppedBeforeIsSparedAndOfEqualsTheNewestStops) {
   std::vector<VictimCandidate> running = {{1, Tokens(160), Blocks(10)},
                                           {2, Tokens(16), Blocks(2), 1},
