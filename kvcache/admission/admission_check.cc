@@ -1,4 +1,6 @@
 // Admission checks itself: every reservation against the cache, the leases and the queue.
+#include <map>
+
 #include "kvcache/admission/admission_state.h"
 
 namespace plimsoll {
@@ -41,15 +43,43 @@ void AdmissionController::State::CheckInvariants() const {
   PLIMSOLL_CHECK(leases.size() == book.held() - running, leases.size(), book.held(), running);
   PLIMSOLL_CHECK(counters.admitted == counters.released + counters.expired + book.held(),
                  counters.admitted, counters.released, counters.expired, book.held());
-  const Waiter* const front = queue.Front();
+  CheckTenants();
   // With shared prefixes, what the front needs changes with what others compute; and a policy that
   // promises in part may keep blocks free.
-  PLIMSOLL_CHECK(front == nullptr || cache.shares_prefixes() || !promises_whole() ||
-                     front->needed > counts.free,
-                 counts.free);
+  const std::optional<int64_t> front = queue.Front();
+  if (!front || cache.shares_prefixes() || !promises_whole()) return;
+  PLIMSOLL_CHECK(Decide(queue.At(*front).request, {}).decision == Decision::kWait, *front);
 }
 
-void AdmissionController::State::Settle() {
+void AdmissionController::State::CheckTenants() const {
+  tenants.CheckInvariants();
+  PLIMSOLL_CHECK(tenants.kept() <= cache.available(), tenants.kept(), cache.available());
+  std::map<const TenantAccount*, int64_t> held;
+  for (const auto& [number, record] : book) {
+    if (!record.ended) ++held[record.account];
+  }
+  TenantUse sum = tenants.departed();
+  for (const TenantAccount* account : tenants.All()) {
+    const TenantUse& use = account->use;
+    PLIMSOLL_CHECK(use.reservations == held[account], use.tenant, use.reservations);
+    PLIMSOLL_CHECK(use.admitted == use.released + use.expired + use.reservations, use.tenant);
+    sum.blocks += use.blocks;
+    sum.waiting += use.waiting;
+    sum.admitted += use.admitted;
+    sum.refused_wait += use.refused_wait;
+    sum.refused_never += use.refused_never;
+  }
+  const BlockCounts counts = cache.counts();
+  PLIMSOLL_CHECK(sum.blocks == counts.live + counts.reserved, sum.blocks, counts.live,
+                 counts.reserved);
+  PLIMSOLL_CHECK(sum.waiting == queue.size(), sum.waiting, queue.size());
+  PLIMSOLL_CHECK(sum.admitted == counters.admitted, sum.admitted, counters.admitted);
+  PLIMSOLL_CHECK(sum.refused_wait == counters.refused_wait, sum.refused_wait);
+  PLIMSOLL_CHECK(sum.refused_never == counters.refused_never, sum.refused_never);
+}
+
+void AdmissionController::State::Settle(Instant now) {
+  if (queue.size() > 0) ServeWaiters(now);
   Publish();
   const int64_t records = book.held() + book.ended() + queue.size();
   if (records < kVerifiedWhole) CheckInvariants();

@@ -15,6 +15,7 @@ namespace plimsoll {
 namespace {
 
 constexpr Duration kLongestTtl = std::chrono::hours(24 * 3650);  // added to now, stays in range
+constexpr Duration kLongestStep = std::chrono::hours(24);
 
 absl::Status ValidateOptions(const AdmissionOptions& options) {
   const bool plain = std::all_of(options.epoch.begin(), options.epoch.end(),
@@ -34,6 +35,9 @@ absl::Status ValidateOptions(const AdmissionOptions& options) {
   if (options.max_context < Tokens(1)) {
     return BadField("max_context", options.max_context.value(), "at least 1");
   }
+  if (options.priority_step <= Duration::zero() || options.priority_step > kLongestStep) {
+    return BadField("priority_step", options.priority_step.count(), "more than 0 ns, up to a day");
+  }
   if (options.max_waiting < 0) return BadField("max_waiting", options.max_waiting, "0 or more");
   return absl::OkStatus();
 }
@@ -41,12 +45,14 @@ absl::Status ValidateOptions(const AdmissionOptions& options) {
 }  // namespace
 
 AdmissionController::State::State(const AdmissionOptions& options_given, KvCache& cache_given,
-                                  const Clock& clock_given,
+                                  const Clock& clock_given, TenantBook tenants_given,
                                   std::unique_ptr<AdmissionPolicy> policy_given)
     : options(options_given),
       cache(cache_given),
       clock(clock_given),
       book(options_given.idempotency_bytes),
+      tenants(std::move(tenants_given)),
+      queue(options_given.priority_step, tenants.purses()),
       policy(std::move(policy_given)),
       returns(clock_given.Now()) {}
 
@@ -55,8 +61,10 @@ absl::StatusOr<std::unique_ptr<AdmissionController>> AdmissionController::Create
   PLIMSOLL_RETURN_IF_ERROR(ValidateOptions(options));
   auto policy = AdmissionPolicy::Create(options.policy, cache.counts().total, cache.block_tokens());
   if (!policy.ok()) return policy.status();
-  return std::unique_ptr<AdmissionController>(
-      new AdmissionController(std::make_unique<State>(options, cache, clock, *std::move(policy))));
+  auto tenants = TenantBook::Create(options.quotas, cache.counts().total);
+  if (!tenants.ok()) return tenants.status();
+  return std::unique_ptr<AdmissionController>(new AdmissionController(
+      std::make_unique<State>(options, cache, clock, *std::move(tenants), *std::move(policy))));
 }
 
 AdmissionController::AdmissionController(std::unique_ptr<State> state) : state_(std::move(state)) {
@@ -73,7 +81,7 @@ absl::Status AdmissionController::Validate(const ReservationRequest& request) co
 Answer AdmissionController::CanAdmit(const ReservationRequest& request) const {
   const Instant now = state_->clock.Now();
   const auto repeat = state_->FindRepeat(request, now);
-  const Verdict verdict = state_->Decide(request, state_->queue.blocks());
+  const Verdict verdict = state_->DecideNewcomer(request, now);
   const bool known = repeat.ok() && repeat->has_value();
   if (known || verdict.decision == Decision::kAdmitted) {
     return state_->Draft(request, verdict.needed, now);
@@ -87,9 +95,9 @@ absl::StatusOr<Answer> AdmissionController::Reserve(const ReservationRequest& re
   state_->EndWhatIsOver(now);
   absl::StatusOr<Answer> answer = state_->AnswerNow(request, now);
   if (answer.ok() && std::holds_alternative<Refusal>(*answer)) {
-    state_->CountRefusal(std::get<Refusal>(*answer));
+    state_->CountRefusal(request.tenant, std::get<Refusal>(*answer));
   }
-  state_->Settle();
+  state_->Settle(now);
   return answer;
 }
 
@@ -102,10 +110,11 @@ absl::StatusOr<std::optional<int64_t>> AdmissionController::ReserveOrWait(
   const absl::StatusOr<Answer> answer = state_->AnswerNow(request, now);
   if (!answer.ok()) return answer.status();
   const Refusal* const refusal = std::get_if<Refusal>(&*answer);
-  const bool can_wait = refusal != nullptr && refusal->reason == Reason::kNoFreeBlocks;
+  const bool can_wait = refusal != nullptr && (refusal->reason == Reason::kNoFreeBlocks ||
+                                               refusal->reason == Reason::kTenantQuota);
   if (!can_wait || max_wait == Duration::zero()) {
-    if (refusal != nullptr) state_->CountRefusal(*refusal);
-    state_->Settle();
+    if (refusal != nullptr) state_->CountRefusal(request.tenant, *refusal);
+    state_->Settle(now);
     done(*answer);
     return std::nullopt;
   }
@@ -114,34 +123,35 @@ absl::StatusOr<std::optional<int64_t>> AdmissionController::ReserveOrWait(
         "the queue is full: " + std::to_string(state_->queue.size()) + " callers wait");
   }
   const Duration longest = Instant::max() - now;
-  const int64_t ticket = state_->queue.Push({.request = request,
-                                             .needed = refusal->needed,
-                                             .deadline = now + std::min(max_wait, longest),
-                                             .done = std::move(done)});
-  state_->Settle();
+  const int64_t ticket = state_->Wait({.request = request,
+                                       .needed = refusal->needed,
+                                       .deadline = now + std::min(max_wait, longest),
+                                       .done = std::move(done)},
+                                      now);
+  state_->Settle(now);
   return ticket;
 }
 
 void AdmissionController::CancelWait(int64_t ticket) {
   const Instant now = state_->clock.Now();
-  state_->queue.Remove(ticket);
+  if (const auto waiter = state_->queue.Remove(ticket)) state_->NoteLeft(*waiter);
   state_->EndWhatIsOver(now);
-  state_->ServeWaiters(now);
-  state_->Settle();
+  state_->Settle(now);
 }
 
 void AdmissionController::Advance() {
-  state_->EndWhatIsOver(state_->clock.Now());
-  state_->Settle();
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  state_->Settle(now);
 }
 
 std::optional<Instant> AdmissionController::NextDeadline() const {
   const auto lease = state_->leases.Earliest();
   const auto wait = state_->queue.EarliestDeadline();
-  if (lease && wait) return std::min(lease->first, wait->first);
-  if (lease) return lease->first;
-  if (wait) return wait->first;
-  return std::nullopt;
+  std::optional<Instant> next = state_->queue.EarliestPromotion();
+  if (lease && (!next || lease->first < *next)) next = lease->first;
+  if (wait && (!next || wait->first < *next)) next = wait->first;
+  return next;
 }
 
 void AdmissionController::SetDraining(bool draining) {
@@ -149,9 +159,9 @@ void AdmissionController::SetDraining(bool draining) {
   state_->EndWhatIsOver(now);
   state_->draining = draining;
   while (draining && state_->queue.size() > 0) {
-    state_->TurnAway(state_->queue.PopFront(), Reason::kDraining, now);
+    state_->TurnAway(state_->queue.Serve(*state_->queue.Anyone()), Reason::kDraining, now);
   }
-  state_->Settle();
+  state_->Settle(now);
 }
 
 const KvCache& AdmissionController::cache() const { return state_->cache; }

@@ -3,9 +3,14 @@
 // Under never-evict, the default, an admitted request is promised blocks for prompt_tokens +
 // max_new_tokens and is never cut off. Under the other policies it is promised room for its prompt
 // and one token, and its holder extends it as it grows; an extension that finds no room is refused
-// and counts as an overflow, and it is up to the holder to release or to wait. Callers may wait in
-// a fair queue: tenants take turns, each tenant's requests in order of arrival, and nobody
-// overtakes: while anyone waits, a newcomer that does not wait is refused.
+// and counts as an overflow, and it is up to the holder to release or to wait.
+//
+// Callers may wait in a fair queue: higher priorities first, tenants in turn, each tenant's
+// requests in order of arrival; wait_queue.h says how long one may be passed by others. Nobody
+// overtakes: a newcomer is served only if it would be the first in the queue, so while somebody of
+// its priority or a higher one waits for room it is told to wait too. What fits in what its tenant
+// has not used of its guaranteed minimum takes nothing from anybody and waits for no other tenant;
+// a tenant that is at its maximum steps aside. See tenants.h.
 //
 // Invariants, which CheckInvariants() verifies:
 //   1. Every reservation has an owner, an epoch and a deadline.
@@ -13,6 +18,8 @@
 //      have left of their promises, add up to the cache's reserved blocks.
 //   3. An admitted request_id gives the same reservation again until a minute after its end,
 //      within a byte cap; with other content it is InvalidArgument. Refusals are not kept.
+//   4. What tenants hold adds up to the blocks that are promised or live; no tenant holds more than
+//      its maximum; and what is available is at least what they have not used of their minimums.
 //
 // A grant lives at most `confirm_window` until its first sign of life (Renew, Extend,
 // BeginSequence or Release), then for its ttl after each. A reservation whose sequence runs does
@@ -41,6 +48,7 @@
 #include "kvcache/admission/admission_policy.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/admission/snapshot.h"
+#include "kvcache/admission/tenants.h"
 #include "kvcache/base/clock.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/pool/kv_cache.h"
@@ -55,7 +63,10 @@ struct AdmissionOptions {
   Duration confirm_window = std::chrono::seconds(5);  // zero: grants need no confirmation
   Tokens max_context = Tokens(kMaxTokens);            // the model's; longer requests never fit
   PolicyOptions policy = {};
-  int64_t max_waiting = 10000;  // callers in the queue
+  Quotas quotas = {};
+  // How much longer a caller has to wait than one of the next higher priority to come before it.
+  Duration priority_step = std::chrono::seconds(10);  // at most a day
+  int64_t max_waiting = 10000;                        // callers in the queue
   Bytes idempotency_bytes = Bytes(64 << 20);
 };
 
@@ -105,6 +116,9 @@ class AdmissionController {
   absl::StatusOr<SequenceId> BeginSequence(std::string_view id);
   // Ends the sequence and the reservation with it.
   void EndSequence(std::string_view id);
+  // Names blocks of the running sequence, as KvCache::Name does, and counts for its tenant what
+  // that gives back: who names them in the cache itself leaves the tenant with more than it holds.
+  void Name(std::string_view id, const BlockNames& names);
   // Whether someone released the reservation whose sequence runs.
   bool StopRequested(std::string_view id) const;
 
@@ -112,6 +126,12 @@ class AdmissionController {
   void Advance();
   // When Advance next has something to do.
   std::optional<Instant> NextDeadline() const;
+
+  // Who holds how much, by name; those who came and went long ago are the last, together, under no
+  // name. O(tenants).
+  std::vector<TenantUse> Tenants() const;
+  // Who holds what: up to `most` reservations with numbers after `number`, in order. O(held).
+  std::vector<Holding> HoldingsAfter(int64_t number, int64_t most) const;
 
   // While draining, new requests, and those that wait already, are told to wait with DRAINING.
   void SetDraining(bool draining);

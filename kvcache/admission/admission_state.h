@@ -17,6 +17,7 @@
 #include "kvcache/admission/never_evict.h"
 #include "kvcache/admission/reservation_book.h"
 #include "kvcache/admission/return_rate.h"
+#include "kvcache/admission/tenant_book.h"
 #include "kvcache/admission/wait_queue.h"
 
 namespace plimsoll {
@@ -26,16 +27,18 @@ Demand DemandOf(const ReservationRequest& request);
 
 struct AdmissionController::State {
   State(const AdmissionOptions& options_given, KvCache& cache_given, const Clock& clock_given,
-        std::unique_ptr<AdmissionPolicy> policy_given);
+        TenantBook tenants_given, std::unique_ptr<AdmissionPolicy> policy_given);
 
   // Deciding.
   // What the request's prompt is called in the cache. A view of the request.
   static Prompt PromptOf(const ReservationRequest& request);
+  PrefixFound FindPrefix(const ReservationRequest& request) const;
   absl::Status Validate(const ReservationRequest& request) const;
-  Verdict Decide(const ReservationRequest& request, Blocks ahead) const;
-  // The same under a policy that promises less than the whole.
-  Verdict DecideInPart(const AdmissionView& view, const ReservationRequest& request,
-                       Verdict verdict) const;
+  Verdict Decide(const ReservationRequest& request, const Ahead& ahead) const;
+  // The same for a newcomer.
+  Verdict DecideNewcomer(const ReservationRequest& request, Instant now) const;
+  // What decisions about this tenant's requests start from; with nobody ahead.
+  AdmissionView ViewFor(const std::string& tenant) const;
   bool promises_whole() const { return options.policy.policy == Policy::kNeverEvict; }
   Verdict DecideExtension(const ReservationRecord& record, Tokens total) const;
   Refusal Refuse(const Verdict& verdict, Instant now) const;
@@ -51,8 +54,15 @@ struct AdmissionController::State {
   // What can be said at once; counts nothing as refused.
   absl::StatusOr<Answer> AnswerNow(const ReservationRequest& request, Instant now);
   ReservationRecord& Grant(const ReservationRequest& request, Blocks blocks, Instant now);
-  void CountRefusal(const Refusal& refusal);
+  void CountRefusal(const std::string& tenant, const Refusal& refusal);
+  // Puts a caller in the queue; returns its ticket.
+  int64_t Wait(Waiter waiter, Instant now);
+  // Counts that a caller is out of it.
+  void NoteLeft(const Waiter& waiter);
   void ServeWaiters(Instant now);
+  // Those who need only what is left of the minimum that they share.
+  void ServePurse(size_t purse, Instant now);
+  void ServeWaiter(const Waiter& waiter, Blocks blocks, Instant now);
   // Answers callers who wait under the request id that `record` was just given to.
   void ServeRepeats(const ReservationRecord& record, Instant now);
   // Takes a caller out of the queue with a refusal: `reason` in place of the verdict's.
@@ -69,22 +79,33 @@ struct AdmissionController::State {
   void PromiseMore(ReservationRecord& record, Blocks blocks);
   // The holder's tokens reach `total`: tells the policy.
   void NoteGrowth(ReservationRecord& record, Tokens total);
-  // Gives back everything that the reservation holds. `cut_off`: it was not the holder's wish.
-  void Finish(ReservationRecord& record, Instant now, bool cut_off = false);
+  // Gives back everything that the reservation holds, and counts how it ended.
+  enum class End { kReleased, kExpired };
+  void Finish(ReservationRecord& record, Instant now, End how);
+  // Counts for a tenant what became available, or was taken, since so much was.
+  void CountChange(TenantAccount& account, Blocks available_before);
+  void CountEnd(TenantAccount& account, End how);
   void EndWhatIsOver(Instant now);
+  // Ends the lease or the wait, or grants the promotion, that is due first; false where none is.
+  bool EndNext(Instant now);
 
   // Showing.
+  // Blocks of it that hold tokens.
+  Blocks UsedOf(const ReservationRecord& record) const;
   AdmissionSnapshot Current() const;
   // Publishes if anything in the snapshot changed.
   void Publish();
-  // Publishes, and in a build with PLIMSOLL_DEBUG_CHECKS verifies everything while it is small.
-  void Settle();
+  // Serves who may be served now, publishes, and in a build with PLIMSOLL_DEBUG_CHECKS verifies
+  // everything while it is small.
+  void Settle(Instant now);
   void CheckInvariants() const;
+  void CheckTenants() const;
 
   const AdmissionOptions options;
   KvCache& cache;
   const Clock& clock;
   ReservationBook book;
+  TenantBook tenants;
   DeadlineQueue leases;  // of held reservations whose sequence does not run
   WaitQueue queue;
   const std::unique_ptr<AdmissionPolicy> policy;

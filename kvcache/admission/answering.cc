@@ -37,7 +37,7 @@ absl::StatusOr<Answer> AdmissionController::State::AnswerNow(const ReservationRe
   absl::StatusOr<std::optional<Reservation>> repeat = FindRepeat(request, now);
   if (!repeat.ok()) return repeat.status();
   if (repeat->has_value()) return **std::move(repeat);
-  const Verdict verdict = Decide(request, queue.blocks());
+  const Verdict verdict = DecideNewcomer(request, now);
   if (verdict.decision != Decision::kAdmitted) return Refuse(verdict, now);
   return Grant(request, verdict.needed, now).reservation;
 }
@@ -47,6 +47,9 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
   Reservation reservation = Draft(request, blocks, now);
   reservation.id = ReservationIdOf(options.epoch, book.NextNumber());
   ReservationRecord& record = book.Add(request, std::move(reservation));
+  record.granted = now;
+  record.account = &tenants.Open(request.tenant);
+  const Blocks before = cache.available();
   if (cache.shares_prefixes() && !request.prefix_hashes.empty()) {
     record.prepared = cache.BeginWith(PromptOf(request), blocks);
     PLIMSOLL_CHECK(record.prepared.has_value(), blocks, cache.available());
@@ -54,27 +57,81 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
     const bool promised = cache.Promise(blocks);
     PLIMSOLL_CHECK(promised, blocks, cache.available());
   }
+  CountChange(*record.account, before);
+  ++record.account->use.reservations;
+  ++record.account->use.admitted;
+  tenants.Note(*record.account);
   record.place = policy->Started(DemandOf(request));
   leases.Set(record.number, record.reservation.expires);
   ++counters.admitted;
   return record;
 }
 
-void AdmissionController::State::CountRefusal(const Refusal& refusal) {
-  ++(refusal.decision == Decision::kNever ? counters.refused_never : counters.refused_wait);
+void AdmissionController::State::CountRefusal(const std::string& tenant, const Refusal& refusal) {
+  const bool never = refusal.decision == Decision::kNever;
+  ++(never ? counters.refused_never : counters.refused_wait);
+  TenantUse& use = tenants.Open(tenant).use;
+  ++(never ? use.refused_never : use.refused_wait);
 }
 
+int64_t AdmissionController::State::Wait(Waiter waiter, Instant now) {
+  TenantAccount& account = tenants.Open(waiter.request.tenant);
+  ++account.use.waiting;
+  tenants.Note(account);
+  waiter.purse = account.purse;
+  return queue.Push(std::move(waiter), now);
+}
+
+void AdmissionController::State::NoteLeft(const Waiter& waiter) {
+  TenantAccount& account = tenants.Open(waiter.request.tenant);
+  --account.use.waiting;
+  tenants.Note(account);
+}
+
+// A tenant that is at its maximum steps aside; anybody else who does not fit is waited for.
 void AdmissionController::State::ServeWaiters(Instant now) {
-  while (const Waiter* front = queue.Front()) {
-    const Verdict verdict = Decide(front->request, Blocks(0));
-    if (verdict.decision != Decision::kAdmitted) return;
-    const Waiter waiter = queue.PopFront();
-    const ReservationRecord& record = Grant(waiter.request, verdict.needed, now);
-    ++counters.waited;
-    Publish();
-    waiter.done(record.reservation);
-    ServeRepeats(record, now);
+  for (;;) {
+    if (const std::optional<size_t> purse = queue.TakeStirred()) {
+      if (tenants.guarantees(*purse)) ServePurse(*purse, now);
+      continue;
+    }
+    const std::optional<int64_t> ticket = queue.Front();
+    if (!ticket) return;
+    const ReservationRequest& request = queue.At(*ticket).request;
+    const Verdict verdict = Decide(request, {});
+    if (verdict.decision == Decision::kAdmitted) {
+      ServeWaiter(queue.Serve(*ticket), verdict.needed, now);
+    } else if (verdict.reason == Reason::kTenantQuota) {
+      queue.StepAside(std::string(request.tenant));
+    } else {
+      return;
+    }
   }
+}
+
+// It takes nothing from those whose turn it is, so its tenant's turn is not used up.
+void AdmissionController::State::ServePurse(size_t purse, Instant now) {
+  while (const std::optional<int64_t> ticket = queue.FrontOf(purse)) {
+    const ReservationRequest& request = queue.At(*ticket).request;
+    const Verdict verdict = Decide(request, {.first = false});
+    if (verdict.decision == Decision::kAdmitted) {
+      ServeWaiter(*queue.Remove(*ticket), verdict.needed, now);
+    } else if (verdict.reason == Reason::kTenantQuota) {
+      queue.StepAside(std::string(request.tenant));
+    } else {
+      return;
+    }
+  }
+}
+
+void AdmissionController::State::ServeWaiter(const Waiter& waiter, Blocks blocks, Instant now) {
+  const ReservationRecord& record = Grant(waiter.request, blocks, now);
+  ++counters.waited;
+  ++record.account->use.waited;
+  NoteLeft(waiter);
+  Publish();
+  waiter.done(record.reservation);
+  ServeRepeats(record, now);
 }
 
 void AdmissionController::State::ServeRepeats(const ReservationRecord& record, Instant now) {
@@ -82,17 +139,19 @@ void AdmissionController::State::ServeRepeats(const ReservationRecord& record, I
   while (const std::optional<int64_t> ticket =
              queue.FindRequest(request.tenant, request.request_id)) {
     const std::optional<Waiter> waiter = queue.Remove(*ticket);
+    NoteLeft(*waiter);
     Publish();
     waiter->done(View(record, now));
   }
 }
 
 void AdmissionController::State::TurnAway(const Waiter& waiter, Reason reason, Instant now) {
-  Verdict verdict = Decide(waiter.request, queue.blocks());
+  Verdict verdict = DecideNewcomer(waiter.request, now);
   verdict.decision = Decision::kWait;
   verdict.reason = reason;
   const Refusal refusal = Refuse(verdict, now);
-  CountRefusal(refusal);
+  CountRefusal(waiter.request.tenant, refusal);
+  NoteLeft(waiter);
   Publish();
   waiter.done(refusal);
 }

@@ -28,6 +28,12 @@ absl::Status ValidateTokens(std::string_view field, Tokens n, int64_t least) {
   return BadField(field, n.value(), std::to_string(least) + " to " + std::to_string(kMaxTokens));
 }
 
+absl::Status ValidatePriority(int priority) {
+  if (priority >= kLowestPriority && priority <= kHighestPriority) return absl::OkStatus();
+  return BadField("priority", priority,
+                  std::to_string(kLowestPriority) + " to " + std::to_string(kHighestPriority));
+}
+
 absl::Status ValidateHashes(const ReservationRequest& request, Tokens block_tokens) {
   const int64_t full_blocks = request.prompt_tokens / block_tokens;
   const int64_t hashes = std::ssize(request.prefix_hashes);
@@ -59,6 +65,7 @@ absl::Status AdmissionController::State::Validate(const ReservationRequest& requ
   PLIMSOLL_RETURN_IF_ERROR(ValidateName("tenant", request.tenant));
   PLIMSOLL_RETURN_IF_ERROR(ValidateTokens("prompt_tokens", request.prompt_tokens, 1));
   PLIMSOLL_RETURN_IF_ERROR(ValidateTokens("max_new_tokens", request.max_new_tokens, 0));
+  PLIMSOLL_RETURN_IF_ERROR(ValidatePriority(request.priority));
   if (request.ttl < Duration::zero() || request.ttl > options.max_ttl) {
     return BadField("ttl", Text(request.ttl), "0 (the default) to " + Text(options.max_ttl));
   }
@@ -69,49 +76,53 @@ Prompt AdmissionController::State::PromptOf(const ReservationRequest& request) {
   return {.salt = request.tenant, .names = BlockNames::OfHashes(request.prefix_hashes)};
 }
 
-Verdict AdmissionController::State::Decide(const ReservationRequest& request, Blocks ahead) const {
-  const PrefixFound found = cache.Find(PromptOf(request));
-  const AdmissionView view{.total = cache.counts().total,
-                           .free = cache.available() - found.cached,
-                           .shared = found.blocks,
-                           .ahead = ahead,
-                           .block_tokens = cache.block_tokens(),
-                           .max_context = options.max_context,
-                           .draining = draining};
-  const Verdict whole = DecideNeverEvict(view, TotalOf(request));
-  if (promises_whole() || whole.decision == Decision::kNever) return whole;
-  return DecideInPart(view, request, whole);
+PrefixFound AdmissionController::State::FindPrefix(const ReservationRequest& request) const {
+  if (request.prefix_hashes.empty()) return {};
+  return cache.Find(PromptOf(request));
 }
 
-// Nobody overtakes: while somebody waits, what the policy would allow a newcomer does not count.
-Verdict AdmissionController::State::DecideInPart(const AdmissionView& view,
-                                                 const ReservationRequest& request,
-                                                 Verdict verdict) const {
+AdmissionView AdmissionController::State::ViewFor(const std::string& tenant) const {
+  const TenantRoom room = tenants.RoomOf(tenant);
+  return {.total = cache.counts().total,
+          .most_ever = room.most_ever,
+          .free = cache.available() - room.kept_for_others,
+          .own = room.own,
+          .left = room.left,
+          .block_tokens = cache.block_tokens(),
+          .max_context = options.max_context,
+          .draining = draining};
+}
+
+Verdict AdmissionController::State::Decide(const ReservationRequest& request,
+                                           const Ahead& ahead) const {
+  AdmissionView view = ViewFor(request.tenant);
+  const PrefixFound found = FindPrefix(request);
+  view.shared = found.blocks - found.cached;
+  view.ahead = ahead;
+  Verdict verdict = DecideEver(view, TotalOf(request));
+  if (verdict.decision == Decision::kNever) return verdict;
+  const bool in_own = FitsInOwn(view, verdict.needed);
   const Demand demand = DemandOf(request);
   verdict.needed = policy->AtStart(demand);
-  const Blocks wanted = view.ahead + verdict.needed - std::min(view.shared, verdict.needed);
-  const bool short_of_blocks = wanted > view.free;
-  verdict.missing = short_of_blocks ? wanted - view.free : Blocks(0);
-  const bool may_start = view.ahead == Blocks(0) && !short_of_blocks &&
-                         policy->MayStart(demand, view.free + view.shared);
-  if (!may_start) verdict.missing = std::max(verdict.missing, Blocks(1));
-  verdict.decision = may_start && !draining ? Decision::kAdmitted : Decision::kWait;
-  verdict.reason = draining ? Reason::kDraining : may_start ? Reason::kNone : Reason::kNoFreeBlocks;
+  const bool allowed = promises_whole() || policy->MayStart(demand, view.free + view.shared);
+  DecideNow(view, in_own, allowed, verdict);
   return verdict;
 }
 
-// The reservation's own blocks count as free to it, and nobody is ahead of it: a holder can give
-// room back only by finishing. It may grow while the server drains, for the same reason.
+Verdict AdmissionController::State::DecideNewcomer(const ReservationRequest& request,
+                                                   Instant now) const {
+  if (queue.size() == 0) return Decide(request, {});
+  return Decide(request, queue.AheadOf(request, tenants.RoomOf(request.tenant).purse, now));
+}
+
+// The reservation's own blocks are shared with what it will be, and nobody is ahead of it: a holder
+// can give room back only by finishing. It may grow while the server drains, for the same reason.
 Verdict AdmissionController::State::DecideExtension(const ReservationRecord& record,
                                                     Tokens total) const {
-  return DecideNeverEvict({.total = cache.counts().total,
-                           .free = cache.available() + record.reservation.blocks,
-                           .shared = Blocks(0),
-                           .ahead = Blocks(0),
-                           .block_tokens = cache.block_tokens(),
-                           .max_context = options.max_context,
-                           .draining = false},
-                          total);
+  AdmissionView view = ViewFor(record.request.tenant);
+  view.shared = record.reservation.blocks;
+  view.draining = false;
+  return DecideNeverEvict(view, total);
 }
 
 Refusal AdmissionController::State::Refuse(const Verdict& verdict, Instant now) const {
@@ -155,7 +166,7 @@ Reservation AdmissionController::State::Draft(const ReservationRequest& request,
           .prompt_tokens = request.prompt_tokens,
           .max_new_tokens = request.max_new_tokens,
           .blocks = blocks,
-          .prefix_blocks = cache.Find(PromptOf(request)).blocks,
+          .prefix_blocks = FindPrefix(request).blocks,
           .ttl = ttl,
           .expires = now + lease,
           .expire_time = clock.WallNow() + lease,

@@ -1,4 +1,5 @@
 // What is held under leases, and how it ends.
+#include <algorithm>
 #include <utility>
 
 #include "kvcache/admission/admission_state.h"
@@ -44,8 +45,10 @@ void AdmissionController::State::SignOfLife(ReservationRecord& record, Instant n
 void AdmissionController::State::PromiseMore(ReservationRecord& record, Blocks blocks) {
   if (blocks <= record.reservation.blocks) return;
   const Blocks more = blocks - record.reservation.blocks;
+  const Blocks before = cache.available();
   const bool promised = cache.Promise(more);
-  PLIMSOLL_CHECK(promised, more, cache.available());
+  PLIMSOLL_CHECK(promised, more, before);
+  CountChange(*record.account, before);
   if (const auto its = record.sequence ? record.sequence : record.prepared) {
     cache.AddPromise(*its, more);
   }
@@ -60,12 +63,26 @@ void AdmissionController::State::NoteGrowth(ReservationRecord& record, Tokens to
   policy->Stepped(false);
 }
 
-void AdmissionController::State::Finish(ReservationRecord& record, Instant now, bool cut_off) {
-  if (cut_off && !promises_whole()) {
+void AdmissionController::State::CountChange(TenantAccount& account, Blocks available_before) {
+  const Blocks available = cache.available();
+  const bool more = available < available_before;
+  if (more) {
+    tenants.Take(account, available_before - available);
+  } else {
+    tenants.GiveBack(account, available - available_before);
+  }
+  if (queue.size() == 0) return;
+  if (!more) queue.Return(account.use.tenant);
+  queue.Stir(account.purse);
+}
+
+void AdmissionController::State::Finish(ReservationRecord& record, Instant now, End how) {
+  if (how == End::kExpired && !promises_whole()) {
     policy->Preempted(record.place);
   } else {
     policy->Ended(record.place);
   }
+  const Blocks before = cache.available();
   if (record.sequence) {
     cache.End(*record.sequence);
   } else {
@@ -76,40 +93,54 @@ void AdmissionController::State::Finish(ReservationRecord& record, Instant now, 
       cache.Forgo(record.reservation.blocks);
     }
   }
+  CountChange(*record.account, before);
+  CountEnd(*record.account, how);
   returns.Add(record.reservation.blocks - record.reservation.prefix_blocks, now);
   book.End(record, now);
+}
+
+void AdmissionController::State::CountEnd(TenantAccount& account, End how) {
+  ++(how == End::kExpired ? counters.expired : counters.released);
+  ++(how == End::kExpired ? account.use.expired : account.use.released);
+  --account.use.reservations;
+  tenants.Note(account);
 }
 
 // In order of time, so that who waited until after a lease ended is served and not turned away,
 // however late this is called.
 void AdmissionController::State::EndWhatIsOver(Instant now) {
-  for (;;) {
-    const std::optional<DeadlineQueue::Entry> lease = leases.Earliest();
-    const std::optional<DeadlineQueue::Entry> wait = queue.EarliestDeadline();
-    const bool lease_over = lease && lease->first <= now;
-    const bool wait_over = wait && wait->first <= now;
-    if (lease_over && (!wait_over || lease->first <= wait->first)) {
-      ++counters.expired;
-      Finish(*book.Find(lease->second), now, /*cut_off=*/true);
-    } else if (wait_over) {
-      TurnAway(*queue.Remove(wait->second), Reason::kWaitTimeout, now);
-    } else {
-      break;
-    }
-    ServeWaiters(now);
-  }
+  while (EndNext(now)) ServeWaiters(now);
+  queue.Promote(now);
   // What was computed meanwhile may be the prefix of who waits, or change what the policy expects.
   if (cache.shares_prefixes() || !promises_whole()) ServeWaiters(now);
   book.Forget(now);
   Publish();
 }
 
+bool AdmissionController::State::EndNext(Instant now) {
+  const std::optional<DeadlineQueue::Entry> lease = leases.Earliest();
+  const std::optional<DeadlineQueue::Entry> wait = queue.EarliestDeadline();
+  const std::optional<Instant> promotion = queue.EarliestPromotion();
+  Instant next = Instant::max();
+  if (lease) next = lease->first;
+  if (wait) next = std::min(next, wait->first);
+  if (promotion) next = std::min(next, *promotion);
+  if (next > now || next == Instant::max()) return false;
+  queue.Promote(next);
+  if (lease && lease->first == next) {
+    Finish(*book.Find(lease->second), now, End::kExpired);
+  } else if (wait && wait->first == next) {
+    TurnAway(*queue.Remove(wait->second), Reason::kWaitTimeout, now);
+  }
+  return true;
+}
+
 AdmissionSnapshot AdmissionController::State::Current() const {
   AdmissionSnapshot snapshot = counters;
   snapshot.revision = last.revision;
   snapshot.blocks = cache.counts();
-  const bool closed = draining || queue.size() > 0;
-  snapshot.headroom = closed ? Blocks(0) : snapshot.blocks.free + snapshot.blocks.cached;
+  const bool closed = draining || !queue.all_aside();
+  snapshot.headroom = closed ? Blocks(0) : cache.available() - tenants.kept();
   snapshot.reservations = book.held();
   snapshot.waiting = queue.size();
   snapshot.draining = draining;

@@ -1,4 +1,7 @@
-// The never-evict policy: what is admitted is promised all it may ever use, so nothing is cut off.
+// The arithmetic of a decision: may this request ever fit, and does it fit now?
+//
+// Never-evict is the policy that needs nothing else: what is admitted is promised all it may ever
+// use, so nothing is cut off. Other policies start from the same figures.
 //
 // A pure function of what the pool looks like at one moment: the same for the question (CanAdmit),
 // the promise (Reserve) and a test without a pool.
@@ -9,6 +12,7 @@
 #include <string_view>
 
 #include "kvcache/admission/reservation.h"
+#include "kvcache/admission/wait_queue.h"
 #include "kvcache/base/units.h"
 
 namespace plimsoll {
@@ -16,9 +20,12 @@ namespace plimsoll {
 // What a decision is made from.
 struct AdmissionView {
   Blocks total;
-  Blocks free;                // or cached, less what is cached of the request's own prefix
-  Blocks shared = Blocks(0);  // of the blocks needed, those that are there already
-  Blocks ahead;               // what those need who wait already
+  Blocks most_ever;           // of these, what its tenant may hold while the pool is empty
+  Blocks free;                // or cached, and not kept for others
+  Blocks own;                 // of these, what only its tenant may have
+  Blocks left;                // until its tenant is at its maximum
+  Blocks shared = Blocks(0);  // of the blocks needed, those that its tenant holds already
+  Ahead ahead = {};
   Tokens block_tokens;
   Tokens max_context;
   bool draining;
@@ -28,12 +35,20 @@ struct Verdict {
   Decision decision;
   Reason reason;
   Blocks needed;
-  Blocks missing;  // for a wait: needed and ahead, less what is shared or free
+  Blocks missing;  // for a wait: needed and ahead, less what is there; at least 1 unless draining
   Tokens largest_fit;
-  std::string_view binding_term;  // for a never: "pool" or "context"
+  std::string_view binding_term;  // for a never: "pool", "context" or "tenant"
 };
 
-// `tokens` is prompt and new together.
+// What `tokens`, prompt and new together, need, and whether they can ever fit; nothing about now.
+Verdict DecideEver(const AdmissionView& view, Tokens tokens);
+// Whether `verdict.needed` blocks fit now. `in_own`: the request needs nobody else's blocks, so it
+// waits only for those before it who share its tenant's minimum. `allowed`: its policy's word.
+void DecideNow(const AdmissionView& view, bool in_own, bool allowed, Verdict& verdict);
+
+// Both, for a request that is promised the whole.
 Verdict DecideNeverEvict(const AdmissionView& view, Tokens tokens);
+// Whether `needed` blocks need nobody else's.
+bool FitsInOwn(const AdmissionView& view, Blocks needed);
 
 }  // namespace plimsoll

@@ -20,7 +20,7 @@ enum class Decision : uint8_t { kAdmitted, kWait, kNever };
 enum class Reason : uint8_t {
   kNone,
   kNoFreeBlocks,  // wait: could fit later
-  kTenantQuota,   // wait: the tenant's share is used up
+  kTenantQuota,   // wait: the tenant is at its maximum
   kWaitTimeout,   // wait: queued for max_wait without luck
   kDraining,      // wait: the server takes nothing new
   kLearning,      // wait: the server is finding out who holds what
@@ -31,8 +31,13 @@ enum class Reason : uint8_t {
 std::string_view NameOf(Decision decision);  // "admitted", "wait", "never"
 std::string_view NameOf(Reason reason);      // "NO_FREE_BLOCKS", ...; "" for kNone
 
+inline constexpr int kLowestPriority = -2;
+inline constexpr int kHighestPriority = 2;
+
 // A request for room. Token counts are bounded before they get here: prompt_tokens in
 // [1, kMaxTokens], max_new_tokens in [0, kMaxTokens].
+//
+// `priority` is in [kLowestPriority, kHighestPriority]; higher ones are served first.
 struct ReservationRequest {
   std::string request_id = {};  // at most 128 bytes; empty: every call is a new request
   std::string tenant = {};      // at most 128 bytes; empty is a tenant like any other
@@ -42,6 +47,7 @@ struct ReservationRequest {
   // Of the prompt's full blocks, from the first on, one hash each of the block and all before it.
   // Equal hashes of one tenant stand for equal blocks; between tenants nothing is shared.
   std::vector<uint64_t> prefix_hashes = {};
+  int priority = 0;
 };
 
 // Room promised to one request.
@@ -66,8 +72,8 @@ struct Refusal {
   Blocks needed;
   Blocks missing;            // for a wait: blocks short just now
   Duration retry_after;      // for a wait: when it is worth asking again
-  Tokens largest_fit;        // prompt plus new tokens that would fit an empty pool
-  std::string binding_term;  // for a never: "pool" or "context", what the request exceeds
+  Tokens largest_fit;        // prompt plus new tokens that would fit it in an empty pool
+  std::string binding_term;  // for a never: "pool", "context" or "tenant", what it exceeds
 };
 
 using Answer = std::variant<Reservation, Refusal>;

@@ -73,7 +73,7 @@ void ReservationBook::Forget(Instant now) {
 bool SameContent(const ReservationRequest& first, const ReservationRequest& repeat) {
   return first.tenant == repeat.tenant && first.prompt_tokens == repeat.prompt_tokens &&
          first.max_new_tokens == repeat.max_new_tokens && first.ttl == repeat.ttl &&
-         first.prefix_hashes == repeat.prefix_hashes;
+         first.prefix_hashes == repeat.prefix_hashes && first.priority == repeat.priority;
 }
 
 }  // namespace plimsoll

@@ -19,6 +19,7 @@
 
 #include "kvcache/admission/admission_policy.h"
 #include "kvcache/admission/reservation.h"
+#include "kvcache/admission/tenant_book.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
 
@@ -33,9 +34,11 @@ struct ReservationRecord {
   std::optional<SequenceId> sequence = std::nullopt;  // the one that runs on it
   // Until one runs: the one that holds the prefix that was there, and the promise.
   std::optional<SequenceId> prepared = std::nullopt;
+  TenantAccount* account = nullptr;  // its tenant's, while it is held
   AdmissionPolicy::Place place = 0;  // to the policy
   Tokens generated = Tokens(0);      // as far as the holder's extensions tell
   bool stop_requested = false;       // released while its sequence runs
+  Instant granted = {};
   std::optional<Instant> ended = std::nullopt;
 };
 

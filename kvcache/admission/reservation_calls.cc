@@ -31,7 +31,7 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
   }
   state_->NoteGrowth(record, total_tokens);
   state_->SignOfLife(record, now);
-  state_->Settle();
+  state_->Settle(now);
   return reservation;
 }
 
@@ -41,7 +41,7 @@ absl::StatusOr<Reservation> AdmissionController::Renew(std::string_view id) {
   const absl::StatusOr<ReservationRecord*> found = state_->FindHeld(id);
   if (!found.ok()) return found.status();
   state_->SignOfLife(**found, now);
-  state_->Settle();
+  state_->Settle(now);
   return (*found)->reservation;
 }
 
@@ -55,11 +55,9 @@ absl::Status AdmissionController::Release(std::string_view id) {
   if (record->sequence) {
     record->stop_requested = true;
   } else if (!record->ended) {
-    ++state_->counters.released;
-    state_->Finish(*record, now);
-    state_->ServeWaiters(now);
+    state_->Finish(*record, now, State::End::kReleased);
   }
-  state_->Settle();
+  state_->Settle(now);
   return absl::OkStatus();
 }
 
@@ -86,7 +84,7 @@ absl::StatusOr<SequenceId> AdmissionController::BeginSequence(std::string_view i
   state_->leases.Remove(record.number);
   record.sequence = record.prepared ? std::exchange(record.prepared, std::nullopt)
                                     : state_->cache.Begin(record.reservation.blocks);
-  state_->Settle();
+  state_->Settle(now);
   return *record.sequence;
 }
 
@@ -95,10 +93,17 @@ void AdmissionController::EndSequence(std::string_view id) {
   state_->EndWhatIsOver(now);
   const absl::StatusOr<ReservationRecord*> found = state_->FindRunning(id);
   PLIMSOLL_CHECK(found.ok(), found.status().message());
-  ++state_->counters.released;
-  state_->Finish(**found, now);
-  state_->ServeWaiters(now);
-  state_->Settle();
+  state_->Finish(**found, now, State::End::kReleased);
+  state_->Settle(now);
+}
+
+void AdmissionController::Name(std::string_view id, const BlockNames& names) {
+  const absl::StatusOr<ReservationRecord*> found = state_->FindRunning(id);
+  PLIMSOLL_CHECK(found.ok(), found.status().message());
+  const Blocks before = state_->cache.available();
+  state_->cache.Name(*(*found)->sequence, names);
+  state_->CountChange(*(*found)->account, before);
+  state_->Settle(state_->clock.Now());
 }
 
 bool AdmissionController::StopRequested(std::string_view id) const {

@@ -1,23 +1,37 @@
-// Callers that wait for room: tenants take turns, each tenant's callers in order of arrival.
+// Callers that wait for room: who comes first, and whose turn it is.
 //
-// Front() is the only one who may be served next; nobody overtakes, so a large request is not
-// starved by small ones. A tenant whose line empties leaves the round and comes back at its end.
+// Within a tenant callers stand in one line: by time of arrival, where each class of priority is
+// worth `step` of waiting. So whoever arrives more than (difference of classes) x step later comes
+// later, whatever its class.
 //
-// Invariants, which CheckInvariants() verifies: a tenant is in the round exactly while somebody
-// waits in its line; blocks() is what all who wait need together.
+// Between tenants, those whose first caller is of the highest class take turns, where who has
+// waited for `step` counts as one class higher. After at most (classes - 1) x step everybody is in
+// the highest class, where nobody comes before it but those ahead in its tenant's line, with each
+// of whom every other tenant has at most one turn.
 //
-// Threads: none; the owner serialises calls. Cost: O(log n) per call. Errors: PopFront on an empty
-// queue aborts.
+// Front() is the only one who may be served next from what all share; nobody overtakes, so a large
+// request is not starved by small ones. A tenant that is at its maximum steps aside with all its
+// callers and keeps its turn; it returns when its first caller is another, or when it is told to.
+// A tenant whose line empties leaves the round and comes back at its end. FrontOf a purse is the
+// first of those who share a guaranteed minimum: it needs to wait for nobody else.
+//
+// Invariants, which CheckInvariants() verifies: a tenant has a line exactly while somebody waits in
+// it; a line is either aside or in the round; blocks() is what all who wait and are not aside need
+// together.
+//
+// Threads: none; the owner serialises calls. Cost: O(log n) per call. Errors: misuse aborts.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <optional>
 #include <set>
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "kvcache/admission/deadline_queue.h"
 #include "kvcache/admission/reservation.h"
@@ -28,21 +42,46 @@ namespace plimsoll {
 struct Waiter {
   ReservationRequest request;
   Blocks needed;
+  size_t purse = 0;  // its tenant's, see tenant_book.h
   Instant deadline;  // the wait ends then
   std::function<void(const Answer&)> done;
 };
 
+// What a newcomer has before it.
+struct Ahead {
+  bool first = true;             // it would be the front
+  bool first_of_purse = true;    // it would be the front of its purse
+  Blocks in_round = Blocks(0);   // blocks that those before it need; an upper bound
+  Blocks of_tenant = Blocks(0);  // the same of its own tenant
+};
+
 class WaitQueue {
  public:
-  // Goes to the end of its tenant's line. Returns a ticket, never used again.
-  int64_t Push(Waiter waiter);
-  // Whose turn it is; null when nobody waits.
-  const Waiter* Front() const;
-  // Takes the front out; its tenant goes to the end of the round.
-  Waiter PopFront();
+  WaitQueue(Duration step, size_t purses) : step_(step), by_purse_(purses) {}
+
+  // Returns a ticket, never used again. Time does not run backwards from call to call.
+  int64_t Push(Waiter waiter, Instant now);
+  // What `request` would have before it.
+  Ahead AheadOf(const ReservationRequest& request, size_t purse, Instant now) const;
+  // Ticket of whose turn it is; nullopt when nobody waits or all are aside.
+  std::optional<int64_t> Front() const;
+  std::optional<int64_t> FrontOf(size_t purse) const;
+  // Takes one out, and its tenant has had its turn.
+  Waiter Serve(int64_t ticket);
   // Takes one out without using up its tenant's turn; nullopt when it is no longer here.
   std::optional<Waiter> Remove(int64_t ticket);
+  // As Front, but where all are aside, the one of them whose turn is oldest.
+  std::optional<int64_t> Anyone() const;
 
+  void StepAside(const std::string& tenant);
+  void Return(const std::string& tenant);  // harmless where it is not aside
+  // A purse whose front may have changed since it was last taken here, or that Stir was told of.
+  std::optional<size_t> TakeStirred();
+  void Stir(size_t purse) { stirred_.insert(purse); }
+
+  // Who has waited long enough by then counts as one class higher.
+  void Promote(Instant now);
+  std::optional<Instant> EarliestPromotion() const;
   // The ticket whose wait ends first.
   std::optional<DeadlineQueue::Entry> EarliestDeadline() const { return deadlines_.Earliest(); }
   // A ticket with this tenant and request id, which is not empty.
@@ -51,28 +90,65 @@ class WaitQueue {
   const Waiter& At(int64_t ticket) const;
 
   int64_t size() const { return std::ssize(waiters_); }
-  Blocks blocks() const { return blocks_; }  // that all who wait need together
+  bool all_aside() const { return round_.empty(); }
+  Blocks blocks() const { return blocks_; }  // that all who wait and are not aside need together
 
   void CheckInvariants() const;
 
  private:
-  // One tenant's callers, by ticket, and the tenant's place in the round.
+  // A place in a tenant's line: when it would have arrived, were it of the lowest class.
+  struct Rank {
+    Instant since;
+    int64_t ticket;
+    friend auto operator<=>(const Rank&, const Rank&) = default;
+  };
+  // A tenant's place in the round.
+  struct Standing {
+    int below;  // classes between its first caller's and the highest
+    int64_t turn;
+    std::string tenant;
+    friend auto operator<=>(const Standing&, const Standing&) = default;
+  };
   struct Line {
-    std::list<int64_t> tickets;
-    std::list<std::string>::iterator turn;
+    std::set<Rank> ranks;
+    Blocks blocks;
+    size_t purse = 0;
+    int64_t turn = 0;
+    int below = 0;
+    bool aside = false;
+    std::optional<Instant> promotion = std::nullopt;
   };
   struct Place {
     Waiter waiter;
-    std::list<int64_t>::iterator in_line;
+    Rank rank;
   };
+  using Lines = std::unordered_map<std::string, Line>;
 
-  std::list<std::string> round_;  // tenants; the front one is next
-  std::unordered_map<std::string, Line> lines_;
+  Rank RankOf(const ReservationRequest& request, int64_t ticket, Instant now) const;
+  int BelowHighest(const Rank& rank, Instant now) const;
+  Standing StandingOf(const Lines::value_type& line) const {
+    return {line.second.below, line.second.turn, line.first};
+  }
+  // Takes a line out of the round, aside or not, to be put in again once it has changed. A line
+  // with another first caller is not aside any more, and an empty one is gone.
+  void TakeOut(Lines::value_type& line);
+  void PutIn(Lines::value_type& line, std::optional<Rank> first_before);
+  void SetAside(const std::string& tenant, bool aside);
+
+  const Duration step_;
+  std::set<Standing> round_;  // of those who are not aside
+  std::vector<std::set<Standing>> by_purse_;
+  std::set<size_t> stirred_;
+  std::set<std::pair<int64_t, std::string>> aside_;  // by turn
+  std::set<std::pair<Instant, std::string>> promotions_;
+  Lines lines_;
   std::unordered_map<int64_t, Place> waiters_;
   std::set<std::tuple<std::string, std::string, int64_t>> by_request_;  // tenant, id, ticket
   DeadlineQueue deadlines_;
   Blocks blocks_;
+  Instant now_ = Instant::min();
   int64_t next_ticket_ = 1;
+  int64_t next_turn_ = 1;
 };
 
 }  // namespace plimsoll

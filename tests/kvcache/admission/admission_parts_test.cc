@@ -5,7 +5,6 @@
 #include "kvcache/admission/never_evict.h"
 #include "kvcache/admission/reservation_book.h"
 #include "kvcache/admission/return_rate.h"
-#include "kvcache/admission/wait_queue.h"
 
 namespace plimsoll {
 namespace {
@@ -36,8 +35,11 @@ TEST(DeadlineQueue, GivesTheEarliestAndTiesToTheLowerNumber) {
 
 AdmissionView ViewOf(int64_t free, int64_t ahead) {
   return {.total = Blocks(100),
+          .most_ever = Blocks(100),
           .free = Blocks(free),
-          .ahead = Blocks(ahead),
+          .own = Blocks(0),
+          .left = Blocks(100),
+          .ahead = {.first = ahead == 0, .in_round = Blocks(ahead)},
           .block_tokens = Tokens(16),
           .max_context = Tokens(1000),
           .draining = false};
@@ -54,6 +56,35 @@ TEST(NeverEvict, DecidesFromTheViewAlone) {
   EXPECT_EQ(DecideNeverEvict(wide, Tokens(1600)).decision, Decision::kAdmitted);
   EXPECT_EQ(DecideNeverEvict(wide, Tokens(1601)).binding_term, "pool");
   EXPECT_EQ(DecideNeverEvict(wide, Tokens(5000)).binding_term, "pool") << "the tighter of both";
+  EXPECT_EQ(DecideNeverEvict(wide, Tokens(5000)).reason, Reason::kNeverFits);
+}
+
+TEST(NeverEvict, ATenantsOwnBlocksWaitForNobodyAndItsMaximumHoldsAlways) {
+  AdmissionView view = ViewOf(5, 7);  // five are free to it, and those who wait need seven
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(32)).missing, Blocks(4));
+  view.own = Blocks(2);
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(32)).decision, Decision::kAdmitted);
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(33)).decision, Decision::kWait) << "more than its own";
+  view.ahead.first_of_purse = false;
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(32)).decision, Decision::kWait) << "not first in line";
+  view = ViewOf(5, 0);
+  view.left = Blocks(3);
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(48)).decision, Decision::kAdmitted);
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(49)).reason, Reason::kTenantQuota);
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(49)).missing, Blocks(1));
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(200)).missing, Blocks(10)) << "13, and 3 are left";
+  view.most_ever = Blocks(20);
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(320)).decision, Decision::kWait);
+  const Verdict never = DecideNeverEvict(view, Tokens(321));
+  EXPECT_EQ(never.reason, Reason::kTenantLimit);
+  EXPECT_EQ(never.binding_term, "tenant");
+  EXPECT_EQ(never.largest_fit, Tokens(320));
+}
+
+TEST(NeverEvict, WhoIsNotFirstWaitsThoughItWouldFit) {
+  AdmissionView view = ViewOf(50, 1);
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(16)).decision, Decision::kWait);
+  EXPECT_EQ(DecideNeverEvict(view, Tokens(16)).missing, Blocks(1)) << "one, for want of another";
 }
 
 TEST(ReturnRate, NeedsSomethingToGoBy) {
@@ -85,73 +116,6 @@ TEST(ReturnRate, AnyNumberOfBlocksHasAnAnswer) {
   ReturnRate rate(At(0));
   rate.Add(Blocks(1), At(1));
   EXPECT_EQ(rate.TimeFor(Blocks(INT64_MAX), At(1)), seconds(3600));
-}
-
-Waiter WaiterOf(const std::string& tenant, int64_t needed, int64_t deadline = 100) {
-  return {.request = {.tenant = tenant, .prompt_tokens = Tokens(1), .max_new_tokens = Tokens(0)},
-          .needed = Blocks(needed),
-          .deadline = At(deadline),
-          .done = [](const Answer&) {}};
-}
-
-std::vector<int64_t> Drain(WaitQueue& queue) {
-  std::vector<int64_t> needed;
-  while (queue.Front() != nullptr) {
-    queue.CheckInvariants();
-    needed.push_back(queue.PopFront().needed.value());
-  }
-  return needed;
-}
-
-TEST(WaitQueue, TenantsTakeTurns) {
-  WaitQueue queue;
-  for (const int64_t n : {1, 2, 3}) queue.Push(WaiterOf("a", n));
-  for (const int64_t n : {11, 12}) queue.Push(WaiterOf("b", n));
-  EXPECT_EQ(queue.blocks(), Blocks(29));
-  EXPECT_THAT(Drain(queue), ElementsAre(1, 11, 2, 12, 3));
-  EXPECT_EQ(queue.blocks(), Blocks(0));
-}
-
-TEST(WaitQueue, LeavingTheLineDoesNotCostTheTenantItsTurn) {
-  WaitQueue queue;
-  const int64_t first = queue.Push(WaiterOf("a", 1));
-  queue.Push(WaiterOf("a", 2));
-  queue.Push(WaiterOf("b", 11));
-  EXPECT_TRUE(queue.Remove(first).has_value());
-  EXPECT_FALSE(queue.Remove(first).has_value());
-  EXPECT_THAT(Drain(queue), ElementsAre(2, 11));
-}
-
-TEST(WaitQueue, ATenantThatComesBackGoesToTheEndOfTheRound) {
-  WaitQueue queue;
-  queue.Push(WaiterOf("a", 1));
-  queue.Push(WaiterOf("b", 11));
-  queue.Push(WaiterOf("c", 21));
-  queue.PopFront();
-  queue.Push(WaiterOf("a", 2));
-  EXPECT_THAT(Drain(queue), ElementsAre(11, 21, 2));
-}
-
-TEST(WaitQueue, ATenantWithManyDoesNotHoldUpOneWithFew) {
-  WaitQueue queue;
-  for (int i = 0; i < 1000; ++i) queue.Push(WaiterOf("busy", 1));
-  queue.Push(WaiterOf("quiet", 2));
-  queue.PopFront();
-  EXPECT_EQ(queue.PopFront().request.tenant, "quiet");
-}
-
-TEST(WaitQueue, KnowsWhoseWaitEndsFirst) {
-  WaitQueue queue;
-  EXPECT_EQ(queue.EarliestDeadline(), std::nullopt);
-  queue.Push(WaiterOf("a", 1, 50));
-  const int64_t second = queue.Push(WaiterOf("b", 1, 20));
-  EXPECT_EQ(queue.EarliestDeadline(), (DeadlineQueue::Entry{At(20), second}));
-}
-
-TEST(WaitQueueDeathTest, AnEmptyQueueHasNoFront) {
-  WaitQueue queue;
-  EXPECT_EQ(queue.Front(), nullptr);
-  EXPECT_DEATH(queue.PopFront(), "check failed");
 }
 
 ReservationRequest NamedRequest(const std::string& id) {

@@ -51,7 +51,13 @@ ReservationRequest RequestOf(const Ask& ask) {
           .tenant = ask.tenant,
           .prompt_tokens = Tokens(ask.prompt),
           .max_new_tokens = Tokens(ask.max_new),
-          .ttl = milliseconds(ask.ttl)};
+          .ttl = milliseconds(ask.ttl),
+          .priority = static_cast<int>(ask.priority)};
+}
+
+TenantQuota QuotaOf(const std::string& tenant) {
+  const NaiveAdmission::Quota quota = NaiveAdmission::QuotaOf(tenant);
+  return {.guaranteed = Blocks(quota.guaranteed), .most = Blocks(quota.most)};
 }
 
 std::string IdOf(int64_t number) { return "e-" + std::to_string(number); }
@@ -99,6 +105,9 @@ class Both {
     EXPECT_EQ(seen.refused_never, model_.refused_never);
     EXPECT_EQ(seen.released, model_.released);
     EXPECT_EQ(seen.expired, model_.expired);
+    for (const TenantUse& use : real_->Tenants()) {
+      EXPECT_EQ(use.blocks.value(), use.tenant.empty() ? 0 : model_.HeldBy(use.tenant));
+    }
     EXPECT_GE(seen.revision, revision_);
     revision_ = seen.revision;
     heard_.clear();
@@ -115,10 +124,14 @@ class Both {
 
   Ask AnyAsk() {
     Ask ask;
-    ask.tenant = std::string(1, static_cast<char>('a' + Upto(2)));
+    ask.tenant = std::string(1, static_cast<char>('a' + Upto(3)));
+    ask.priority = Upto(1) == 0 ? 0 : Upto(4) - 2;
     if (Upto(3) == 0) ask.request_id = "r" + std::to_string(Upto(5));
     ask.prompt = 1 + Upto(Upto(3) == 0 ? 3 : Upto(9) == 0 ? 200 : 60);
-    if (!ask.request_id.empty()) ask.prompt = 40;  // so that repeats often match
+    if (!ask.request_id.empty()) {  // so that repeats often match
+      ask.prompt = 40;
+      ask.priority = 0;
+    }
     ask.max_new = Upto(ask.request_id.empty() ? 30 : 1);
     if (Upto(4) == 0) ask.ttl = 500 + Upto(2000);
     return ask;
@@ -201,11 +214,14 @@ class Both {
   std::mt19937 random_;
   SimulatedClock clock_;
   std::unique_ptr<KvCache> cache_ = *KvCache::Create({.capacity = Blocks(NaiveAdmission::kBlocks)});
-  std::unique_ptr<AdmissionController> real_ =
-      *AdmissionController::Create({.epoch = "e",
-                                    .default_ttl = milliseconds(NaiveAdmission::kDefaultTtl),
-                                    .confirm_window = milliseconds(NaiveAdmission::kConfirmWindow)},
-                                   *cache_, clock_);
+  std::unique_ptr<AdmissionController> real_ = *AdmissionController::Create(
+      {.epoch = "e",
+       .default_ttl = milliseconds(NaiveAdmission::kDefaultTtl),
+       .confirm_window = milliseconds(NaiveAdmission::kConfirmWindow),
+       .quotas = {.tenants = {{"a", QuotaOf("a")}, {"b", QuotaOf("b")}},
+                  .others = QuotaOf("others")},
+       .priority_step = milliseconds(NaiveAdmission::kStep)},
+      *cache_, clock_);
   NaiveAdmission model_;
   std::vector<std::string> heard_;
   std::map<int64_t, int64_t> tickets_;  // by caller

@@ -1,21 +1,25 @@
-// Admission as plainly as it can be said: vectors, scanned from end to end, whole milliseconds. The
-// judge of AdmissionController. It answers in words, so that a difference reads well.
+// Admission as plainly as it can be said, quotas and priorities included: vectors, scanned from end
+// to end, whole milliseconds. The judge of AdmissionController. It answers in words, so that a
+// difference reads well.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace plimsoll {
 
 class NaiveAdmission {
  public:
-  static constexpr int64_t kBlocks = 10;
+  static constexpr int64_t kBlocks = 16;
   static constexpr int64_t kBlockTokens = 16;
   static constexpr int64_t kDefaultTtl = 3000;
   static constexpr int64_t kConfirmWindow = 1000;
   static constexpr int64_t kKept = 60000;
+  static constexpr int64_t kStep = 700;  // of waiting: what a class is worth
 
   struct Ask {
     std::string tenant;
@@ -23,8 +27,22 @@ class NaiveAdmission {
     int64_t prompt = 1;
     int64_t max_new = 0;
     int64_t ttl = 0;
+    int64_t priority = 0;
     friend bool operator==(const Ask&, const Ask&) = default;
   };
+
+  // The tenants a and b have quotas of their own; all others share the last one's minimum.
+  struct Quota {
+    int64_t guaranteed, most;
+  };
+  static Quota QuotaOf(const std::string& tenant) {
+    if (tenant == "a") return {3, 8};
+    if (tenant == "b") return {4, 16};
+    return {2, 9};
+  }
+  static std::string PurseOf(const std::string& tenant) {
+    return tenant == "a" || tenant == "b" ? tenant : "others";
+  }
 
   int64_t now = 0;
   bool draining = false;
@@ -36,6 +54,13 @@ class NaiveAdmission {
     for (const Entry& entry : entries_) free -= entry.ended < 0 ? entry.blocks : 0;
     return free;
   }
+  int64_t HeldBy(const std::string& tenant) const {
+    int64_t held = 0;
+    for (const Entry& entry : entries_) {
+      if (entry.ended < 0 && entry.ask.tenant == tenant) held += entry.blocks;
+    }
+    return held;
+  }
   int64_t Held() const {
     return std::count_if(entries_.begin(), entries_.end(), [](auto& e) { return e.ended < 0; });
   }
@@ -45,6 +70,7 @@ class NaiveAdmission {
     Catch();
     std::string answer = AnswerNow(ask);
     CountRefusal(answer);
+    Serve();
     return answer;
   }
 
@@ -52,14 +78,21 @@ class NaiveAdmission {
   std::string ReserveOrWait(const Ask& ask, int64_t max_wait, int64_t ticket) {
     Catch();
     std::string answer = AnswerNow(ask);
-    if (answer.rfind("wait NO_FREE_BLOCKS", 0) != 0 || max_wait == 0) {
+    const bool can_wait =
+        answer.rfind("wait NO_FREE_BLOCKS", 0) == 0 || answer.rfind("wait TENANT_QUOTA", 0) == 0;
+    if (!can_wait || max_wait == 0) {
       CountRefusal(answer);
+      Serve();
       return answer;
     }
     if (std::find(turns_.begin(), turns_.end(), ask.tenant) == turns_.end()) {
       turns_.push_back(ask.tenant);
     }
-    waiting_.push_back({ticket, ask, now + max_wait});
+    const Waiter waiter{ticket, ask, now + max_wait, now};
+    const Waiter* const first = FirstOf(ask.tenant);
+    if (first != nullptr && Before(waiter, *first)) aside_.erase(ask.tenant);
+    waiting_.push_back(waiter);
+    Serve();
     return "queued";
   }
 
@@ -74,14 +107,20 @@ class NaiveAdmission {
     Entry* const entry = FindHeld(number);
     if (entry == nullptr) return "NOT_FOUND";
     if (total > entry->tokens) {
+      const std::string& tenant = entry->ask.tenant;
       const int64_t needed = BlocksOf(total);
-      if (needed > kBlocks) return "never " + std::to_string(kBlocks * kBlockTokens);
-      const int64_t missing = needed - entry->blocks - Free();
-      if (missing > 0) return "wait NO_FREE_BLOCKS " + std::to_string(missing);
+      if (needed > MostEver(tenant)) return Never(tenant);
+      const int64_t beyond_quota = needed - entry->blocks - Left(tenant);
+      const int64_t missing = std::max(needed - entry->blocks - FreeTo(tenant), beyond_quota);
+      if (missing > 0) {
+        return (beyond_quota > 0 ? "wait TENANT_QUOTA " : "wait NO_FREE_BLOCKS ") +
+               std::to_string(missing);
+      }
       entry->tokens = total;
       entry->blocks = needed;
     }
     SignOfLife(*entry);
+    Serve();
     return Admitted(*entry);
   }
 
@@ -101,7 +140,7 @@ class NaiveAdmission {
       entry->stopping = true;
     } else if (entry->ended < 0) {
       ++released;
-      entry->ended = now;
+      Finish(*entry);
       Serve();
     }
     return "OK";
@@ -121,7 +160,7 @@ class NaiveAdmission {
     Catch();
     Entry* const entry = Find(number);
     entry->running = false;
-    entry->ended = now;
+    Finish(*entry);
     ++released;
     Serve();
   }
@@ -130,13 +169,16 @@ class NaiveAdmission {
     Catch();
     draining = on;
     while (draining && !waiting_.empty()) {
-      const Waiter waiter = TakeNext();
-      Tell(waiter.ticket, "wait DRAINING", MissingFor(waiter.ask));
+      std::string tenant = NextTenant();
+      if (tenant.empty()) tenant = turns_.front();  // all are aside
+      const Waiter waiter = TakeFrom(tenant);
+      Tell(waiter.ticket, "wait DRAINING", Weigh(waiter.ask, AheadOf(waiter.ask)).missing);
     }
   }
 
   void Catch() {
     while (EndNext()) Serve();
+    time_ = now;
     std::erase_if(entries_, [&](auto& e) { return e.ended >= 0 && e.ended + kKept <= now; });
   }
 
@@ -163,6 +205,18 @@ class NaiveAdmission {
     int64_t ticket;
     Ask ask;
     int64_t deadline;
+    int64_t arrived;
+  };
+  // What a request has before it.
+  struct Ahead {
+    bool first = true;
+    bool first_of_purse = true;
+    int64_t blocks = 0;
+    int64_t of_tenant = 0;
+  };
+  struct Weighed {
+    std::string reason;  // empty: it may start
+    int64_t missing;
   };
 
   static int64_t BlocksOf(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
@@ -185,10 +239,93 @@ class NaiveAdmission {
   }
   void SignOfLife(Entry& entry) { entry.expires = now + TtlOf(entry.ask); }
 
-  int64_t MissingFor(const Ask& ask) const {
-    int64_t wanted = BlocksOf(ask);
-    for (const Waiter& waiter : waiting_) wanted += BlocksOf(waiter.ask);
-    return std::max<int64_t>(0, wanted - Free());
+  // Until its maximum; of the minimum that it has or shares; of what is free.
+  int64_t Left(const std::string& tenant) const { return QuotaOf(tenant).most - HeldBy(tenant); }
+  int64_t UnusedOf(const std::string& purse) const {
+    int64_t used = 0;
+    for (const Entry& entry : entries_) {
+      if (entry.ended < 0 && PurseOf(entry.ask.tenant) == purse) used += entry.blocks;
+    }
+    return std::max<int64_t>(0, QuotaOf(purse).guaranteed - used);
+  }
+  int64_t FreeTo(const std::string& tenant) const {
+    int64_t free = Free();
+    for (const std::string purse : {"a", "b", "others"}) {
+      if (purse != PurseOf(tenant)) free -= UnusedOf(purse);
+    }
+    return free;
+  }
+  static int64_t MostEver(const std::string& tenant) {
+    int64_t most = kBlocks;
+    for (const std::string purse : {"a", "b", "others"}) {
+      if (purse != PurseOf(tenant)) most -= QuotaOf(purse).guaranteed;
+    }
+    return std::min(most, QuotaOf(tenant).most);
+  }
+  static std::string Never(const std::string& tenant) {
+    return "never " + std::to_string(MostEver(tenant) * kBlockTokens);
+  }
+
+  // Callers of one tenant stand in order of arrival, a class of priority being worth kStep.
+  static bool Before(const Waiter& x, const Waiter& y) {
+    const auto rank = [](const Waiter& w) {
+      return std::pair(w.arrived - w.ask.priority * kStep, w.ticket);
+    };
+    return rank(x) < rank(y);
+  }
+  const Waiter* FirstOf(const std::string& tenant) const {
+    const Waiter* first = nullptr;
+    for (const Waiter& waiter : waiting_) {
+      if (waiter.ask.tenant != tenant) continue;
+      if (first == nullptr || Before(waiter, *first)) first = &waiter;
+    }
+    return first;
+  }
+  static int64_t ClassOf(const Waiter& waiter, int64_t when) {
+    return std::min<int64_t>(2, waiter.ask.priority + (when - waiter.arrived) / kStep);
+  }
+  int64_t TurnOf(const std::string& tenant) const {
+    return std::find(turns_.begin(), turns_.end(), tenant) - turns_.begin();
+  }
+  // Whether tenant x, which waits, comes before one with a first caller of this class and turn.
+  bool ComesBefore(const std::string& x, int64_t priority, int64_t turn) const {
+    if (aside_.contains(x)) return false;
+    return std::pair(-ClassOf(*FirstOf(x), time_), TurnOf(x)) < std::pair(-priority, turn);
+  }
+  Ahead AheadOf(const Ask& ask) const {
+    int64_t in_round = 0;
+    for (const Waiter& waiter : waiting_) {
+      if (!aside_.contains(waiter.ask.tenant)) in_round += BlocksOf(waiter.ask);
+    }
+    const Waiter self{INT64_MAX, ask, 0, now};
+    const Waiter* const own = FirstOf(ask.tenant);
+    if (own != nullptr && Before(*own, self)) {
+      int64_t of_tenant = 0;
+      for (const Waiter& waiter : waiting_) {
+        if (waiter.ask.tenant == ask.tenant) of_tenant += BlocksOf(waiter.ask);
+      }
+      return {false, false, in_round, of_tenant};
+    }
+    Ahead ahead;
+    for (const std::string& other : turns_) {
+      if (other == ask.tenant || !ComesBefore(other, ask.priority, TurnOf(ask.tenant))) continue;
+      ahead.first = false;
+      ahead.blocks = in_round;
+      if (PurseOf(other) == PurseOf(ask.tenant)) ahead.first_of_purse = false;
+    }
+    return ahead;
+  }
+
+  Weighed Weigh(const Ask& ask, const Ahead& ahead) const {
+    const int64_t needed = BlocksOf(ask);
+    const bool own = ahead.first_of_purse && needed <= UnusedOf(PurseOf(ask.tenant));
+    const int64_t beyond_quota = ahead.of_tenant + needed - Left(ask.tenant);
+    int64_t missing = own ? 0 : ahead.blocks + needed - FreeTo(ask.tenant);
+    if (!own && !ahead.first) missing = std::max<int64_t>(missing, 1);
+    missing = std::max<int64_t>(0, std::max(missing, beyond_quota));
+    if (draining) return {"wait DRAINING", missing};
+    if (missing == 0) return {"", 0};
+    return {beyond_quota > 0 ? "wait TENANT_QUOTA" : "wait NO_FREE_BLOCKS", missing};
   }
 
   std::string AnswerNow(const Ask& ask) {
@@ -204,10 +341,9 @@ class NaiveAdmission {
       if (ask.request_id.empty() || waiter.ask.request_id != ask.request_id) continue;
       if (waiter.ask.tenant == ask.tenant && !(waiter.ask == ask)) return "INVALID_ARGUMENT";
     }
-    if (BlocksOf(ask) > kBlocks) return "never " + std::to_string(kBlocks * kBlockTokens);
-    const std::string missing = std::to_string(MissingFor(ask));
-    if (draining) return "wait DRAINING " + missing;
-    if (missing != "0") return "wait NO_FREE_BLOCKS " + missing;
+    if (BlocksOf(ask) > MostEver(ask.tenant)) return Never(ask.tenant);
+    const Weighed weighed = Weigh(ask, AheadOf(ask));
+    if (!weighed.reason.empty()) return weighed.reason + " " + std::to_string(weighed.missing);
     return Admitted(Grant(ask));
   }
 
@@ -226,25 +362,38 @@ class NaiveAdmission {
     refused_never += answer.rfind("never", 0) == 0 ? 1 : 0;
   }
 
-  // The first caller of the tenant whose turn it is.
-  Waiter Next() const {
-    return *std::find_if(waiting_.begin(), waiting_.end(),
-                         [&](auto& w) { return w.ask.tenant == turns_.front(); });
+  // A tenant that gives something back is aside no more.
+  void Finish(Entry& entry) {
+    entry.ended = now;
+    aside_.erase(entry.ask.tenant);
   }
-  Waiter TakeNext() {
-    Waiter next = Next();
+  // Whose turn it is; empty when nobody waits or all are aside.
+  std::string NextTenant() const {
+    std::string next;
+    for (const std::string& tenant : turns_) {
+      if (aside_.contains(tenant)) continue;
+      if (next.empty() || ComesBefore(tenant, ClassOf(*FirstOf(next), time_), TurnOf(next))) {
+        next = tenant;
+      }
+    }
+    return next;
+  }
+  // Its tenant has had its turn.
+  Waiter TakeFrom(const std::string& tenant) {
+    const Waiter next = *FirstOf(tenant);
     Leave(next.ticket);
-    if (!turns_.empty() && turns_.front() == next.ask.tenant) {
-      std::rotate(turns_.begin(), turns_.begin() + 1, turns_.end());
+    if (const auto turn = std::find(turns_.begin(), turns_.end(), tenant); turn != turns_.end()) {
+      std::rotate(turn, turn + 1, turns_.end());
     }
     return next;
   }
   void Leave(int64_t ticket) {
-    std::erase_if(waiting_, [&](auto& w) { return w.ticket == ticket; });
-    std::erase_if(turns_, [&](auto& tenant) {
-      return std::none_of(waiting_.begin(), waiting_.end(),
-                          [&](auto& w) { return w.ask.tenant == tenant; });
-    });
+    const auto leaving =
+        std::find_if(waiting_.begin(), waiting_.end(), [&](auto& w) { return w.ticket == ticket; });
+    if (leaving == waiting_.end()) return;
+    if (FirstOf(leaving->ask.tenant)->ticket == ticket) aside_.erase(leaving->ask.tenant);
+    waiting_.erase(leaving);
+    std::erase_if(turns_, [&](auto& tenant) { return FirstOf(tenant) == nullptr; });
   }
 
   void Tell(int64_t ticket, const std::string& what, int64_t missing) {
@@ -253,22 +402,59 @@ class NaiveAdmission {
   }
 
   void Serve() {
-    while (!waiting_.empty() && BlocksOf(Next().ask) <= Free()) {
-      const Waiter next = TakeNext();
-      const Entry entry = Grant(next.ask);
-      ++waited;
-      heard.push_back(std::to_string(next.ticket) + ": " + Admitted(entry));
-      const std::vector<Waiter> others = waiting_;
-      for (const Waiter& other : others) {
-        if (other.ask.request_id.empty() || !(other.ask == next.ask)) continue;
-        Leave(other.ticket);
-        heard.push_back(std::to_string(other.ticket) + ": " + Admitted(entry));
+    while (ServeOwn() || ServeNext()) {
+    }
+  }
+  // One of those who need only what is left of the minimum that they have or share.
+  bool ServeOwn() {
+    for (const std::string purse : {"others", "a", "b"}) {
+      std::string first;
+      for (const std::string& tenant : turns_) {
+        if (PurseOf(tenant) != purse || aside_.contains(tenant)) continue;
+        if (first.empty() || ComesBefore(tenant, ClassOf(*FirstOf(first), time_), TurnOf(first))) {
+          first = tenant;
+        }
       }
+      if (first.empty()) continue;
+      const Waiter waiter = *FirstOf(first);
+      const Weighed weighed = Weigh(waiter.ask, {.first = false});
+      if (weighed.reason == "wait TENANT_QUOTA") {
+        aside_.insert(first);
+        return true;
+      }
+      if (!weighed.reason.empty()) continue;
+      Leave(waiter.ticket);
+      Give(waiter);
+      return true;
+    }
+    return false;
+  }
+  bool ServeNext() {
+    const std::string tenant = NextTenant();
+    if (tenant.empty()) return false;
+    const Weighed weighed = Weigh(FirstOf(tenant)->ask, {});
+    if (weighed.reason == "wait TENANT_QUOTA") {
+      aside_.insert(tenant);
+      return true;
+    }
+    if (!weighed.reason.empty()) return false;
+    Give(TakeFrom(tenant));
+    return true;
+  }
+  void Give(const Waiter& next) {
+    const Entry entry = Grant(next.ask);
+    ++waited;
+    heard.push_back(std::to_string(next.ticket) + ": " + Admitted(entry));
+    const std::vector<Waiter> others = waiting_;
+    for (const Waiter& other : others) {
+      if (other.ask.request_id.empty() || !(other.ask == next.ask)) continue;
+      Leave(other.ticket);
+      heard.push_back(std::to_string(other.ticket) + ": " + Admitted(entry));
     }
   }
 
-  // Ends the one lease or wait that was over first, if any is; leases before waits of the same
-  // moment, lower numbers first.
+  // Ends the one lease or wait that was over first, if any is, or goes on to when somebody counts
+  // as of a higher class; leases before waits of the same moment, lower numbers first.
   bool EndNext() {
     Entry* lease = nullptr;
     for (Entry& entry : entries_) {
@@ -280,21 +466,36 @@ class NaiveAdmission {
       if (waiter.deadline > now) continue;
       if (wait == nullptr || waiter.deadline < wait->deadline) wait = &waiter;
     }
-    if (lease != nullptr && (wait == nullptr || lease->expires <= wait->deadline)) {
-      ++expired;
-      lease->ended = now;
-      return true;
+    int64_t next = now + 1;
+    if (lease != nullptr) next = std::min(next, lease->expires);
+    if (wait != nullptr) next = std::min(next, wait->deadline);
+    for (const std::string& tenant : turns_) {
+      if (!aside_.contains(tenant)) next = std::min(next, NextClassAt(*FirstOf(tenant)));
     }
-    if (wait == nullptr) return false;
-    const Waiter over = *wait;
-    Leave(over.ticket);
-    Tell(over.ticket, "wait WAIT_TIMEOUT", MissingFor(over.ask));
+    if (next > now) return false;
+    time_ = next;
+    if (lease != nullptr && lease->expires == next) {
+      ++expired;
+      Finish(*lease);
+    } else if (wait != nullptr && wait->deadline == next) {
+      const Waiter over = *wait;
+      Leave(over.ticket);
+      Tell(over.ticket, "wait WAIT_TIMEOUT", Weigh(over.ask, AheadOf(over.ask)).missing);
+    }
     return true;
+  }
+  // When it counts as of another class than it does at time_.
+  int64_t NextClassAt(const Waiter& waiter) const {
+    const int64_t now_of = ClassOf(waiter, time_);
+    if (now_of == 2) return INT64_MAX;
+    return waiter.arrived + (now_of + 1 - waiter.ask.priority) * kStep;
   }
 
   std::vector<Entry> entries_;   // in order of number
   std::vector<Waiter> waiting_;  // in order of arrival
   std::vector<std::string> turns_;
+  std::set<std::string> aside_;  // found to be at their maximum when it was their turn
+  int64_t time_ = 0;             // up to which all is done
   int64_t next_number_ = 1;
 };
 

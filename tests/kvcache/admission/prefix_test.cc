@@ -35,7 +35,8 @@ class PrefixAdmissionTest : public AdmissionTest {
     if (more > Tokens(0)) cache_->Commit(*cache_->PlanAppend(id, more));
     if (hashes.empty()) return;
     const int64_t found = cache_->Found(id).value();
-    cache_->Name(id, BlockNames::OfHashes(hashes).Subrange(found, std::ssize(hashes) - found));
+    admission_->Name(reservation.id,
+                     BlockNames::OfHashes(hashes).Subrange(found, std::ssize(hashes) - found));
   }
   void Serve(const std::vector<uint64_t>& hashes, std::string tenant = "t") {
     const Reservation reservation = Reserve(Named(hashes, std::ssize(hashes), std::move(tenant)));

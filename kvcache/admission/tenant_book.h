@@ -1,0 +1,99 @@
+// What each tenant holds and may hold.
+//
+// A purse is a guaranteed minimum with what is used of it: each tenant with a quota has its own,
+// and the others share the first one. What is unused in all purses is kept from everybody else.
+//
+// Invariants: kept() is the sum over purses of what is unused; what tenants hold adds up to what
+// purses have given out. The minimums add up to at most the pool, so as long as nobody takes what
+// is kept from it, the blocks that are kept are there.
+//
+// A tenant that holds nothing and does not wait is forgotten when a thousand others were idle since
+// then; its counts go to `departed`, so that sums over tenants stay right.
+//
+// Threads: none; the owner serialises calls. Cost: O(1) per call, one hash of the name where it is
+// given by name. Errors: InvalidArgument from Create; giving back more than was taken aborts.
+#pragma once
+
+#include <list>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kvcache/admission/tenants.h"
+
+namespace plimsoll {
+
+// What a decision about one tenant's request is made from.
+struct TenantRoom {
+  Blocks kept_for_others;  // of what is available
+  Blocks own;              // left of its guaranteed minimum: nobody else can have it
+  Blocks left;             // until its maximum
+  Blocks most_ever;        // in an empty pool
+  size_t purse;
+};
+
+struct TenantAccount {
+  TenantUse use;  // its name and counts
+  size_t purse = 0;
+  bool listed = false;  // has a quota of its own
+  bool busy = false;    // is in the list of those
+
+  bool idle() const { return use.reservations == 0 && use.waiting == 0; }
+};
+
+class TenantBook {
+ public:
+  // InvalidArgument, naming the quota, where the pool of `total` blocks cannot honour them.
+  static absl::StatusOr<TenantBook> Create(const Quotas& quotas, Blocks total);
+
+  // Of a tenant that may be new: changes nothing.
+  TenantRoom RoomOf(std::string_view tenant) const;
+  // Valid while it holds or waits, and until the next call of Open otherwise.
+  TenantAccount& Open(std::string_view tenant);
+  // After its reservations or waits changed.
+  void Note(TenantAccount& account);
+
+  // It holds so many more, or fewer. Taking is checked by who decides.
+  void Take(TenantAccount& account, Blocks n);
+  void GiveBack(TenantAccount& account, Blocks n);
+
+  Blocks kept() const { return kept_; }  // for all who have something left of a minimum
+  size_t purses() const { return purses_.size(); }
+  bool guarantees(size_t purse) const { return purses_[purse].guaranteed > Blocks(0); }
+  const TenantUse& departed() const { return departed_; }
+  // By name.
+  std::vector<const TenantAccount*> All() const;
+
+  void CheckInvariants() const;
+
+ private:
+  struct Purse {
+    Blocks guaranteed;
+    Blocks used;
+
+    Blocks unused() const { return guaranteed > used ? guaranteed - used : Blocks(0); }
+  };
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
+  };
+  using Accounts = std::list<TenantAccount>;
+
+  TenantBook(const Quotas& quotas, Blocks total);
+  void SetUsed(Purse& purse, Blocks used);
+  void ForgetOne();
+
+  const Blocks total_;
+  const Blocks most_of_others_;
+  Blocks guaranteed_;  // to all
+  Blocks kept_;
+  std::vector<Purse> purses_;  // the first is the others'
+  Accounts busy_;              // and those with a quota
+  Accounts idle_;              // oldest first
+  std::unordered_map<std::string, Accounts::iterator, Hash, std::equal_to<>> by_name_;
+  TenantUse departed_;
+};
+
+}  // namespace plimsoll

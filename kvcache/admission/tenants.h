@@ -1,0 +1,62 @@
+// How much of the pool each tenant may hold, and what it does hold.
+//
+// A tenant's guaranteed minimum is kept for it: what it has not used of it, nobody else gets. Its
+// maximum is what it may borrow up to. Tenants without a quota of their own are the others: each
+// has the others' maximum, and all of them together share the others' minimum.
+//
+// What counts is what a tenant really keeps from others: blocks promised to it or held by its
+// sequences, each once. A prefix that several of its requests share counts once, from the first
+// holder to the last; nothing is shared between tenants. Cached blocks, which nobody holds, count
+// for nobody.
+//
+// Threads: values. Errors: none.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <string>
+
+#include "kvcache/base/clock.h"
+#include "kvcache/base/units.h"
+
+namespace plimsoll {
+
+struct TenantQuota {
+  Blocks guaranteed = Blocks(0);
+  Blocks most = Blocks(std::numeric_limits<int64_t>::max());  // at least 1, and `guaranteed`
+};
+
+struct Quotas {
+  std::map<std::string, TenantQuota> tenants = {};
+  TenantQuota others = {};
+};
+
+// One tenant, or those together that came and went and are no longer told apart.
+struct TenantUse {
+  std::string tenant;
+  TenantQuota quota;
+  Blocks blocks;             // promised or held, each once
+  int64_t reservations = 0;  // held now
+  int64_t waiting = 0;
+  // Since the start, as in AdmissionSnapshot:
+  int64_t admitted = 0;
+  int64_t waited = 0;
+  int64_t refused_wait = 0;
+  int64_t refused_never = 0;
+  int64_t released = 0;
+  int64_t expired = 0;
+};
+
+// Who holds what: one reservation.
+struct Holding {
+  std::string id;
+  int64_t number;  // in its id; pages go on after it
+  std::string tenant;
+  Duration age;   // since the grant
+  Blocks blocks;  // for it in all: promised, filled, or shared
+  Blocks used;    // of these, those that hold tokens, as far as they were reported
+  bool running;   // a sequence lives on it
+};
+
+}  // namespace plimsoll
