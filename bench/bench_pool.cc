@@ -16,15 +16,19 @@
 namespace plimsoll {
 namespace {
 
-class FlatPool {
+template <int64_t kChunk>
+class OurPool {
  public:
-  explicit FlatPool(int64_t blocks) : pool_(*BlockPool::Create(Blocks(blocks))) {}
+  explicit OurPool(int64_t blocks) : pool_(*BlockPool::Create(Blocks(blocks), Blocks(kChunk))) {}
   bool Acquire(int64_t n, std::vector<BlockId>& out) { return pool_.TryAcquire(Blocks(n), out); }
   void Release(std::span<const BlockId> ids) { pool_.Release(ids); }
 
  private:
   BlockPool pool_;
 };
+
+using FlatPool = OurPool<0>;
+using LowestPool = OurPool<256>;  // the lowest block first
 
 // What comes to mind first: the free blocks in a balanced tree.
 class SetPool {
@@ -82,6 +86,7 @@ void BM_ComeAndGo(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 BENCHMARK(BM_ComeAndGo<FlatPool>)->Arg(1 << 14);
+BENCHMARK(BM_ComeAndGo<LowestPool>)->Arg(1 << 14);
 BENCHMARK(BM_ComeAndGo<peers::IntrusiveListPool>)->Arg(1 << 14);
 BENCHMARK(BM_ComeAndGo<peers::SortedVectorPool>)->Arg(1 << 14);
 BENCHMARK(BM_ComeAndGo<SetPool>)->Arg(1 << 14);
@@ -164,9 +169,11 @@ void BM_Release(benchmark::State& state) {
 }
 
 BENCHMARK(BM_Acquire<FlatPool>)->Arg(100'000)->Arg(4'000'000);
+BENCHMARK(BM_Acquire<LowestPool>)->Arg(100'000)->Arg(4'000'000);
 BENCHMARK(BM_Acquire<peers::IntrusiveListPool>)->Arg(100'000)->Arg(4'000'000);
 BENCHMARK(BM_Acquire<peers::SortedVectorPool>)->Arg(100'000)->Arg(4'000'000);
 BENCHMARK(BM_Release<FlatPool>)->Arg(100'000)->Arg(4'000'000);
+BENCHMARK(BM_Release<LowestPool>)->Arg(100'000)->Arg(4'000'000);
 BENCHMARK(BM_Release<peers::IntrusiveListPool>)->Arg(100'000)->Arg(4'000'000);
 BENCHMARK(BM_Release<peers::SortedVectorPool>)->Arg(100'000)->Arg(4'000'000);
 

@@ -8,32 +8,43 @@
 
 namespace plimsoll {
 
-absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity) {
+absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   if (capacity < Blocks(1) || capacity > Blocks(kMost)) {
     return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMost));
   }
   const size_t count = static_cast<size_t>(capacity.value());
-  ZeroedArray<int32_t> references(count);
-  ZeroedArray<BlockId> released(count);
-  if (!references || !released) {
-    return absl::ResourceExhaustedError("no memory to count " + std::to_string(count) + " blocks");
+  BlockPool pool(capacity.value(), ZeroedArray<int32_t>(count));
+  if (chunk == Blocks(0)) {
+    pool.released_ = ZeroedArray<BlockId>(count);
+  } else {
+    pool.bitmap_.emplace(capacity, chunk);
+    pool.untouched_ = pool.released_count_ = capacity.value();
   }
-  return BlockPool(capacity.value(), std::move(references), std::move(released));
+  if (pool.references_ && pool.HasOrder()) return pool;
+  return absl::ResourceExhaustedError("no memory to count " + std::to_string(count) + " blocks");
 }
 
-BlockPool::BlockPool(int64_t capacity, ZeroedArray<int32_t> references,
-                     ZeroedArray<BlockId> released)
-    : capacity_(capacity), references_(std::move(references)), released_(std::move(released)) {}
+bool BlockPool::HasOrder() const {
+  return bitmap_ ? static_cast<bool>(*bitmap_) : static_cast<bool>(released_);
+}
+
+BlockPool::BlockPool(int64_t capacity, ZeroedArray<int32_t> references)
+    : capacity_(capacity), references_(std::move(references)) {}
 
 std::optional<BlockId> BlockPool::TryAcquire() {
   if (free() == Blocks(0)) return std::nullopt;
+  if (bitmap_) return TakenLowest(bitmap_->Lowest());
   if (released_count_ == 0) return Taken(NextUntouched());
   return Taken(released_[static_cast<size_t>(--released_count_)]);
 }
 
 bool BlockPool::TryAcquire(Blocks n, std::vector<BlockId>& out) {
   if (n > free()) return false;
+  if (bitmap_) {
+    AcquireLowest(n, out);
+    return true;
+  }
   const int64_t again = std::min(n.value(), released_count_);
   for (int64_t i = 1; i <= again; ++i) {
     out.push_back(Taken(released_[static_cast<size_t>(released_count_ - i)]));
@@ -41,6 +52,20 @@ bool BlockPool::TryAcquire(Blocks n, std::vector<BlockId>& out) {
   released_count_ -= again;
   for (int64_t i = again; i < n.value(); ++i) out.push_back(Taken(NextUntouched()));
   return true;
+}
+
+void BlockPool::AcquireLowest(Blocks n, std::vector<BlockId>& out) {
+  for (int64_t i = 0; i < n.value(); ++i) {
+    const std::optional<BlockId> after =
+        out.empty() ? std::nullopt : bitmap_->FreeAfter(out.back());
+    out.push_back(TakenLowest(after ? *after : bitmap_->Lowest()));
+  }
+}
+
+BlockId BlockPool::TakenLowest(BlockId id) {
+  bitmap_->Take(id);
+  --released_count_;
+  return Taken(id);
 }
 
 BlockId BlockPool::NextUntouched() { return BlockId(static_cast<int32_t>(untouched_++)); }
@@ -69,6 +94,7 @@ void BlockPool::Release(BlockId id) { Release(std::span(&id, 1)); }
 // Writes each block on top of the released ones, and leaves it there if nobody holds it: there is
 // room while anything is held, and no branch to guess wrong.
 void BlockPool::Release(std::span<const BlockId> ids) {
+  if (bitmap_) return ReleaseToBitmap(ids);
   int64_t count = released_count_;
   for (const BlockId id : ids) {
     int32_t& references = references_[IndexOf(id)];
@@ -79,9 +105,31 @@ void BlockPool::Release(std::span<const BlockId> ids) {
   released_count_ = count;
 }
 
+void BlockPool::ReleaseToBitmap(std::span<const BlockId> ids) {
+  for (const BlockId id : ids) {
+    int32_t& references = references_[IndexOf(id)];
+    PLIMSOLL_CHECK(references > 0, id);
+    if (--references > 0) continue;
+    bitmap_->Free(id);
+    ++released_count_;
+  }
+}
+
+std::optional<int64_t> BlockPool::FreeChunksAtEnd() const {
+  return bitmap_ ? std::optional(bitmap_->FreeChunksAtEnd()) : std::nullopt;
+}
+
 int32_t BlockPool::References(BlockId id) const { return references_[IndexOf(id)]; }
 
-std::optional<std::string> BlockPool::FindViolation() const {
+std::optional<std::string> BlockPool::FindWrongBit() const {
+  for (int32_t i = 0; i < capacity_; ++i) {
+    if (bitmap_->IsFree(BlockId(i)) == (references_[static_cast<size_t>(i)] == 0)) continue;
+    return "block " + std::to_string(i) + " is free and held, or neither";
+  }
+  return bitmap_->FindViolation();
+}
+
+std::optional<std::string> BlockPool::FindWrongReleased() const {
   std::vector<bool> released(static_cast<size_t>(untouched_), false);
   for (int64_t i = 0; i < released_count_; ++i) {
     const int32_t block = released_[static_cast<size_t>(i)].index();
@@ -92,6 +140,11 @@ std::optional<std::string> BlockPool::FindViolation() const {
     if (released[at]) return name + " is free twice";
     released[at] = true;
   }
+  return std::nullopt;
+}
+
+std::optional<std::string> BlockPool::FindViolation() const {
+  if (auto wrong = bitmap_ ? FindWrongBit() : FindWrongReleased()) return wrong;
   int64_t held = 0;
   for (int64_t i = 0; i < untouched_; ++i) held += references_[static_cast<size_t>(i)] > 0 ? 1 : 0;
   if (held == used().value()) return std::nullopt;

@@ -1,5 +1,10 @@
 // Which blocks of a pool are taken, and by how many holders each.
 //
+// Free blocks are handed out in one of two orders. The latest released first: the cheapest, and
+// their memory is warm. Or the lowest first, a list of blocks going on after its last one while it
+// can: what is held stays together at the beginning, and whole chunks of the arena at the end stay
+// free and could be given back.
+//
 // Invariants, which FindViolation() looks for:
 //   1. Free blocks and held ones together are always the capacity.
 //   2. A block without holders was released, once, or never taken; one with holders is neither.
@@ -7,9 +12,9 @@
 // Threads: none; the owner serialises calls.
 // Cost: O(1) per block named, whatever the capacity; no call allocates after Create. 8 bytes per
 // block that was ever taken, none for the others, so a pool that only counts costs nothing however
-// large. Calls for many blocks at a time wait for memory once and not once per block.
-// Errors: an empty pool answers nullopt or false. A caller who releases or shares what nobody
-// holds, or names a block of another pool, is aborted.
+// large; 4 bytes and a bit where the lowest go first. Calls for many blocks at a time wait for
+// memory once and not once per block. Errors: an empty pool answers nullopt or false. A caller who
+// releases or shares what nobody holds, or names a block of another pool, is aborted.
 #pragma once
 
 #include <cstdint>
@@ -21,23 +26,27 @@
 #include "absl/status/statusor.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
+#include "kvcache/pool/free_bitmap.h"
 #include "kvcache/pool/zeroed_array.h"
 
 namespace plimsoll {
 
 class BlockPool {
  public:
-  // InvalidArgument unless `capacity` is in [1, 2^31 - 1]; ResourceExhausted without memory.
-  static absl::StatusOr<BlockPool> Create(Blocks capacity);
+  // `chunk` blocks lie in one chunk of the arena, the last of which may be smaller, and the lowest
+  // block goes first; with 0 the latest released does. InvalidArgument unless `capacity` is in
+  // [1, 2^31 - 1]; ResourceExhausted without memory.
+  static absl::StatusOr<BlockPool> Create(Blocks capacity, Blocks chunk = Blocks(0));
 
   Blocks capacity() const { return Blocks(capacity_); }
   Blocks free() const { return Blocks(capacity_ - untouched_ + released_count_); }
   Blocks used() const { return Blocks(untouched_ - released_count_); }
 
-  // One block with one reference; the latest released first, whose memory is warm.
+  // One block with one reference.
   std::optional<BlockId> TryAcquire();
   // Appends `n` blocks to `out`, or says no and changes nothing. Does not allocate when `out` has
-  // room.
+  // room. Where the lowest go first, the block after the last of `out` goes before them if it is
+  // free and in the same chunk.
   bool TryAcquire(Blocks n, std::vector<BlockId>& out);
   // One more reference to a block that somebody holds.
   void Share(BlockId id);
@@ -49,15 +58,25 @@ class BlockPool {
   // How many hold the block; 0 for a free one.
   int32_t References(BlockId id) const;
 
+  // Chunks at the end of which no block is held: what the arena could give back. O(those). Nullopt
+  // where the latest released go first.
+  std::optional<int64_t> FreeChunksAtEnd() const;
+
   // What is wrong, or nullopt. O(blocks ever taken).
   std::optional<std::string> FindViolation() const;
 
  private:
-  BlockPool(int64_t capacity, ZeroedArray<int32_t> references, ZeroedArray<BlockId> released);
+  BlockPool(int64_t capacity, ZeroedArray<int32_t> references);
+  void AcquireLowest(Blocks n, std::vector<BlockId>& out);
+  void ReleaseToBitmap(std::span<const BlockId> ids);
+  bool HasOrder() const;  // whether there was memory for it
+  std::optional<std::string> FindWrongBit() const;
+  std::optional<std::string> FindWrongReleased() const;
   size_t IndexOf(BlockId id) const;
   BlockId NextUntouched();
   // Gives a free block its first reference.
   BlockId Taken(BlockId id);
+  BlockId TakenLowest(BlockId id);
 
   int64_t capacity_;
   int64_t untouched_ = 0;            // blocks [untouched_, capacity_) were never taken
@@ -66,6 +85,8 @@ class BlockPool {
   // Those blocks, the latest last. Not a list that runs through the blocks: there each step would
   // wait for the memory of the one before.
   ZeroedArray<BlockId> released_;
+  // Where the lowest go first, in place of those: then all blocks count as taken once.
+  std::optional<FreeBitmap> bitmap_;
 };
 
 }  // namespace plimsoll

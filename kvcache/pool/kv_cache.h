@@ -95,6 +95,7 @@ class KvCache {
     Tokens block_tokens = Tokens(16);    // a power of two in [1, 1024]
     Eviction eviction = Eviction::kOff;  // off: nothing is shared or kept
     uint64_t hash_seed = 0;              // clients must not know it
+    Blocks chunk = Blocks(0);  // blocks in a chunk of the arena: the lowest go first (block_pool.h)
     int64_t events = 0;  // changes of named blocks kept for who mirrors them; 0: none are told
   };
   // InvalidArgument, naming the field, for an option out of range; ResourceExhausted without

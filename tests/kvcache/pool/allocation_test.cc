@@ -73,17 +73,19 @@ TEST(Allocations, NothingIsAllocatedAfterCreation) {
 }
 
 TEST(Allocations, ABlockPoolAllocatesNothing) {
-  auto pool = BlockPool::Create(Blocks(kBlocks));
-  ASSERT_TRUE(pool.ok());
-  std::vector<BlockId> taken;
-  taken.reserve(kBlocks);
-  const int64_t before = allocations;
-  for (int round = 0; round < 5; ++round) {
-    ASSERT_TRUE(pool->TryAcquire(Blocks(kBlocks), taken));
-    pool->Release(taken);
-    taken.clear();
+  for (const Blocks chunk : {Blocks(0), Blocks(64)}) {
+    auto pool = BlockPool::Create(Blocks(kBlocks), chunk);
+    ASSERT_TRUE(pool.ok());
+    std::vector<BlockId> taken;
+    taken.reserve(kBlocks);
+    const int64_t before = allocations;
+    for (int round = 0; round < 5; ++round) {
+      ASSERT_TRUE(pool->TryAcquire(Blocks(kBlocks), taken));
+      pool->Release(taken);
+      taken.clear();
+    }
+    EXPECT_EQ(allocations, before);
   }
-  EXPECT_EQ(allocations, before);
 }
 
 TEST(Allocations, ASequenceGrowsToItsPromiseWithoutAny) {

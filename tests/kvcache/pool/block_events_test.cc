@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kvcache/pool/kv_cache.h"
+#include "tests/kvcache/pool/random_steps.h"
 
 namespace plimsoll {
 namespace {
@@ -227,7 +228,7 @@ TEST(BlockEventsProperty, WhoeverJoinsWheneverEndsUpWithWhatIsThere) {
   const auto cache = CacheOf(24, 40);
   std::vector<Subscriber> subscribers(4);
   int64_t snapshots = 0;
-  for (int step = 0; step < 20000; ++step) {
+  for (int64_t step = 0, steps = StepsOr(20'000); step < steps; ++step) {
     Serve(*cache, AnyText(random));
     if (random() % 50 == 0) cache->TrimCached(Blocks(static_cast<int64_t>(random() % 20)));
     if (random() % 500 == 0) {

@@ -7,6 +7,8 @@
 #include <random>
 #include <set>
 
+#include "tests/kvcache/pool/random_steps.h"
+
 namespace plimsoll {
 namespace {
 
@@ -115,7 +117,7 @@ TEST(BlockPoolProperty, AgreesWithTheModelAfterEveryStep) {
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 random(static_cast<uint32_t>(seed));
   PoolAndModel both;
-  for (int step = 0; step < 100000; ++step) {
+  for (int64_t step = 0, steps = StepsOr(100'000); step < steps; ++step) {
     const auto dice = both.model.empty() ? 0 : random() % 4;
     if (dice == 0) both.Acquire(Blocks(static_cast<int64_t>(random() % 5)));
     if (dice == 1) both.Share(both.AnyHeld(random));

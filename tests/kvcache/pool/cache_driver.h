@@ -32,9 +32,13 @@ class CacheDriver {
   // Says a number from 0 to its argument.
   using Choose = std::function<int64_t(int64_t)>;
 
-  CacheDriver(Eviction eviction, Choose choose) : choose_(std::move(choose)) {
-    auto cache = KvCache::Create(
-        {.capacity = Blocks(kBlocks), .block_tokens = kSize, .eviction = eviction, .events = 16});
+  CacheDriver(Eviction eviction, Choose choose, Blocks chunk = Blocks(0))
+      : choose_(std::move(choose)) {
+    auto cache = KvCache::Create({.capacity = Blocks(kBlocks),
+                                  .block_tokens = kSize,
+                                  .eviction = eviction,
+                                  .chunk = chunk,
+                                  .events = 16});
     PLIMSOLL_CHECK(cache.ok(), cache.status());
     cache_ = *std::move(cache);
     auto arena = CreateHostArena(Bytes(4096), Bytes(4096));

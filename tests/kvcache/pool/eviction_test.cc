@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kvcache/pool/reuse_statistics.h"
+#include "tests/kvcache/pool/random_steps.h"
 
 namespace plimsoll {
 namespace {
@@ -96,7 +97,7 @@ TEST(EveryPolicy, OffersEachKeptBlockOnceAndBringsBackWhatWasSetAside) {
     std::mt19937 random(static_cast<uint32_t>(seed));
     const auto policy = PolicyOf(eviction);
     std::set<int> kept, held, aside;
-    for (int step = 0; step < 20000; ++step) {
+    for (int64_t step = 0, steps = StepsOr(20'000); step < steps; ++step) {
       const int block = static_cast<int>(random() % kBlocks);
       if (random() % 4 == 0) policy->BeginRequest();
       if (kept.contains(block)) {

@@ -7,6 +7,8 @@
 #include <set>
 #include <string>
 
+#include "tests/kvcache/pool/random_steps.h"
+
 namespace plimsoll {
 namespace {
 
@@ -251,7 +253,7 @@ TEST(KvCacheProperty, AgreesWithTheModelAfterEveryStep) {
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 random(static_cast<uint32_t>(seed));
   CacheAndModel both;
-  for (int step = 0; step < 100000; ++step) {
+  for (int64_t step = 0, steps = StepsOr(100'000); step < steps; ++step) {
     both.Step(random);
     both.Compare();
     ASSERT_FALSE(testing::Test::HasFatalFailure()) << "step " << step;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kvcache/pool/block_names.h"
+#include "tests/kvcache/pool/random_steps.h"
 
 namespace plimsoll {
 namespace {
@@ -161,7 +162,7 @@ TEST(PrefixIndexProperty, AgreesWithAMapAfterEveryStep) {
   const auto parent_of = [](int parent) {
     return parent < 0 ? PrefixParent::Root({}) : PrefixParent(BlockId(parent));
   };
-  for (int step = 0; step < 50000; ++step) {
+  for (int64_t step = 0, steps = StepsOr(50'000); step < steps; ++step) {
     const int parent = static_cast<int>(random() % (kBlocks + 1)) - 1;
     const Name name = {random() % 3, parent, std::string(1, static_cast<char>('a' + random() % 3))};
     const auto& [low, its_parent, content] = name;

@@ -9,6 +9,7 @@
 
 #include "kvcache/pool/kv_cache.h"
 #include "tests/kvcache/pool/caches.h"
+#include "tests/kvcache/pool/random_steps.h"
 
 namespace plimsoll {
 namespace {
@@ -328,7 +329,7 @@ TEST(PrefixSharingProperty, AgreesWithTheModelAfterEveryStep) {
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 random(static_cast<uint32_t>(seed));
   CacheAndModel both(Eviction::kLru);
-  for (int step = 0; step < 50000; ++step) {
+  for (int64_t step = 0, steps = StepsOr(50'000); step < steps; ++step) {
     both.Step(random);
     ASSERT_FALSE(testing::Test::HasFatalFailure()) << "step " << step;
     ASSERT_EQ(both.cache->counts(), both.model.Counts()) << "step " << step;
@@ -344,7 +345,7 @@ TEST(PrefixSharingProperty, EveryPolicyKeepsTheInvariants) {
     std::mt19937 random(static_cast<uint32_t>(seed));
     const auto cache = CacheOf(20, eviction);
     std::vector<SequenceId> running;
-    for (int step = 0; step < 20000; ++step) {
+    for (int64_t step = 0, steps = StepsOr(20'000); step < steps; ++step) {
       if (running.size() > 3 || (!running.empty() && random() % 2 == 0)) {
         std::swap(running[random() % running.size()], running.back());
         cache->End(running.back());

@@ -10,6 +10,7 @@
 #include "kvcache/pool/swap_tier.h"
 #include "kvcache/sizing/block_demand.h"
 #include "tests/kvcache/pool/caches.h"
+#include "tests/kvcache/pool/random_steps.h"
 
 namespace plimsoll {
 namespace {
@@ -371,7 +372,7 @@ TEST(SwapProperty, WhoRunsFindsItsTokensAfterEveryStep) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   CacheAndModel both(static_cast<uint32_t>(seed));
-  for (int step = 0; step < 100000; ++step) {
+  for (int64_t step = 0, steps = StepsOr(100'000); step < steps; ++step) {
     both.Step();
     both.Compare();
     ASSERT_FALSE(testing::Test::HasFailure()) << "step " << step;

@@ -3,22 +3,28 @@
 
 #include <random>
 #include <string>
+#include <utility>
 
 #include "tests/kvcache/pool/cache_driver.h"
+#include "tests/kvcache/pool/random_steps.h"
 
 namespace plimsoll {
 namespace {
 
-class WholeCacheProperty : public testing::TestWithParam<Eviction> {};
+// A policy, and how many blocks a chunk has where the lowest go first.
+using Kind = std::pair<Eviction, Blocks>;
+
+class WholeCacheProperty : public testing::TestWithParam<Kind> {};
 
 TEST_P(WholeCacheProperty, NothingIsLostWhateverComes) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 random(static_cast<uint32_t>(seed));
-  CacheDriver driver(GetParam(), [&](int64_t most) {
+  const auto choose = [&](int64_t most) {
     return static_cast<int64_t>(random() % static_cast<uint64_t>(most + 1));
-  });
-  for (int step = 0; step < 50000; ++step) {
+  };
+  CacheDriver driver(GetParam().first, choose, GetParam().second);
+  for (int64_t step = 0, steps = StepsOr(50'000); step < steps; ++step) {
     driver.Step();
     ASSERT_EQ(driver.FindViolation(), std::nullopt) << "step " << step;
   }
@@ -28,9 +34,15 @@ TEST_P(WholeCacheProperty, NothingIsLostWhateverComes) {
   EXPECT_GT(driver.tier().counts().copied_in, Blocks(100));
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, WholeCacheProperty,
-                         testing::Values(Eviction::kLru, Eviction::kFifo, Eviction::kLearned),
-                         [](const auto& policy) { return std::string(NameOf(policy.param)); });
+std::string NameOfKind(const testing::TestParamInfo<Kind>& kind) {
+  const auto& [eviction, chunk] = kind.param;
+  return std::string(NameOf(eviction)) + (chunk > Blocks(0) ? "_lowest" : "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, WholeCacheProperty,
+                         testing::Values(Kind(Eviction::kLru, 0), Kind(Eviction::kLru, 4),
+                                         Kind(Eviction::kFifo, 0), Kind(Eviction::kLearned, 0)),
+                         NameOfKind);
 
 }  // namespace
 }  // namespace plimsoll
