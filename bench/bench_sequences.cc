@@ -106,6 +106,64 @@ void BM_GrowGroups(benchmark::State& state) {
 }
 BENCHMARK(BM_GrowGroups)->Arg(1)->Arg(256);
 
+// Full attention, a window and a state: a prompt of 128 blocks that is found, of which the sequence
+// then holds 128 and 32 and gets a copy of a state, or that it names. Slabs for so many prompts.
+std::unique_ptr<GroupCache> SharingGroups(int64_t prompts) {
+  return *GroupCache::Create({.slab_bytes = Bytes(1 << 20),
+                              .slabs = prompts,
+                              .step = Tokens(512),
+                              .groups = {{Retention::All(), Bytes(1024)},
+                                         {Retention::Window(Tokens(512)), Bytes(5120)},
+                                         {Retention::State(), Bytes(1 << 16)}},
+                              .sharing = GroupSharing{}});
+}
+
+void ServeGroups(GroupCache& cache, const std::vector<int32_t>& tokens) {
+  const Tokens total(std::ssize(tokens));
+  const SequenceId id =
+      cache.BeginWith({"", BlockNames::OfTokens(tokens, kBlockTokens)}, total)->id;
+  while (cache.Length(id) < total) {
+    const auto first = static_cast<size_t>(cache.Length(id).value());
+    cache.Append(id, Tokens(512));
+    cache.Name(id, BlockNames::OfTokens(std::span(tokens).subspan(first, 512), kBlockTokens));
+  }
+  cache.End(id);
+}
+
+void BM_FindGroups(benchmark::State& state) {
+  const auto cache = SharingGroups(state.range(0) * 2);
+  std::vector<std::vector<int32_t>> prompts;
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    prompts.push_back(PromptNumber(i));
+    ServeGroups(*cache, prompts.back());
+  }
+  size_t next = 0;
+  int64_t found = 0;
+  for (auto _ : state) {
+    next = (next + 37) % prompts.size();
+    const BlockNames names = BlockNames::OfTokens(prompts[next], kBlockTokens);
+    const auto start = cache->BeginWith({"", names}, Tokens(kPromptBlocks * 16));
+    found += cache->Length(start->id) / kBlockTokens;
+    cache->End(start->id);
+  }
+  if (found != state.iterations() * kPromptBlocks) state.SkipWithError("wrong answer");
+  state.SetItemsProcessed(state.iterations() * kPromptBlocks);
+}
+BENCHMARK(BM_FindGroups)->Arg(10)->Arg(500);
+
+// Prompts that nobody had before, in a cache that is full, so that each evicts what it takes.
+void BM_NameGroups(benchmark::State& state) {
+  const auto cache = SharingGroups(state.range(0));
+  int64_t number = 0;
+  for (; number < 3 * state.range(0); ++number) ServeGroups(*cache, PromptNumber(number));
+  for (auto _ : state) ServeGroups(*cache, PromptNumber(number++));
+  if (cache->pool().free_slabs() > 0 || cache->pool().counts(0).cached == Blocks(0)) {
+    state.SkipWithError("wrong answer");
+  }
+  state.SetItemsProcessed(state.iterations() * kPromptBlocks);
+}
+BENCHMARK(BM_NameGroups)->Arg(10)->Arg(500);
+
 // 128 blocks out to the host and back. None is named, so all are copied.
 void BM_Swap(benchmark::State& state) {
   const auto cache = CacheOf(1000);

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "kvcache/base/check.h"
 #include "kvcache/base/units.h"
@@ -47,6 +48,12 @@ class BlockNames {
   std::span<const std::byte> bytes_;
   size_t bytes_each_ = sizeof(uint64_t);
   bool by_hash_ = false;
+};
+
+// What begins a sequence, as far as it may be shared.
+struct Prompt {
+  std::string_view salt;  // nothing is shared between salts
+  BlockNames names;       // of its full blocks
 };
 
 }  // namespace plimsoll

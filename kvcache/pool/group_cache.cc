@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <utility>
 
 #include "kvcache/base/check.h"
@@ -9,6 +10,17 @@
 
 namespace plimsoll {
 namespace {
+
+absl::Status CheckSharing(const GroupSharing& sharing, Tokens block_tokens) {
+  const Tokens every = sharing.checkpoint_every;
+  if (every > Tokens(kMaxTokens) || every.value() % block_tokens.value() != 0) {
+    return BadField("checkpoint_every", every.value(),
+                    "a multiple of block_tokens=" + std::to_string(block_tokens.value()));
+  }
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  if (sharing.nodes >= 0 && sharing.nodes <= kMost) return absl::OkStatus();
+  return BadField("nodes", sharing.nodes, "0 to " + std::to_string(kMost));
+}
 
 absl::Status Check(const GroupCacheOptions& options) {
   const int64_t block_tokens = options.block_tokens.value();
@@ -24,7 +36,28 @@ absl::Status Check(const GroupCacheOptions& options) {
       return BadField("window", group.retention.window.value(), range);
     }
   }
-  return absl::OkStatus();
+  if (!options.sharing) return absl::OkStatus();
+  return CheckSharing(*options.sharing, options.block_tokens);
+}
+
+// A node has a block of each group that keeps all tokens. Without such groups a sequence of any
+// length has few blocks and a node for each of its named ones: a million nodes are 16 million
+// tokens.
+int64_t EnoughNodes(const GroupCacheOptions& options, const SlabPool& pool) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  int64_t fewest = kMost, most = 0;
+  for (size_t i = 0; i < options.groups.size(); ++i) {
+    const int64_t blocks = options.slabs * pool.counts(i).blocks_per_slab.value();
+    most = std::max(most, blocks);
+    if (options.groups[i].retention.kind == Retention::Kind::kAll) {
+      fewest = std::min(fewest, blocks);
+    }
+  }
+  if (fewest < kMost) return fewest;
+  const int64_t apart = options.sharing->checkpoint_every / options.block_tokens;
+  constexpr int64_t kFewest = 1 << 20;
+  const int64_t nodes = CheckedProduct({most, std::max<int64_t>(1, apart)}).value_or(kMost);
+  return std::clamp(nodes, kFewest, kMost);
 }
 
 }  // namespace
@@ -36,14 +69,35 @@ absl::StatusOr<std::unique_ptr<GroupCache>> GroupCache::Create(const GroupCacheO
   for (const LayerGroup& group : options.groups) slabs.block_bytes.push_back(group.block_bytes);
   absl::StatusOr<SlabPool> pool = SlabPool::Create(slabs);
   if (!pool.ok()) return pool.status();
-  return std::unique_ptr<GroupCache>(new GroupCache(options, *std::move(pool)));
+  std::optional<PrefixTree> tree;
+  if (options.sharing) {
+    absl::StatusOr<PrefixTree> made = CreateTree(options, *pool);
+    if (!made.ok()) return made.status();
+    tree = *std::move(made);
+  }
+  return std::unique_ptr<GroupCache>(new GroupCache(options, *std::move(pool), std::move(tree)));
 }
 
-GroupCache::GroupCache(const GroupCacheOptions& options, SlabPool pool)
+absl::StatusOr<PrefixTree> GroupCache::CreateTree(const GroupCacheOptions& options,
+                                                  const SlabPool& pool) {
+  const int64_t nodes = options.sharing->nodes;
+  const auto tokens_of_block = static_cast<size_t>(options.block_tokens.value());
+  return PrefixTree::Create(
+      {.nodes = nodes > 0 ? nodes : EnoughNodes(options, pool),
+       .groups = options.groups.size(),
+       .indices = pool.indices(),
+       .content_bytes = std::max(tokens_of_block * sizeof(int32_t), sizeof(uint64_t)),
+       .hash_seed = options.sharing->hash_seed});
+}
+
+GroupCache::GroupCache(const GroupCacheOptions& options, SlabPool pool,
+                       std::optional<PrefixTree> tree)
     : block_tokens_(options.block_tokens),
       step_(options.step),
       groups_(options.groups),
-      pool_(std::move(pool)) {}
+      checkpoint_every_(options.sharing ? options.sharing->checkpoint_every : Tokens(0)),
+      pool_(std::move(pool)),
+      tree_(std::move(tree)) {}
 
 std::vector<Blocks> GroupCache::Needed(Tokens total) const {
   std::vector<Blocks> needed;
@@ -55,17 +109,23 @@ std::vector<Blocks> GroupCache::Needed(Tokens total) const {
 
 std::optional<SequenceId> GroupCache::Begin(Tokens total) {
   if (total > Tokens(kMaxTokens)) return std::nullopt;
-  const std::vector<Blocks> needed = Needed(total);
-  if (!pool_.Reserve(needed)) return std::nullopt;
-  const SequenceId id(next_++);
-  Sequence& sequence = sequences_[id];
+  Sequence sequence;
   sequence.total = total;
+  if (!StartEmpty(sequence)) return std::nullopt;
+  const SequenceId id(next_++);
+  sequences_.emplace(id, std::move(sequence));
+  return id;
+}
+
+bool GroupCache::StartEmpty(Sequence& sequence) {
+  const std::vector<Blocks> needed = Needed(sequence.total);
+  if (!pool_.Reserve(needed)) return false;
   sequence.shares.resize(groups_.size());
   for (size_t i = 0; i < groups_.size(); ++i) {
     sequence.shares[i].promise_left = needed[i];
     sequence.shares[i].blocks.reserve(static_cast<size_t>(needed[i].value()));
   }
-  return id;
+  return true;
 }
 
 // The first new token is at `before` and attends to the window - 1 tokens before it.
@@ -78,18 +138,31 @@ GroupCache::Extent GroupCache::ExtentOf(size_t group, Tokens before, Tokens leng
   return {before > behind ? (before - behind) / block_tokens_ : 0, last};
 }
 
+Tokens GroupCache::UnfilledOf(Tokens length) const {
+  const int64_t filled = length.value() % block_tokens_.value();
+  return filled == 0 ? Tokens(0) : block_tokens_ - Tokens(filled);
+}
+
+void GroupCache::SetLength(Sequence& sequence, Tokens length) {
+  unfilled_ = unfilled_ - UnfilledOf(sequence.length) + UnfilledOf(length);
+  sequence.length = length;
+}
+
 // What is outside of `kept` goes back to the promise.
 void GroupCache::Drop(size_t group, Share& share, Extent kept) {
   const auto give_back = [&](auto begin, auto end) {
-    for (auto block = begin; block != end; ++block) pool_.ReleaseToReserve(group, *block);
+    for (auto block = begin; block != end; ++block) {
+      LetGo(group, *block);
+      pool_.ReserveAgain(group);
+    }
     share.promise_left += Blocks(std::distance(begin, end));
     share.blocks.erase(begin, end);
   };
   const int64_t size = std::ssize(share.blocks);
   const int64_t ahead = std::clamp<int64_t>(share.first + size - kept.last, 0, size);
-  give_back(share.blocks.end() - ahead, share.blocks.end());
+  if (ahead > 0) give_back(share.blocks.end() - ahead, share.blocks.end());
   const int64_t behind = std::clamp<int64_t>(kept.first - share.first, 0, size - ahead);
-  give_back(share.blocks.begin(), share.blocks.begin() + behind);
+  if (behind > 0) give_back(share.blocks.begin(), share.blocks.begin() + behind);
   share.first += behind;
 }
 
@@ -98,7 +171,7 @@ void GroupCache::Append(SequenceId id, Tokens n) {
   PLIMSOLL_CHECK(n > Tokens(0) && n <= step_, id, n, step_);
   PLIMSOLL_CHECK(n <= sequence.total - sequence.length, id, n, sequence.length, sequence.total);
   sequence.before = sequence.length;
-  sequence.length += n;
+  SetLength(sequence, sequence.length + n);
   for (size_t i = 0; i < groups_.size(); ++i) {
     Share& share = sequence.shares[i];
     const Extent extent = ExtentOf(i, sequence.before, sequence.length);
@@ -106,27 +179,52 @@ void GroupCache::Append(SequenceId id, Tokens n) {
     while (share.first + std::ssize(share.blocks) < extent.last) {
       PLIMSOLL_CHECK(share.promise_left > Blocks(0), id, i, sequence.length, sequence.total);
       share.promise_left -= Blocks(1);
-      share.blocks.push_back(pool_.Take(i));
+      share.blocks.push_back(TakePromised(i));
     }
   }
 }
 
+// A window's first block tells how far back it reaches.
+Tokens GroupCache::EarliestLength(SequenceId id) const {
+  const Sequence& sequence = At(id);
+  Tokens earliest = sequence.path ? sequence.path->named * block_tokens_ : Tokens(0);
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    const int64_t first = sequence.shares[i].first;
+    if (Keeps(i, Retention::Kind::kState)) earliest = std::max(earliest, sequence.before);
+    if (first == 0) continue;
+    const Tokens behind = groups_[i].retention.window - Tokens(1);
+    earliest = std::max(earliest, std::min(sequence.before, first * block_tokens_ + behind));
+  }
+  return earliest;
+}
+
 void GroupCache::Truncate(SequenceId id, Tokens length) {
   Sequence& sequence = At(id);
-  PLIMSOLL_CHECK(length >= sequence.before && length <= sequence.length, id, length,
-                 sequence.before, sequence.length);
-  sequence.length = length;
+  PLIMSOLL_CHECK(length >= EarliestLength(id) && length <= sequence.length, id, length,
+                 EarliestLength(id), sequence.length);
+  SetLength(sequence, length);
+  sequence.before = std::min(sequence.before, length);
   for (size_t i = 0; i < groups_.size(); ++i) {
     Drop(i, sequence.shares[i], ExtentOf(i, sequence.before, length));
   }
 }
 
-void GroupCache::End(SequenceId id) {
-  const Sequence& sequence = At(id);
-  for (size_t i = 0; i < groups_.size(); ++i) {
-    for (const BlockId block : sequence.shares[i].blocks) pool_.Release(i, block);
-    pool_.Forgo(i, sequence.shares[i].promise_left);
+void GroupCache::Preempt(SequenceId id) { GiveUpAll(At(id)); }
+
+std::optional<std::vector<GroupCopy>> GroupCache::Resume(SequenceId id, const Prompt& prompt) {
+  Sequence& sequence = At(id);
+  for (const Share& share : sequence.shares) {
+    PLIMSOLL_CHECK(share.blocks.empty() && share.promise_left == Blocks(0), id, sequence.length,
+                   share.promise_left);
   }
+  std::vector<GroupCopy> copies;
+  const bool starts = tree_ ? Start(sequence, prompt, copies) : StartEmpty(sequence);
+  if (!starts) return std::nullopt;
+  return copies;
+}
+
+void GroupCache::End(SequenceId id) {
+  GiveUpAll(At(id));
   sequences_.erase(id);
 }
 
@@ -145,28 +243,6 @@ GroupCache::Sequence& GroupCache::At(SequenceId id) {
   const auto found = sequences_.find(id);
   PLIMSOLL_CHECK(found != sequences_.end(), id);
   return found->second;
-}
-
-std::optional<std::string> GroupCache::FindViolation() const {
-  for (size_t i = 0; i < groups_.size(); ++i) {
-    Blocks held, promised;
-    for (const auto& [id, sequence] : sequences_) {
-      const Share& share = sequence.shares[i];
-      const Extent extent = ExtentOf(i, sequence.before, sequence.length);
-      const bool whole = share.first + std::ssize(share.blocks) == extent.last;
-      if (!whole || (!share.blocks.empty() && share.first != extent.first)) {
-        return "sequence " + std::to_string(id.number()) + " has other blocks in group " +
-               std::to_string(i) + " than it needs";
-      }
-      held += Blocks(std::ssize(share.blocks));
-      promised += share.promise_left;
-    }
-    const GroupCounts counts = pool_.counts(i);
-    if (held != counts.held || promised != counts.reserved) {
-      return "group " + std::to_string(i) + " has blocks that no sequence has";
-    }
-  }
-  return pool_.FindViolation();
 }
 
 }  // namespace plimsoll

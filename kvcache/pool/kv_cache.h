@@ -33,7 +33,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -72,12 +71,6 @@ struct BlockCopy {
   Tokens tokens;
 
   friend bool operator==(const BlockCopy&, const BlockCopy&) = default;
-};
-
-// What begins a sequence, as far as it may be shared.
-struct Prompt {
-  std::string_view salt;  // nothing is shared between salts
-  BlockNames names;       // of its full blocks
 };
 
 // The blocks of a prompt that are there.

@@ -2,67 +2,71 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "kvcache/base/check.h"
 #include "kvcache/base/errors.h"
 
 namespace plimsoll {
+namespace {
 
-absl::StatusOr<SlabPool> SlabPool::Create(const SlabPoolOptions& options) {
+constexpr Blocks kOne(1);
+
+absl::StatusOr<int64_t> MostSlots(const SlabPoolOptions& options) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   if (options.slabs < 1 || options.slabs > kMost) {
     return BadField("slabs", options.slabs, "1 to " + std::to_string(kMost));
   }
-  SlabPool pool;
+  int64_t most = 0;
   for (const Bytes bytes : options.block_bytes) {
     if (bytes == Bytes(0) || bytes > options.slab_bytes) {
       return BadField("block_bytes", bytes.value(),
                       "1 to the slab's " + std::to_string(options.slab_bytes.value()));
     }
-    const int64_t slots = options.slab_bytes / bytes;
-    if (slots > kMost / options.slabs) {
-      return BadField("slabs", options.slabs, "at most 2^31 - 1 blocks in all");
-    }
-    pool.most_slots_ = std::max(pool.most_slots_, slots);
-    pool.groups_.push_back({.counts = {.blocks_per_slab = Blocks(slots)}, .block_bytes = bytes});
+    most = std::max(most, options.slab_bytes / bytes);
   }
-  pool.slab_bytes_ = options.slab_bytes;
-  pool.slab_count_ = pool.free_slabs_ = options.slabs;
-  const auto count = static_cast<size_t>(options.slabs);
-  pool.slabs_ = ZeroedArray<Slab>(count);
-  pool.next_free_ = ZeroedArray<int32_t>(count * static_cast<size_t>(pool.most_slots_));
-  if (pool.slabs_ && pool.next_free_) return pool;
-  return absl::ResourceExhaustedError("no memory to count the blocks of " + std::to_string(count) +
-                                      " slabs");
+  if (most <= kMost / options.slabs) return most;
+  return BadField("slabs", options.slabs, "at most 2^31 - 1 blocks in all");
 }
 
-// Slabs that the group lacks for what is reserved and `more`.
-int64_t SlabPool::SlabsShort(const GroupCounts& counts, Blocks more) {
-  const Blocks wanted = counts.reserved + more;
-  if (wanted <= counts.free) return 0;
-  return CeilDivide((wanted - counts.free).value(), counts.blocks_per_slab.value());
+}  // namespace
+
+BlockCounts FourStates(const GroupCounts& counts) {
+  const Blocks there = std::min(counts.reserved, counts.free);
+  return {.total = counts.live + counts.cached + counts.free + (counts.reserved - there),
+          .live = counts.live,
+          .cached = counts.cached,
+          .reserved = counts.reserved,
+          .free = counts.free - there};
 }
 
-bool SlabPool::CanReserve(std::span<const Blocks> blocks) const {
-  PLIMSOLL_CHECK(blocks.size() == groups(), blocks.size(), groups());
-  int64_t left = free_slabs_;
-  for (size_t i = 0; i < groups() && left >= 0; ++i) {
-    if (blocks[i] > slab_count_ * groups_[i].counts.blocks_per_slab) return false;
-    left -= SlabsShort(groups_[i].counts, blocks[i]);
+absl::StatusOr<SlabPool> SlabPool::Create(const SlabPoolOptions& options) {
+  const absl::StatusOr<int64_t> most_slots = MostSlots(options);
+  if (!most_slots.ok()) return most_slots.status();
+  SlabPool pool(options, *most_slots);
+  bool memory = pool.by_latest_use_ && pool.slabs_ && pool.entries_ && pool.links_ && pool.marks_;
+  for (const Group& group : pool.groups_) memory = memory && group.pinned && group.idle;
+  if (memory) return pool;
+  return absl::ResourceExhaustedError("no memory to count the blocks of " +
+                                      std::to_string(options.slabs) + " slabs");
+}
+
+SlabPool::SlabPool(const SlabPoolOptions& options, int64_t most_slots)
+    : slab_bytes_(options.slab_bytes),
+      slab_count_(options.slabs),
+      free_slabs_(options.slabs),
+      most_slots_(most_slots),
+      by_latest_use_(options.slabs),
+      slabs_(static_cast<size_t>(options.slabs)),
+      entries_(indices()),
+      links_(Blocks(options.slabs * most_slots)),
+      marks_(static_cast<size_t>(options.slabs)) {
+  for (const Bytes bytes : options.block_bytes) {
+    groups_.push_back({.counts = {.blocks_per_slab = Blocks(options.slab_bytes / bytes)},
+                       .block_bytes = bytes,
+                       .pinned = AgeHeap(options.slabs),
+                       .idle = AgeHeap(options.slabs)});
   }
-  return left >= 0;
-}
-
-bool SlabPool::Reserve(std::span<const Blocks> blocks) {
-  if (!CanReserve(blocks)) return false;
-  for (size_t i = 0; i < groups(); ++i) groups_[i].counts.reserved += blocks[i];
-  return true;
-}
-
-void SlabPool::Forgo(size_t group, Blocks blocks) {
-  GroupCounts& counts = groups_[group].counts;
-  PLIMSOLL_CHECK(blocks <= counts.reserved, group, blocks, counts.reserved);
-  counts.reserved -= blocks;
 }
 
 void SlabPool::PushSlab(int32_t& head, int32_t link) {
@@ -73,117 +77,204 @@ void SlabPool::PushSlab(int32_t& head, int32_t link) {
 }
 
 void SlabPool::RemoveSlab(int32_t& head, int32_t link) {
-  const Slab slab = At(link);
+  const Slab& slab = At(link);
   if (slab.next != 0) At(slab.next).previous = slab.previous;
   (slab.previous != 0 ? At(slab.previous).next : head) = slab.next;
 }
 
-void SlabPool::OpenSlab(size_t group) {
-  PLIMSOLL_CHECK(free_slabs_ > 0, group);
+int32_t* SlabPool::HeadOf(Group& group, In list) {
+  if (list == In::kNone) return nullptr;
+  return list == In::kPinnedOpen ? &group.pinned_open : &group.idle_open;
+}
+
+int32_t SlabPool::OpenSlab(size_t group) {
+  if (free_slabs_ == 0) return 0;
   --free_slabs_;
   const bool reuse = first_free_slab_ != 0;
   const int32_t link = reuse ? first_free_slab_ : ++untouched_slabs_;
   if (reuse) RemoveSlab(first_free_slab_, link);
   At(link) = {.next = 0,
               .previous = 0,
+              .list = In::kNone,
               .group = static_cast<int32_t>(group) + 1,
-              .held = 0,
+              .live = 0,
+              .cached = 0,
               .first_free = 0,
-              .untouched = 0};
-  PushSlab(groups_[group].open, link);
-  ++groups_[group].counts.slabs;
-  groups_[group].counts.free += groups_[group].counts.blocks_per_slab;
+              .untouched = 0,
+              .by_age = {}};
+  GroupCounts& counts = groups_[group].counts;
+  ++counts.slabs;
+  counts.free += counts.blocks_per_slab;
+  return link;
 }
 
-size_t SlabPool::SlotOf(int32_t link, int32_t slot) const {
+void SlabPool::GiveBack(int32_t link) {
+  Slab& slab = At(link);
+  GroupCounts& counts = GroupOf(slab).counts;
+  --counts.slabs;
+  counts.free -= counts.blocks_per_slab;
+  slab.group = 0;
+  PushSlab(first_free_slab_, link);
+  ++free_slabs_;
+}
+
+void SlabPool::Refile(int32_t link) {
+  Slab& slab = At(link);
+  Group& group = GroupOf(slab);
+  const bool pinned = slab.live > 0;
+  const int64_t used = int64_t{slab.live} + slab.cached;
+  const bool open = used > 0 && Blocks(used) < group.counts.blocks_per_slab;
+  const In list = !open ? In::kNone : pinned ? In::kPinnedOpen : In::kIdleOpen;
+  if (list != slab.list) {
+    if (int32_t* head = HeadOf(group, slab.list)) RemoveSlab(*head, link);
+    if (int32_t* head = HeadOf(group, list)) PushSlab(*head, link);
+    slab.list = list;
+  }
+  AgeHeap& by_oldest = pinned ? group.pinned : group.idle;
+  (pinned ? group.idle : group.pinned).Erase(link);
+  if (slab.cached == 0) by_oldest.Erase(link);
+  if (slab.cached > 0) by_oldest.Set(link, entries_[slab.by_age.first - 1].used);
+  if (pinned || slab.cached == 0) by_latest_use_.Erase(link);
+  if (!pinned && slab.cached > 0) by_latest_use_.Set(link, entries_[slab.by_age.last - 1].used);
+  if (used == 0) GiveBack(link);
+}
+
+// So many live and cached blocks more, or fewer.
+void SlabPool::Count(int32_t link, int32_t live, int32_t cached) {
+  Slab& slab = At(link);
+  GroupCounts& counts = GroupOf(slab).counts;
+  if (slab.live > 0) --counts.pinned;
+  slab.live += live;
+  slab.cached += cached;
+  if (slab.live > 0) ++counts.pinned;
+  counts.live = Blocks(counts.live.value() + live);
+  counts.cached = Blocks(counts.cached.value() + cached);
+  counts.free = Blocks(counts.free.value() - live - cached);
+  Refile(link);
+}
+
+size_t SlabPool::SlotIndex(int32_t link, int32_t slot) const {
   return (static_cast<size_t>(link) - 1) * static_cast<size_t>(most_slots_) +
          static_cast<size_t>(slot);
 }
 
-BlockId SlabPool::Take(size_t group) {
-  GroupCounts& counts = groups_[group].counts;
-  PLIMSOLL_CHECK(counts.reserved > Blocks(0), group);
-  if (groups_[group].open == 0) OpenSlab(group);
-  const int32_t link = groups_[group].open;
+BlockId SlabPool::TakeFrom(int32_t link, bool cached) {
   Slab& slab = At(link);
+  const auto group = static_cast<size_t>(slab.group) - 1;
   int32_t slot = slab.untouched;
   if (slab.first_free != 0) {
     slot = slab.first_free - 1;
-    slab.first_free = next_free_[SlotOf(link, slot)];
+    slab.first_free = entries_[SlotIndex(link, slot)].next_free;
   } else {
     ++slab.untouched;
   }
-  const auto per_slab = static_cast<int32_t>(counts.blocks_per_slab.value());
-  if (++slab.held == per_slab) RemoveSlab(groups_[group].open, link);
-  counts.reserved -= Blocks(1);
-  counts.free -= Blocks(1);
-  counts.held += Blocks(1);
-  return BlockId((link - 1) * per_slab + slot);
+  const Place place{group, link, slot, SlotIndex(link, slot)};
+  if (cached) {
+    Cache(place);
+  } else {
+    entries_[place.index].holders = 1;
+    Count(link, 1, 0);
+  }
+  const int64_t per_slab = groups_[group].counts.blocks_per_slab.value();
+  return BlockId(static_cast<int32_t>((link - 1) * per_slab + slot));
 }
 
-int32_t SlabPool::LinkOf(size_t group, BlockId block) const {
+// Free blocks of pinned slabs come first: they are of use to nobody else.
+std::optional<BlockId> SlabPool::Take(size_t group) {
+  Group& its = groups_[group];
+  PLIMSOLL_CHECK(its.counts.reserved > Blocks(0), group);
+  int32_t link = its.pinned_open;
+  if (link == 0 && MayPin(group)) link = its.idle_open != 0 ? its.idle_open : OpenSlab(group);
+  if (link == 0) return std::nullopt;
+  its.counts.reserved -= kOne;
+  return TakeFrom(link, false);
+}
+
+std::optional<BlockId> SlabPool::TakeCached(size_t group) {
+  const Group& its = groups_[group];
+  int32_t link = its.idle_open != 0 ? its.idle_open : its.pinned_open;
+  if (link == 0) link = OpenSlab(group);
+  if (link == 0) return std::nullopt;
+  return TakeFrom(link, true);
+}
+
+SlabPool::Place SlabPool::PlaceOf(size_t group, BlockId block) const {
   const auto per_slab = static_cast<int32_t>(groups_[group].counts.blocks_per_slab.value());
   const int32_t slab = block.index() / per_slab;
   PLIMSOLL_CHECK(slab < slab_count_ &&
                      slabs_[static_cast<size_t>(slab)].group == static_cast<int32_t>(group) + 1,
                  group, block);
-  return slab + 1;
+  const int32_t slot = block.index() % per_slab;
+  return {group, slab + 1, slot, SlotIndex(slab + 1, slot)};
+}
+
+void SlabPool::Free(const Place& place) {
+  Slab& slab = At(place.link);
+  Entry& entry = entries_[place.index];
+  entry.holders = 0;
+  entry.next_free = std::exchange(slab.first_free, place.slot + 1);
+}
+
+void SlabPool::Cache(const Place& place) {
+  Entry& entry = entries_[place.index];
+  const bool was_live = entry.holders > 0;
+  entry.holders = kCached;
+  entry.used = ++now_;
+  links_.PushBack(At(place.link).by_age, BlockId(static_cast<int32_t>(place.index)));
+  Count(place.link, was_live ? -1 : 0, 1);
+}
+
+void SlabPool::Uncache(const Place& place) {
+  links_.Remove(At(place.link).by_age, BlockId(static_cast<int32_t>(place.index)));
+}
+
+void SlabPool::Share(size_t group, BlockId block) {
+  Entry& entry = entries_[PlaceOf(group, block).index];
+  PLIMSOLL_CHECK(entry.holders > 0, group, block, entry.holders);
+  ++entry.holders;
 }
 
 void SlabPool::Release(size_t group, BlockId block) {
-  GroupCounts& counts = groups_[group].counts;
-  const int32_t link = LinkOf(group, block);
-  const auto per_slab = static_cast<int32_t>(counts.blocks_per_slab.value());
-  Slab& slab = At(link);
-  const int32_t slot = block.index() % per_slab;
-  PLIMSOLL_CHECK(slab.held > 0 && slot < slab.untouched, group, block, slab.held);
-  if (slab.held == per_slab) PushSlab(groups_[group].open, link);
-  next_free_[SlotOf(link, slot)] = slab.first_free;
-  slab.first_free = slot + 1;
-  counts.held -= Blocks(1);
-  counts.free += Blocks(1);
-  if (--slab.held > 0) return;
-  RemoveSlab(groups_[group].open, link);
-  slab.group = 0;
-  PushSlab(first_free_slab_, link);
-  counts.free -= counts.blocks_per_slab;
-  --counts.slabs;
-  ++free_slabs_;
+  const Place place = PlaceOf(group, block);
+  Entry& entry = entries_[place.index];
+  PLIMSOLL_CHECK(entry.holders > 0, group, block, entry.holders);
+  if (--entry.holders > 0) return;
+  Free(place);
+  Count(place.link, -1, 0);
 }
 
-void SlabPool::ReleaseToReserve(size_t group, BlockId block) {
-  Release(group, block);
-  groups_[group].counts.reserved += Blocks(1);
+void SlabPool::Keep(size_t group, BlockId block) {
+  const Place place = PlaceOf(group, block);
+  Entry& entry = entries_[place.index];
+  PLIMSOLL_CHECK(entry.holders > 0, group, block, entry.holders);
+  if (entry.holders > 1) {
+    --entry.holders;
+  } else {
+    Cache(place);
+  }
 }
+
+void SlabPool::Drop(size_t group, BlockId block) {
+  const Place place = PlaceOf(group, block);
+  PLIMSOLL_CHECK(entries_[place.index].holders == kCached, group, block);
+  Uncache(place);
+  Free(place);
+  Count(place.link, 0, -1);
+}
+
+int32_t SlabPool::Holders(size_t group, BlockId block) const {
+  return std::max(0, entries_[PlaceOf(group, block).index].holders);
+}
+
+bool SlabPool::IsCached(size_t group, BlockId block) const {
+  return entries_[PlaceOf(group, block).index].holders == kCached;
+}
+
+size_t SlabPool::IndexOf(size_t group, BlockId block) const { return PlaceOf(group, block).index; }
 
 Bytes SlabPool::OffsetOf(size_t group, BlockId block) const {
-  const int32_t link = LinkOf(group, block);
-  const int64_t slot = block.index() % groups_[group].counts.blocks_per_slab.value();
-  return (link - 1) * slab_bytes_ + slot * groups_[group].block_bytes;
-}
-
-std::optional<std::string> SlabPool::FindViolation() const {
-  int64_t slabs = free_slabs_;
-  int64_t lacking = 0;
-  for (size_t i = 0; i < groups(); ++i) {
-    const std::string name = "group " + std::to_string(i);
-    const GroupCounts& counts = groups_[i].counts;
-    GroupCounts seen = {.reserved = counts.reserved, .blocks_per_slab = counts.blocks_per_slab};
-    for (size_t s = 0; s < static_cast<size_t>(untouched_slabs_); ++s) {
-      if (slabs_[s].group != static_cast<int32_t>(i) + 1) continue;
-      if (slabs_[s].held == 0) return name + " has a slab that is all free";
-      ++seen.slabs;
-      seen.held += Blocks(slabs_[s].held);
-      seen.free += counts.blocks_per_slab - Blocks(slabs_[s].held);
-    }
-    if (seen != counts) return name + " has other blocks than it counts";
-    slabs += counts.slabs;
-    lacking += SlabsShort(counts, Blocks(0));
-  }
-  if (slabs != slab_count_) return std::to_string(slabs) + " slabs are counted";
-  if (lacking <= free_slabs_) return std::nullopt;
-  return "groups lack " + std::to_string(lacking) + " slabs, free are " +
-         std::to_string(free_slabs_);
+  const Place place = PlaceOf(group, block);
+  return (place.link - 1) * slab_bytes_ + place.slot * groups_[group].block_bytes;
 }
 
 }  // namespace plimsoll

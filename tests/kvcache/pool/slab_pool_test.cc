@@ -24,9 +24,11 @@ bool Reserve(SlabPool& pool, int64_t first, int64_t second) {
   return pool.Reserve(std::vector<Blocks>{Blocks(first), Blocks(second)});
 }
 
-GroupCounts CountsOf(int64_t slabs, int64_t held, int64_t free, int64_t reserved, int64_t each) {
+// Without cached blocks.
+GroupCounts CountsOf(int64_t slabs, int64_t live, int64_t free, int64_t reserved, int64_t each) {
   return {.slabs = slabs,
-          .held = Blocks(held),
+          .pinned = slabs,
+          .live = Blocks(live),
           .free = Blocks(free),
           .reserved = Blocks(reserved),
           .blocks_per_slab = Blocks(each)};
@@ -38,16 +40,17 @@ TEST(SlabPool, SlabsGoToTheGroupThatNeedsThemAndComeBack) {
   EXPECT_FALSE(Reserve(pool, 10, 0)) << "nine are left in the second slab";
   EXPECT_TRUE(Reserve(pool, 9, 0));
   EXPECT_EQ(pool.free_slabs(), 3) << "they are given out when blocks are taken";
-  const BlockId wide = pool.Take(1);
+  const BlockId wide = *pool.Take(1);
   EXPECT_EQ(pool.counts(1), CountsOf(1, 1, 2, 2, 3));
-  const BlockId narrow = pool.Take(0);
+  const BlockId narrow = *pool.Take(0);
   EXPECT_EQ(pool.counts(0), CountsOf(1, 1, 9, 19, 10));
   EXPECT_EQ(pool.free_slabs(), 1);
   EXPECT_EQ(pool.OffsetOf(1, wide), Bytes(0));
   EXPECT_EQ(pool.OffsetOf(0, narrow), Bytes(100));
-  EXPECT_EQ(pool.OffsetOf(1, pool.Take(1)), Bytes(33));
+  EXPECT_EQ(pool.OffsetOf(1, *pool.Take(1)), Bytes(33));
 
-  pool.ReleaseToReserve(0, narrow);
+  pool.Release(0, narrow);
+  pool.ReserveAgain(0);
   EXPECT_EQ(pool.counts(0), CountsOf(0, 0, 0, 20, 10)) << "it is reserved again";
   pool.Forgo(0, Blocks(20));
   EXPECT_EQ(pool.free_slabs(), 2);
@@ -74,7 +77,7 @@ TEST(SlabPoolDeathTest, MisuseAborts) {
   EXPECT_DEATH(pool.Take(0), "check failed");
   EXPECT_DEATH(pool.Forgo(0, Blocks(1)), "check failed");
   ASSERT_TRUE(Reserve(pool, 1, 1));
-  const BlockId block = pool.Take(0);
+  const BlockId block = *pool.Take(0);
   EXPECT_DEATH(pool.Release(1, block), "check failed") << "another group's";
   EXPECT_DEATH(pool.Release(0, BlockId(block.index() + 1)), "check failed") << "never taken";
   EXPECT_DEATH(pool.Release(0, BlockId(25)), "check failed") << "beyond the pool";
@@ -104,7 +107,7 @@ TEST(SlabPoolProperty, BlocksNeverOverlapAndWhatIsReservedCanBeTaken) {
       ASSERT_EQ(pool.Reserve(more), fits);
       for (size_t i = 0; fits && i < 3; ++i) reserved[i] += more[i];
     } else if (what <= 2 && reserved[group] > Blocks(0)) {
-      const BlockId block = pool.Take(group);
+      const BlockId block = *pool.Take(group);
       reserved[group] -= Blocks(1);
       held[group].push_back(block);
       const Bytes first = pool.OffsetOf(group, block);
@@ -118,8 +121,8 @@ TEST(SlabPoolProperty, BlocksNeverOverlapAndWhatIsReservedCanBeTaken) {
                 held[group].back());
       taken.erase(pool.OffsetOf(group, held[group].back()));
       const bool again = upto(1) == 0;
-      again ? pool.ReleaseToReserve(group, held[group].back())
-            : pool.Release(group, held[group].back());
+      pool.Release(group, held[group].back());
+      if (again) pool.ReserveAgain(group);
       reserved[group] += Blocks(again ? 1 : 0);
       held[group].pop_back();
     } else if (what == 4) {
@@ -128,7 +131,7 @@ TEST(SlabPoolProperty, BlocksNeverOverlapAndWhatIsReservedCanBeTaken) {
       reserved[group] -= some;
     }
     ASSERT_EQ(pool.counts(group).reserved, reserved[group]);
-    ASSERT_EQ(pool.counts(group).held, Blocks(std::ssize(held[group])));
+    ASSERT_EQ(pool.counts(group).live, Blocks(std::ssize(held[group])));
     ASSERT_EQ(pool.FindViolation(), std::nullopt) << "step " << step;
   }
 }

@@ -1,0 +1,221 @@
+// Sharing in a cache of several groups: what a prompt finds, how a sequence begins with it, and how
+// it names its own blocks.
+#include <algorithm>
+#include <utility>
+
+#include "kvcache/base/check.h"
+#include "kvcache/pool/group_cache.h"
+
+namespace plimsoll {
+namespace {
+
+using Kind = Retention::Kind;
+
+constexpr Blocks kOne(1);
+
+}  // namespace
+
+bool GroupCache::CanGoOn(std::span<const int64_t> in_a_row, int64_t blocks) const {
+  const Tokens length = blocks * block_tokens_;
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    const int64_t wanted = Keeps(i, Kind::kState) ? 1 : blocks - ExtentOf(i, length, length).first;
+    if (in_a_row[i] < wanted) return false;
+  }
+  return true;
+}
+
+GroupCache::Hit GroupCache::LookUp(const Prompt& prompt, Tokens total) const {
+  const PrefixKey root = tree_->hasher().Root(prompt.salt, prompt.names.by_hash());
+  const int64_t blocks = std::min(prompt.names.size(), total / block_tokens_);
+  Hit hit{{.key = root, .tip = PrefixParent::Root(root), .named = 0, .prompt = blocks}, {}};
+  PrefixKey key = root;
+  PrefixParent parent = hit.path.tip;
+  std::vector<int64_t> in_a_row(groups_.size(), 0);
+  for (int64_t i = 0; i < blocks; ++i) {
+    key = tree_->hasher().Next(key, prompt.names[i]);
+    const std::optional<NodeId> node = tree_->Find(key, parent, prompt.names[i]);
+    if (!node) break;
+    hit.nodes.push_back(*node);
+    parent = PrefixParent(*node);
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      in_a_row[g] = tree_->BlockOf(*node, g) ? in_a_row[g] + 1 : 0;
+    }
+    if (!CanGoOn(in_a_row, i + 1)) continue;
+    hit.path.key = key;
+    hit.path.tip = parent;
+    hit.path.named = i + 1;
+  }
+  return hit;
+}
+
+Tokens GroupCache::Find(const Prompt& prompt) const {
+  if (!tree_) return Tokens(0);
+  return LookUp(prompt, Tokens(kMaxTokens)).path.named * block_tokens_;
+}
+
+std::optional<GroupStart> GroupCache::BeginWith(const Prompt& prompt, Tokens total) {
+  PLIMSOLL_CHECK(tree_.has_value());
+  if (total > Tokens(kMaxTokens)) return std::nullopt;
+  Sequence sequence;
+  sequence.total = total;
+  GroupStart start{SequenceId(next_), {}};
+  if (!Start(sequence, prompt, start.copies)) return std::nullopt;
+  sequences_.emplace(SequenceId(next_++), std::move(sequence));
+  return start;
+}
+
+// A copied state needs room beside its checkpoint. Where that is not to be had, the sequence goes
+// on with the checkpoint itself. Blocks found here and there may pin slabs that the rest needs:
+// then it begins without.
+bool GroupCache::Start(Sequence& sequence, const Prompt& prompt, std::vector<GroupCopy>& copies) {
+  Hit hit = LookUp(prompt, sequence.total);
+  if (hit.path.named > 0) {
+    if (StartAfter(sequence, hit, true, copies)) return true;
+    if (StartAfter(sequence, hit, false, copies)) return true;
+  }
+  if (!StartEmpty(sequence)) return false;
+  const PrefixKey root = tree_->hasher().Root(prompt.salt, prompt.names.by_hash());
+  sequence.path = {
+      .key = root, .tip = PrefixParent::Root(root), .named = 0, .prompt = hit.path.prompt};
+  return true;
+}
+
+bool GroupCache::StartAfter(Sequence& sequence, const Hit& hit, bool copies_states,
+                            std::vector<GroupCopy>& copies) {
+  const int64_t blocks = hit.path.named;
+  const Tokens length = blocks * block_tokens_;
+  const std::vector<Blocks> needed = Needed(sequence.total);
+  std::vector<Blocks> reserved = needed;
+  std::vector<GroupBlock> held;
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    const bool state = Keeps(i, Kind::kState);
+    int64_t at = state ? blocks - 1 : ExtentOf(i, length, length).first;
+    for (; at < blocks; ++at) {
+      const BlockId block = *tree_->BlockOf(hit.nodes[static_cast<size_t>(at)], i);
+      held.push_back({i, block});
+      const bool in_its_place = Keeps(i, Kind::kWindow) && pool_.Holders(i, block) > 0;
+      if (!in_its_place && !(state && copies_states)) reserved[i] -= kOne;
+    }
+  }
+  if (!pool_.HoldAndReserve(held, reserved)) return false;
+
+  sequence.path = hit.path;
+  tree_->Hold(*hit.path.tip.block());
+  sequence.length = sequence.before = length;
+  sequence.shares.resize(groups_.size());
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    Share& share = sequence.shares[i];
+    share.first = Keeps(i, Kind::kState) ? 0 : ExtentOf(i, length, length).first;
+    share.blocks.reserve(static_cast<size_t>(needed[i].value()));
+    share.promise_left = needed[i];
+  }
+  for (const auto& [group, block] : held) {
+    sequence.shares[group].blocks.push_back(block);
+    sequence.shares[group].promise_left -= kOne;
+  }
+  GoOnWithStates(sequence, copies_states, copies);
+  return true;
+}
+
+// The sequence holds checkpoints. It copies them, and lets go only when it has room for all copies;
+// or they are nobody else's from now on.
+void GroupCache::GoOnWithStates(Sequence& sequence, bool copies_states,
+                                std::vector<GroupCopy>& copies) {
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    if (!Keeps(i, Kind::kState)) continue;
+    BlockId& state = sequence.shares[i].blocks.front();
+    if (copies_states) {
+      copies.push_back({.group = i, .from = state, .to = TakePromised(i)});
+      state = copies.back().to;
+    } else {
+      TakeOut(*sequence.path->tip.block(), i, state);
+    }
+  }
+  for (const GroupCopy& copy : copies) pool_.Keep(copy.group, copy.from);
+}
+
+std::vector<GroupCopy> GroupCache::Name(SequenceId id, const BlockNames& names) {
+  Sequence& sequence = At(id);
+  std::vector<GroupCopy> copies;
+  PLIMSOLL_CHECK(sequence.path.has_value(), id);
+  Path& path = *sequence.path;
+  if (path.stopped) return copies;
+  PLIMSOLL_CHECK((path.named + names.size()) * block_tokens_ <= sequence.length, id, path.named,
+                 names.size(), sequence.length);
+  for (int64_t i = 0; i < names.size() && !path.stopped; ++i) NameNext(sequence, names[i]);
+  const Tokens named = path.named * block_tokens_;
+  if (path.stopped || path.named == 0 || named != sequence.length) return copies;
+  const bool due = checkpoint_every_ > Tokens(0) && named.value() % checkpoint_every_.value() == 0;
+  if (due || path.named == path.prompt) TakeCheckpoints(sequence, copies);
+  return copies;
+}
+
+void GroupCache::NameNext(Sequence& sequence, std::span<const std::byte> content) {
+  Path& path = *sequence.path;
+  const PrefixKey key = tree_->hasher().Next(path.key, content);
+  const std::optional<NodeId> node = NextNode(path, key, content);
+  if (!node) {
+    path.stopped = true;
+    return;
+  }
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    Share& share = sequence.shares[i];
+    if (Keeps(i, Kind::kState) || path.named < share.first) continue;
+    PutInto(*node, i, share.blocks[static_cast<size_t>(path.named - share.first)]);
+  }
+  const std::optional<NodeId> before = path.tip.block();
+  path.tip = PrefixParent(*node);
+  path.key = key;
+  ++path.named;
+  if (before) tree_->LetGo(*before);
+}
+
+// The node, held. Where the tree is full, what is cached goes, oldest first, until a node does.
+std::optional<NodeId> GroupCache::NextNode(const Path& path, const PrefixKey& key,
+                                           std::span<const std::byte> content) {
+  std::optional<NodeId> node = tree_->Find(key, path.tip, content);
+  if (node) {
+    tree_->Hold(*node);
+    return node;
+  }
+  while (!(node = tree_->Add(key, path.tip, content))) {
+    const std::optional<GroupBlock> oldest = pool_.Oldest();
+    if (!oldest) return std::nullopt;
+    Evict(*oldest);
+  }
+  return node;
+}
+
+// The block becomes the node's, in the place of one that nobody holds; one that others hold takes
+// its place.
+void GroupCache::PutInto(NodeId node, size_t group, BlockId& block) {
+  const std::optional<BlockId> same = tree_->BlockOf(node, group);
+  if (same && !pool_.IsCached(group, *same)) {
+    pool_.Share(group, *same);
+    LetGo(group, std::exchange(block, *same));
+    if (Keeps(group, Kind::kWindow)) pool_.ReserveAgain(group);
+    return;
+  }
+  if (same) {
+    TakeOut(node, group, *same);
+    pool_.Drop(group, *same);
+  }
+  tree_->Put(node, group, block, pool_.IndexOf(group, block));
+}
+
+void GroupCache::TakeCheckpoints(const Sequence& sequence, std::vector<GroupCopy>& copies) {
+  const NodeId node = *sequence.path->tip.block();
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    if (!Keeps(i, Kind::kState) || tree_->BlockOf(node, i)) continue;
+    std::optional<BlockId> checkpoint;
+    while (!(checkpoint = pool_.TakeCached(i))) {
+      const std::optional<GroupBlock> victim = pool_.Victim(i, true);
+      if (!victim) return;
+      Evict(*victim);
+    }
+    tree_->Put(node, i, *checkpoint, pool_.IndexOf(i, *checkpoint));
+    copies.push_back({.group = i, .from = sequence.shares[i].blocks.front(), .to = *checkpoint});
+  }
+}
+
+}  // namespace plimsoll
