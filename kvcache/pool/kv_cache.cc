@@ -115,6 +115,7 @@ std::optional<BlockCopy> KvCache::Commit(const AppendPlan& plan) {
   const bool enough = pool_.TryAcquire(taken - Blocks(plan.copied ? 1 : 0), sequence.blocks);
   PLIMSOLL_CHECK(enough, taken, pool_.free());
   sequence.length = plan.new_length;
+  filled_ += plan.new_length - plan.old_length;
   sequence.reach = std::max(sequence.reach, plan.new_length + plan.lookahead);
   Verify();
   return copy;
@@ -131,11 +132,13 @@ Blocks KvCache::LetGoFrom(const Sequence& sequence, int64_t first) {
 Blocks KvCache::LetGo(const Sequence& sequence, int64_t position) {
   const BlockId block = sequence.blocks[static_cast<size_t>(position)];
   pool_.Release(block);
-  const bool named = sequence.prefix && prefixes_->index.Contains(block);
+  const bool named = IsNamed(sequence, block);
   const int32_t holders = pool_.References(block) - (named ? 1 : 0);
+  if (!named) CountFewer(block, TokensIn(sequence, position), std::nullopt, holders);
   if (holders > 0) return TakeBackSpare(block, holders);
   if (named) {
     MoveBlocks(kOne, counts_.live, counts_.cached);
+    filled_ -= block_tokens_;
     Keep(block, *sequence.prefix, position);
   } else {
     MoveBlocks(kOne, counts_.live, counts_.free);

@@ -29,6 +29,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -71,6 +72,25 @@ struct BlockCopy {
   Tokens tokens;
 
   friend bool operator==(const BlockCopy&, const BlockCopy&) = default;
+};
+
+// How the memory of live blocks is used. Slots without a token are in last blocks and lookahead.
+struct CacheUsage {
+  Tokens slots;   // of live blocks
+  Tokens filled;  // of these, slots that hold a token; one that several share counts once
+
+  friend bool operator==(const CacheUsage&, const CacheUsage&) = default;
+};
+
+// What one sequence holds and was promised.
+struct Holder {
+  SequenceId sequence;
+  Tokens length;
+  Blocks held;
+  Blocks shared;  // of these, blocks that other sequences hold too
+  Blocks promise_left;
+
+  friend bool operator==(const Holder&, const Holder&) = default;
 };
 
 // The blocks of a prompt that are there.
@@ -168,6 +188,12 @@ class KvCache {
   std::span<const BlockId> Table(SequenceId id) const { return sequences_.At(id).blocks; }
   int64_t sequences() const { return sequences_.size(); }
 
+  CacheUsage Usage() const;  // O(1)
+  // Who holds what, in the order of ids. O(blocks held).
+  std::vector<Holder> Holders() const;
+  // See block_pool.h: chunks that the arena could give back, where Options::chunk is set.
+  std::optional<int64_t> FreeChunksAtEnd() const { return pool_.FreeChunksAtEnd(); }
+
   // The first broken invariant, with the owner of the block in question; nullopt when all hold.
   // O(total).
   std::optional<std::string> FindViolation() const;
@@ -214,6 +240,13 @@ class KvCache {
   void Keep(BlockId block, const NamedPrefix& prefix, int64_t position);
   // The sequence has named only so many blocks.
   void TakeBackNames(Sequence& sequence, int64_t blocks);
+  Tokens TokensIn(const Sequence& sequence, int64_t position) const;
+  bool IsNamed(const Sequence& sequence, BlockId block) const;
+  // A holder of a block without a name has `after` tokens in it and no more `before`, or lets go of
+  // it; so many others hold it too.
+  void CountFewer(BlockId block, Tokens before, std::optional<Tokens> after, int32_t others);
+  // The block at a position is the last one that stays where a sequence is cut to `length`.
+  void CutLast(const Sequence& sequence, int64_t position, Tokens length);
   // The block that the next token would go into, if others hold it or can find it.
   std::optional<BlockId> SharedTail(const Sequence& sequence) const;
   // Puts a block of its own, for which there is room, in place of the shared tail.
@@ -228,6 +261,7 @@ class KvCache {
   std::optional<std::string> FindWrongOwner() const;
   std::optional<std::string> FindWrongPrefix() const;
   std::optional<std::string> FindWrongSequence() const;
+  std::optional<std::string> FindWrongUsage() const;
   // In a build with PLIMSOLL_DEBUG_CHECKS, aborts unless the counters agree and, in a small pool,
   // everything else does too.
   void Verify() const;
@@ -239,6 +273,10 @@ class KvCache {
   SequenceTable sequences_;
   BlockCounts counts_;
   Blocks unclaimed_;  // reserved blocks that no sequence took over
+  Tokens filled_;     // slots of live blocks that hold a token
+  // Blocks without a name in which their holders have different numbers of tokens, and how many
+  // have each: forks that took tokens back.
+  std::unordered_map<BlockId, std::map<Tokens, int32_t>> uneven_;
   // Blocks that forks share and that are part full, with how many reserved blocks are set aside for
   // copies of each: fewer than it has holders.
   std::unordered_map<BlockId, int32_t> spares_;

@@ -1,4 +1,6 @@
 // The cache checks itself: counters against each other, and against a recount of every sequence.
+#include <algorithm>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -92,6 +94,22 @@ std::optional<std::string> KvCache::FindWrongSequence() const {
   return "promises add up to " + Text(promised) + " blocks: " + Text(counts_);
 }
 
+std::optional<std::string> KvCache::FindWrongUsage() const {
+  std::vector<Tokens> most(static_cast<size_t>(counts_.total.value()));
+  for (const auto& [id, sequence] : sequences_) {
+    for (int64_t i = 0; i < std::ssize(sequence.blocks); ++i) {
+      const BlockId block = sequence.blocks[static_cast<size_t>(i)];
+      Tokens& filled = most[static_cast<size_t>(block.index())];
+      const bool full = prefixes_ && prefixes_->index.Contains(block);
+      filled = full ? block_tokens_ : std::max(filled, TokensIn(sequence, i));
+    }
+  }
+  const Tokens filled = std::accumulate(most.begin(), most.end(), Tokens(0));
+  if (filled == filled_) return std::nullopt;
+  return std::to_string(filled.value()) + " slots hold a token, not " +
+         std::to_string(filled_.value());
+}
+
 std::optional<std::string> KvCache::FindViolation() const {
   if (!counts_.Conserved()) return "blocks are not conserved: " + Text(counts_);
   if (pool_.used() != counts_.live + counts_.cached) {
@@ -100,6 +118,7 @@ std::optional<std::string> KvCache::FindViolation() const {
   if (std::optional<std::string> wrong = pool_.FindViolation()) return wrong;
   if (std::optional<std::string> wrong = FindWrongOwner()) return wrong;
   if (std::optional<std::string> wrong = FindWrongPrefix()) return wrong;
+  if (std::optional<std::string> wrong = FindWrongUsage()) return wrong;
   return FindWrongSequence();
 }
 

@@ -32,7 +32,12 @@ SequenceId KvCache::Fork(SequenceId id, Blocks promised) {
   fork.length = fork.reach = parent.length;
   fork.prefix = parent.prefix;
   fork.blocks.assign(parent.blocks.begin(), parent.blocks.begin() + shared.value());
-  for (const BlockId block : fork.blocks) pool_.Share(block);
+  for (int64_t i = 0; i < shared.value(); ++i) {
+    const BlockId block = fork.blocks[static_cast<size_t>(i)];
+    pool_.Share(block);
+    const auto uneven = uneven_.find(block);
+    if (uneven != uneven_.end()) ++uneven->second.at(TokensIn(parent, i));
+  }
   if (part_full) ++spares_[fork.blocks.back()];
   Verify();
   return its_id;
@@ -53,6 +58,7 @@ BlockCopy KvCache::ReplaceTail(Sequence& sequence, bool from_spare) {
   if (from_spare && --spares_.at(shared) == 0) spares_.erase(shared);
   LetGo(sequence, position);
   sequence.blocks[static_cast<size_t>(position)] = *own;
+  filled_ += TokensIn(sequence, position);
   return {.from = shared,
           .to = *own,
           .tokens = Tokens(sequence.length.value() % block_tokens_.value())};
@@ -67,12 +73,20 @@ Blocks KvCache::TakeBackSpare(BlockId block, int32_t holders) {
   return kOne;
 }
 
+void KvCache::CutLast(const Sequence& sequence, int64_t position, Tokens length) {
+  const BlockId block = sequence.blocks[static_cast<size_t>(position)];
+  if (IsNamed(sequence, block)) return;
+  const Tokens after = std::min(length - position * block_tokens_, TokensIn(sequence, position));
+  CountFewer(block, TokensIn(sequence, position), after, pool_.References(block) - 1);
+}
+
 // What the sequence took beyond its promise goes first, as it came last.
 void KvCache::Truncate(SequenceId id, Tokens length) {
   Sequence& sequence = sequences_.At(id);
   PLIMSOLL_CHECK(length <= sequence.length, id, length, sequence.length);
   const int64_t kept = BlocksForSequence(length, block_tokens_).value();
   const Blocks room = LetGoFrom(sequence, kept);
+  if (kept > 0) CutLast(sequence, kept - 1, length);
   sequence.blocks.erase(sequence.blocks.begin() + kept, sequence.blocks.end());
   sequence.length = sequence.reach = length;
   if (sequence.prefix) TakeBackNames(sequence, length / block_tokens_);

@@ -147,6 +147,7 @@ void KvCache::HoldFound(BlockId block) {
   if (pool_.References(block) == 1) {
     prefixes_->policy->Hold(block);
     MoveBlocks(kOne, counts_.cached, counts_.live);
+    filled_ += block_tokens_;
   }
   pool_.Share(block);
 }
@@ -172,6 +173,7 @@ void KvCache::NameNext(Sequence& sequence, const BlockNames& names, int64_t i) {
   } else {
     index.Add(block, prefix.key, prefix.parent, content);
     pool_.Share(block);
+    uneven_.erase(block);
     policy->Stored(block);
     TellStored(block, names, content);
   }
