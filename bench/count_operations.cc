@@ -1,7 +1,7 @@
 // Does one kind of operation so many times, for a tool that counts instructions: count_instructions
 // runs it with two counts and divides the difference. It times nothing.
 //
-//   count_operations pool|look_up|serve|grow|snapshot COUNT
+//   count_operations pool|pool_lowest|look_up|serve|grow|snapshot COUNT
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -18,6 +18,7 @@ namespace plimsoll {
 namespace {
 
 constexpr int64_t kBlocks = 16 * kPromptBlocks;
+constexpr Blocks kChunk(256);
 
 std::vector<int32_t> PromptNumber(int64_t number) {
   std::mt19937 random(static_cast<uint32_t>(number));
@@ -27,14 +28,20 @@ std::vector<int32_t> PromptNumber(int64_t number) {
 }
 
 // 128 blocks taken and given back.
-void Pool(int64_t count) {
-  BlockPool pool = *BlockPool::Create(Blocks(kBlocks));
+void TakeAndGiveBack(BlockPool pool, int64_t count) {
   std::vector<BlockId> taken;
   for (int64_t i = 0; i < count; ++i) {
     taken.clear();
     PLIMSOLL_CHECK(pool.TryAcquire(Blocks(kPromptBlocks), taken));
     pool.Release(taken);
   }
+}
+
+void Pool(int64_t count) { TakeAndGiveBack(*BlockPool::Create(Blocks(kBlocks)), count); }
+
+// The lowest first.
+void PoolLowest(int64_t count) {
+  TakeAndGiveBack(*BlockPool::Create(Blocks(kBlocks), kChunk), count);
 }
 
 // A prompt of 128 blocks, all of which are there.
@@ -68,14 +75,12 @@ void Snapshot(int64_t count) {
 }
 
 int Run(const std::string& operation, int64_t count) {
-  const std::map<std::string, void (*)(int64_t)> operations = {{"pool", Pool},
-                                                               {"look_up", LookUp},
-                                                               {"serve", Serve},
-                                                               {"grow", Grow},
-                                                               {"snapshot", Snapshot}};
+  const std::map<std::string, void (*)(int64_t)> operations = {
+      {"pool", Pool}, {"pool_lowest", PoolLowest}, {"look_up", LookUp}, {"serve", Serve},
+      {"grow", Grow}, {"snapshot", Snapshot}};
   const auto found = operations.find(operation);
   if (found == operations.end() || count <= 0) {
-    std::cerr << "usage: count_operations pool|look_up|serve|grow|snapshot COUNT\n";
+    std::cerr << "usage: count_operations pool|pool_lowest|look_up|serve|grow|snapshot COUNT\n";
     return 2;
   }
   found->second(count);
