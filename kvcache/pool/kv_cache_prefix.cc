@@ -92,9 +92,11 @@ bool KvCache::LookUp(const Prompt& prompt, Blocks total) {
   Blocks cached;
   Walk(
       *prefixes_, root, bounded.names,
-      [&](std::span<const PrefixKey> made) { keys.insert(keys.end(), made.begin(), made.end()); },
-      [&](BlockId block, const PrefixKey& key) {
-        found.push_back(block);
+      [&all = keys](std::span<const PrefixKey> made) {
+        all.insert(all.end(), made.begin(), made.end());
+      },
+      [&, &blocks = found](BlockId block, const PrefixKey& key) {
+        blocks.push_back(block);
         last = key;
         if (pool_.References(block) == 1) cached += kOne;
       });
