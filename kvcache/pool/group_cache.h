@@ -28,6 +28,7 @@
 // append of more than a step or beyond what was promised, taking back what is not there any more.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -176,6 +177,10 @@ class GroupCache {
   void SetLength(Sequence& sequence, Tokens length);
 
   Hit LookUp(const Prompt& prompt, Tokens total) const;
+  using Keys = std::array<PrefixKey, 64>;
+  std::span<const PrefixKey> NextKeys(const PrefixKey& after, const BlockNames& names,
+                                      int64_t first, Keys& keys) const;
+  void FindNodes(const PrefixKey& root, const BlockNames& names, Hit& hit) const;
   // Whether sequences can go on after `blocks`, of which each group has so many in a row.
   bool CanGoOn(std::span<const int64_t> in_a_row, int64_t blocks) const;
   bool Start(Sequence& sequence, const Prompt& prompt, std::vector<GroupCopy>& copies);
@@ -183,7 +188,7 @@ class GroupCache {
                   std::vector<GroupCopy>& copies);
   bool StartEmpty(Sequence& sequence);
   void GoOnWithStates(Sequence& sequence, bool copies_states, std::vector<GroupCopy>& copies);
-  void NameNext(Sequence& sequence, std::span<const std::byte> content);
+  void NameNext(Sequence& sequence, const PrefixKey& key, std::span<const std::byte> content);
   std::optional<NodeId> NextNode(const Path& path, const PrefixKey& key,
                                  std::span<const std::byte> content);
   void PutInto(NodeId node, size_t group, BlockId& block);

@@ -24,27 +24,55 @@ bool GroupCache::CanGoOn(std::span<const int64_t> in_a_row, int64_t blocks) cons
   return true;
 }
 
+// The keys of the next names from `first` on, some at a time: what they lead to is fetched while
+// the others are made.
+std::span<const PrefixKey> GroupCache::NextKeys(const PrefixKey& after, const BlockNames& names,
+                                                int64_t first, Keys& keys) const {
+  const auto count = std::min(keys.size(), static_cast<size_t>(names.size() - first));
+  const PrefixKey* before = &after;
+  for (size_t i = 0; i < count; ++i) {
+    keys[i] = tree_->hasher().Next(*before, names[first + static_cast<int64_t>(i)]);
+    tree_->Prefetch(keys[i]);
+    before = &keys[i];
+  }
+  return std::span(keys).first(count);
+}
+
+void GroupCache::FindNodes(const PrefixKey& root, const BlockNames& names, Hit& hit) const {
+  PrefixKey last = root;
+  PrefixParent parent = PrefixParent::Root(root);
+  Keys room;
+  while (std::ssize(hit.nodes) < names.size()) {
+    const std::span<const PrefixKey> keys = NextKeys(last, names, std::ssize(hit.nodes), room);
+    tree_->Prefetch(keys);
+    for (const PrefixKey& key : keys) {
+      const std::optional<NodeId> node = tree_->Find(key, parent, names[std::ssize(hit.nodes)]);
+      if (!node) return;
+      tree_->PrefetchBlocks(*node);
+      hit.nodes.push_back(*node);
+      parent = PrefixParent(*node);
+    }
+    last = keys.back();
+  }
+}
+
 GroupCache::Hit GroupCache::LookUp(const Prompt& prompt, Tokens total) const {
   const PrefixKey root = tree_->hasher().Root(prompt.salt, prompt.names.by_hash());
   const int64_t blocks = std::min(prompt.names.size(), total / block_tokens_);
   Hit hit{{.key = root, .tip = PrefixParent::Root(root), .named = 0, .prompt = blocks}, {}};
-  PrefixKey key = root;
-  PrefixParent parent = hit.path.tip;
+  FindNodes(root, prompt.names.Subrange(0, blocks), hit);
   std::vector<int64_t> in_a_row(groups_.size(), 0);
-  for (int64_t i = 0; i < blocks; ++i) {
-    key = tree_->hasher().Next(key, prompt.names[i]);
-    const std::optional<NodeId> node = tree_->Find(key, parent, prompt.names[i]);
-    if (!node) break;
-    hit.nodes.push_back(*node);
-    parent = PrefixParent(*node);
+  for (size_t i = 0; i < hit.nodes.size(); ++i) {
+    const NodeId node = hit.nodes[i];
     for (size_t g = 0; g < groups_.size(); ++g) {
-      in_a_row[g] = tree_->BlockOf(*node, g) ? in_a_row[g] + 1 : 0;
+      in_a_row[g] = tree_->BlockOf(node, g) ? in_a_row[g] + 1 : 0;
     }
-    if (!CanGoOn(in_a_row, i + 1)) continue;
-    hit.path.key = key;
-    hit.path.tip = parent;
-    hit.path.named = i + 1;
+    const auto length = static_cast<int64_t>(i) + 1;
+    if (!CanGoOn(in_a_row, length)) continue;
+    hit.path.tip = PrefixParent(node);
+    hit.path.named = length;
   }
+  if (hit.path.named > 0) hit.path.key = tree_->KeyOf(*hit.path.tip.block());
   return hit;
 }
 
@@ -142,7 +170,13 @@ std::vector<GroupCopy> GroupCache::Name(SequenceId id, const BlockNames& names) 
   if (path.stopped) return copies;
   PLIMSOLL_CHECK((path.named + names.size()) * block_tokens_ <= sequence.length, id, path.named,
                  names.size(), sequence.length);
-  for (int64_t i = 0; i < names.size() && !path.stopped; ++i) NameNext(sequence, names[i]);
+  Keys room;
+  for (int64_t named = 0; named < names.size() && !path.stopped;) {
+    const PrefixKey last = path.key;
+    for (const PrefixKey& key : NextKeys(last, names, named, room)) {
+      if (!path.stopped) NameNext(sequence, key, names[named++]);
+    }
+  }
   const Tokens named = path.named * block_tokens_;
   if (path.stopped || path.named == 0 || named != sequence.length) return copies;
   const bool due = checkpoint_every_ > Tokens(0) && named.value() % checkpoint_every_.value() == 0;
@@ -150,9 +184,9 @@ std::vector<GroupCopy> GroupCache::Name(SequenceId id, const BlockNames& names) 
   return copies;
 }
 
-void GroupCache::NameNext(Sequence& sequence, std::span<const std::byte> content) {
+void GroupCache::NameNext(Sequence& sequence, const PrefixKey& key,
+                          std::span<const std::byte> content) {
   Path& path = *sequence.path;
-  const PrefixKey key = tree_->hasher().Next(path.key, content);
   const std::optional<NodeId> node = NextNode(path, key, content);
   if (!node) {
     path.stopped = true;

@@ -53,6 +53,7 @@ class PrefixTree {
   // Two steps that make a Find of the keys soon after them cheap; see PrefixIndex.
   void Prefetch(const PrefixKey& key) const { index_.Prefetch(key); }
   void Prefetch(std::span<const PrefixKey> keys) const { index_.Prefetch(keys); }
+  void PrefetchBlocks(NodeId node) const { __builtin_prefetch(&blocks_[CellOf(node, 0)]); }
   // A node that Find does not find yet, with one holder; nullopt where there is no room.
   std::optional<NodeId> Add(const PrefixKey& key, PrefixParent parent,
                             std::span<const std::byte> content);
