@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kvcache/pool/eviction.h"
+#include "kvcache/pool/group_cache.h"
 #include "kvcache/pool/kv_cache.h"
 #include "kvcache/pool/prefix_index.h"
 
@@ -97,6 +98,31 @@ TEST(Allocations, ASequenceGrowsToItsPromiseWithoutAny) {
     (*cache)->Commit(*(*cache)->PlanAppend(id, Tokens(1)));
   }
   EXPECT_EQ(allocations, before);
+}
+
+// It names what it computes, and evicts what another left behind.
+TEST(Allocations, ASequenceOfSeveralGroupsGrowsWithoutAny) {
+  auto cache = GroupCache::Create({.slab_bytes = Bytes(1000),
+                                   .slabs = 40,
+                                   .groups = {{Retention::All(), Bytes(100)},
+                                              {Retention::Window(Tokens(64)), Bytes(300)},
+                                              {Retention::State(), Bytes(500)}},
+                                   .sharing = GroupSharing{}});
+  ASSERT_TRUE(cache.ok());
+  std::vector<int32_t> tokens(1600);
+  for (int round = 0; round < 2; ++round) {
+    for (int32_t& token : tokens) ++token;
+    const SequenceId id = (*cache)->BeginWith({}, Tokens(1600))->id;
+    const int64_t before = allocations;
+    for (size_t block = 0; block < 100; ++block) {
+      for (int token = 0; token < 16; ++token) (*cache)->Append(id, Tokens(1));
+      const auto its_tokens = std::span(tokens).subspan(16 * block, 16);
+      (*cache)->Name(id, BlockNames::OfTokens(its_tokens, Tokens(16)));
+    }
+    EXPECT_EQ(allocations, before);
+    (*cache)->End(id);
+  }
+  EXPECT_GT((*cache)->pool().counts(1).cached, Blocks(0));
 }
 
 }  // namespace

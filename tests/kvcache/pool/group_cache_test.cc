@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kvcache/sizing/pool_capacity.h"
+#include "tests/kvcache/pool/random_steps.h"
 
 namespace plimsoll {
 namespace {
@@ -84,6 +85,37 @@ TEST(GroupCache, RejectedDraftsAreTakenBack) {
   EXPECT_EQ(cache->FindViolation(), std::nullopt);
   cache->Append(id, Tokens(5));
   EXPECT_EQ(cache->Length(id), Tokens(21));
+}
+
+// Blocks of four tokens, all of which full attention keeps; of a window of eight, the rest is gone.
+TEST(GroupCache, IsCutBackAsFarAsWhatItKeepsAllows) {
+  GroupCacheOptions options = Options(10, Tokens(4));
+  options.groups = {options.groups[kFull], options.groups[kWindowed]};
+  const auto windowed = CacheOf(options);
+  options.groups.pop_back();
+  const auto full = CacheOf(options);
+  const SequenceId id = *full->Begin(Tokens(40));
+  const SequenceId its_id = *windowed->Begin(Tokens(40));
+  for (int i = 0; i < 6; ++i) {
+    full->Append(id, Tokens(4));
+    windowed->Append(its_id, Tokens(4));
+  }
+  EXPECT_EQ(full->EarliestLength(id), Tokens(0));
+  full->Truncate(id, Tokens(5));
+  EXPECT_EQ(full->Table(id, 0).blocks.size(), 2u);
+  EXPECT_EQ(full->FindViolation(), std::nullopt);
+  full->Append(id, Tokens(4));
+  EXPECT_EQ(full->unfilled(), Tokens(3));
+
+  EXPECT_EQ(windowed->Table(its_id, 1).first, 3) << "token 20 attends to tokens 13 to 20";
+  EXPECT_EQ(windowed->EarliestLength(its_id), Tokens(19)) << "token 19 attends to tokens 12 to 19";
+  EXPECT_DEATH(windowed->Truncate(its_id, Tokens(18)), "check failed.*sequence 0 18 19 24");
+  windowed->Truncate(its_id, Tokens(19));
+  EXPECT_EQ(windowed->Table(its_id, 1).first, 3);
+  EXPECT_EQ(windowed->Table(its_id, 1).blocks.size(), 2u);
+  EXPECT_EQ(windowed->FindViolation(), std::nullopt);
+  for (int i = 0; i < 5; ++i) windowed->Append(its_id, Tokens(4));
+  EXPECT_EQ(windowed->Length(its_id), Tokens(39));
 }
 
 TEST(GroupCache, NoRoomChangesNothing) {
@@ -259,7 +291,7 @@ TEST(GroupCacheProperty, EveryTokenThatMayBeReadIsThereAfterEveryStep) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   CacheAndModel both(static_cast<uint32_t>(seed));
-  for (int step = 0; step < 50000; ++step) {
+  for (int64_t step = 0; step < StepsOr(50000); ++step) {
     both.Step();
     both.Compare();
     ASSERT_FALSE(testing::Test::HasFatalFailure()) << "step " << step;

@@ -10,6 +10,7 @@
 
 #include "kvcache/pool/age_heap.h"
 #include "kvcache/pool/slab_pool.h"
+#include "tests/kvcache/pool/random_steps.h"
 
 namespace plimsoll {
 namespace {
@@ -260,7 +261,7 @@ TEST(SlabCachingProperty, WhatGoesIsWhatWasLastUsedLongestAgo) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   PoolAndModel both(static_cast<uint32_t>(seed));
-  for (int step = 0; step < 20000; ++step) {
+  for (int64_t step = 0; step < StepsOr(20000); ++step) {
     both.Step();
     both.Compare();
     ASSERT_FALSE(testing::Test::HasFatalFailure()) << "step " << step;

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/kvcache/pool/random_steps.h"
+
 namespace plimsoll {
 namespace {
 
@@ -98,7 +100,7 @@ TEST(SlabPoolProperty, BlocksNeverOverlapAndWhatIsReservedCanBeTaken) {
   std::vector<std::vector<BlockId>> held(3);
   std::vector<Blocks> reserved(3);
   std::map<Bytes, Bytes> taken;  // from the first byte to one past the last
-  for (int step = 0; step < 100000; ++step) {
+  for (int64_t step = 0; step < StepsOr(100000); ++step) {
     const auto group = static_cast<size_t>(upto(2));
     const int64_t what = upto(4);
     if (what == 0) {
