@@ -47,7 +47,7 @@ void AdmissionController::State::CheckInvariants() const {
   // With shared prefixes, what the front needs changes with what others compute; and a policy that
   // promises in part may keep blocks free.
   const std::optional<int64_t> front = queue.Front();
-  if (!front || cache.shares_prefixes() || !promises_whole()) return;
+  if (!front || cache.shares_prefixes() || !policies.all_promise_whole()) return;
   PLIMSOLL_CHECK(Decide(queue.At(*front).request, {}).decision == Decision::kWait, *front);
 }
 

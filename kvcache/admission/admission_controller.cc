@@ -46,25 +46,26 @@ absl::Status ValidateOptions(const AdmissionOptions& options) {
 
 AdmissionController::State::State(const AdmissionOptions& options_given, KvCache& cache_given,
                                   const Clock& clock_given, TenantBook tenants_given,
-                                  std::unique_ptr<AdmissionPolicy> policy_given)
+                                  PolicySet policies_given)
     : options(options_given),
       cache(cache_given),
       clock(clock_given),
       book(options_given.idempotency_bytes),
       tenants(std::move(tenants_given)),
       queue(options_given.priority_step, tenants.purses()),
-      policy(std::move(policy_given)),
+      policies(std::move(policies_given)),
       returns(clock_given.Now()) {}
 
 absl::StatusOr<std::unique_ptr<AdmissionController>> AdmissionController::Create(
     const AdmissionOptions& options, KvCache& cache, const Clock& clock) {
   PLIMSOLL_RETURN_IF_ERROR(ValidateOptions(options));
-  auto policy = AdmissionPolicy::Create(options.policy, cache.counts().total, cache.block_tokens());
-  if (!policy.ok()) return policy.status();
+  auto policies = PolicySet::Create(options.policy, options.classes, cache.counts().total,
+                                    cache.block_tokens());
+  if (!policies.ok()) return policies.status();
   auto tenants = TenantBook::Create(options.quotas, cache.counts().total);
   if (!tenants.ok()) return tenants.status();
   return std::unique_ptr<AdmissionController>(new AdmissionController(
-      std::make_unique<State>(options, cache, clock, *std::move(tenants), *std::move(policy))));
+      std::make_unique<State>(options, cache, clock, *std::move(tenants), *std::move(policies))));
 }
 
 AdmissionController::AdmissionController(std::unique_ptr<State> state) : state_(std::move(state)) {
@@ -151,6 +152,8 @@ std::optional<Instant> AdmissionController::NextDeadline() const {
   std::optional<Instant> next = state_->queue.EarliestPromotion();
   if (lease && (!next || lease->first < *next)) next = lease->first;
   if (wait && (!next || wait->first < *next)) next = wait->first;
+  const auto lapse = state_->stalled.EarliestLapse();
+  if (lapse && (!next || lapse->first < *next)) next = lapse->first;
   return next;
 }
 

@@ -25,8 +25,12 @@
 // BeginSequence or Release), then for its ttl after each. A reservation whose sequence runs does
 // not expire; its generation is the sign of life.
 //
-// A holder's extension comes before those who wait: only by finishing can it give room back. While
-// draining, holders may still extend, and whoever waits is told DRAINING.
+// A holder's extension comes before those who wait: only by finishing can it give room back. Where
+// several were refused, what comes back goes to whoever came first; see stalled_holders.h for why
+// everybody ends. While draining, holders may still extend, and whoever waits is told DRAINING.
+//
+// A request may name a class with a policy of its own. Whatever others do, a never-evict request is
+// promised the whole; those of the other classes share what is left, and one forecast.
 //
 // Threads: none; see shared_admission.h. Time is read from the clock given; leases end and waiters
 // are served inside Advance and every other call that is not const; const calls see what the last
@@ -38,6 +42,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,7 +67,8 @@ struct AdmissionOptions {
   Duration max_ttl = std::chrono::hours(1);           // at most ten years
   Duration confirm_window = std::chrono::seconds(5);  // zero: grants need no confirmation
   Tokens max_context = Tokens(kMaxTokens);            // the model's; longer requests never fit
-  PolicyOptions policy = {};
+  PolicyOptions policy = {};                          // of requests that name no class
+  std::map<std::string, PolicyOptions> classes = {};  // of those that do; at most 16
   Quotas quotas = {};
   // How much longer a caller has to wait than one of the next higher priority to come before it.
   Duration priority_step = std::chrono::seconds(10);  // at most a day

@@ -34,8 +34,8 @@ class NeverEvictPolicy final : public AdmissionPolicy {
 
 class WatermarkPolicy final : public AdmissionPolicy {
  public:
-  WatermarkPolicy(Blocks kept_free, Tokens block_tokens)
-      : kept_free_(kept_free), block_tokens_(block_tokens) {}
+  WatermarkPolicy(Blocks kept_free, Tokens block_tokens, std::shared_ptr<GrowthForecast> forecast)
+      : kept_free_(kept_free), block_tokens_(block_tokens), forecast_(std::move(forecast)) {}
 
   Blocks AtStart(const Demand& demand) const override {
     return BlocksForSequence(demand.first_step(), block_tokens_);
@@ -43,12 +43,24 @@ class WatermarkPolicy final : public AdmissionPolicy {
   bool MayStart(const Demand& demand, Blocks free) const override {
     return AtStart(demand) + (running_ > 0 ? kept_free_ : Blocks(0)) <= free;
   }
-  Place Started(const Demand&) override {
+  Place Started(const Demand& demand) override {
     ++running_;
-    return 0;
+    return forecast_ == nullptr ? 0 : forecast_->Add(demand);
   }
-  void Ended(Place) override { Leave(); }
-  void Preempted(Place) override { Leave(); }
+  void Grew(Place place, Tokens more) override {
+    if (forecast_ != nullptr) forecast_->Grew(place, more);
+  }
+  void Ended(Place place) override {
+    Leave();
+    if (forecast_ != nullptr) forecast_->End(place);
+  }
+  void Preempted(Place place) override {
+    Leave();
+    if (forecast_ != nullptr) forecast_->CutOff(place);
+  }
+  void Stepped(bool) override {
+    if (forecast_ != nullptr) forecast_->Refresh();
+  }
 
  private:
   void Leave() {
@@ -58,6 +70,7 @@ class WatermarkPolicy final : public AdmissionPolicy {
 
   const Blocks kept_free_;
   const Tokens block_tokens_;
+  const std::shared_ptr<GrowthForecast> forecast_;  // of others that ask it; may be null
   int64_t running_ = 0;
 };
 
@@ -89,7 +102,8 @@ std::optional<Policy> PolicyFromName(std::string_view name) {
 }
 
 absl::StatusOr<std::unique_ptr<AdmissionPolicy>> AdmissionPolicy::Create(
-    const PolicyOptions& options, Blocks total, Tokens block_tokens) {
+    const PolicyOptions& options, Blocks total, Tokens block_tokens,
+    std::shared_ptr<GrowthForecast> forecast) {
   PLIMSOLL_RETURN_IF_ERROR(Check(options));
   std::unique_ptr<AdmissionPolicy> policy;
   switch (options.policy) {
@@ -99,10 +113,12 @@ absl::StatusOr<std::unique_ptr<AdmissionPolicy>> AdmissionPolicy::Create(
     case Policy::kWatermark:
       policy = std::make_unique<WatermarkPolicy>(
           Blocks(static_cast<int64_t>(options.watermark * static_cast<double>(total.value()))),
-          block_tokens);
+          block_tokens, std::move(forecast));
       break;
     case Policy::kQuantile:
-      policy = std::make_unique<QuantilePolicy>(options.overflow_goal, total, block_tokens);
+      if (forecast == nullptr) forecast = std::make_shared<GrowthForecast>(total, block_tokens);
+      policy = std::make_unique<QuantilePolicy>(options.overflow_goal, block_tokens,
+                                                std::move(forecast));
       break;
   }
   return policy;

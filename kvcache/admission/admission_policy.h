@@ -31,6 +31,8 @@
 
 namespace plimsoll {
 
+class GrowthForecast;
+
 enum class Policy : uint8_t { kNeverEvict, kWatermark, kQuantile };
 
 std::string_view NameOf(Policy policy);  // "never-evict", "watermark", "quantile"
@@ -59,9 +61,12 @@ class AdmissionPolicy {
   // A running request, to the policy; used again after its end.
   using Place = size_t;
 
-  // For a pool of `total` blocks. InvalidArgument, naming the field, for an option out of range.
-  static absl::StatusOr<std::unique_ptr<AdmissionPolicy>> Create(const PolicyOptions& options,
-                                                                 Blocks total, Tokens block_tokens);
+  // For a pool of `total` blocks. Policies that share a forecast answer for each other's requests
+  // too; without one given, a policy that needs one has its own. InvalidArgument, naming the field,
+  // for an option out of range.
+  static absl::StatusOr<std::unique_ptr<AdmissionPolicy>> Create(
+      const PolicyOptions& options, Blocks total, Tokens block_tokens,
+      std::shared_ptr<GrowthForecast> forecast = nullptr);
   virtual ~AdmissionPolicy() = default;
 
   // Blocks that a request takes when it starts.

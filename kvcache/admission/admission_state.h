@@ -15,8 +15,10 @@
 #include "kvcache/admission/admission_controller.h"
 #include "kvcache/admission/deadline_queue.h"
 #include "kvcache/admission/never_evict.h"
+#include "kvcache/admission/policy_set.h"
 #include "kvcache/admission/reservation_book.h"
 #include "kvcache/admission/return_rate.h"
+#include "kvcache/admission/stalled_holders.h"
 #include "kvcache/admission/tenant_book.h"
 #include "kvcache/admission/wait_queue.h"
 
@@ -27,7 +29,7 @@ Demand DemandOf(const ReservationRequest& request);
 
 struct AdmissionController::State {
   State(const AdmissionOptions& options_given, KvCache& cache_given, const Clock& clock_given,
-        TenantBook tenants_given, std::unique_ptr<AdmissionPolicy> policy_given);
+        TenantBook tenants_given, PolicySet policies_given);
 
   // Deciding.
   // What the request's prompt is called in the cache. A view of the request.
@@ -37,10 +39,17 @@ struct AdmissionController::State {
   Verdict Decide(const ReservationRequest& request, const Ahead& ahead) const;
   // The same for a newcomer.
   Verdict DecideNewcomer(const ReservationRequest& request, Instant now) const;
-  // What decisions about this tenant's requests start from; with nobody ahead.
-  AdmissionView ViewFor(const std::string& tenant) const;
-  bool promises_whole() const { return options.policy.policy == Policy::kNeverEvict; }
+  // What decisions about this tenant's requests start from, with nobody ahead. What is owed to
+  // holders more senior than this is not free.
+  AdmissionView ViewFor(const std::string& tenant, int64_t seniority) const;
+  // Whether the policy of its class lets it start.
+  bool MayStart(const ReservationRequest& request, const RequestClass& its, Blocks free) const;
+  // The reservation that it goes on with, and how senior that was; none for a newcomer.
+  const ReservationRecord* FindResumed(const ReservationRequest& request) const;
+  std::optional<int64_t> SeniorityOf(const ReservationRequest& request) const;
   Verdict DecideExtension(const ReservationRecord& record, Tokens total) const;
+  // The answer to one that is refused; says whether to yield, and what is owed to it.
+  Refusal RefuseExtension(ReservationRecord& record, const Verdict& verdict, Instant now);
   Refusal Refuse(const Verdict& verdict, Instant now) const;
   Duration RetryAfter(const Verdict& verdict, Instant now) const;
   // The reservation that `request` would get now, without an id.
@@ -79,6 +88,8 @@ struct AdmissionController::State {
   void PromiseMore(ReservationRecord& record, Blocks blocks);
   // The holder's tokens reach `total`: tells the policy.
   void NoteGrowth(ReservationRecord& record, Tokens total);
+  // What the reservation is promised changed, or it ended: tells the policies what is left.
+  void NotePromised(const ReservationRecord& record, Blocks before);
   // Gives back everything that the reservation holds, and counts how it ended.
   enum class End { kReleased, kExpired };
   void Finish(ReservationRecord& record, Instant now, End how);
@@ -86,7 +97,8 @@ struct AdmissionController::State {
   void CountChange(TenantAccount& account, Blocks available_before);
   void CountEnd(TenantAccount& account, End how);
   void EndWhatIsOver(Instant now);
-  // Ends the lease or the wait, or grants the promotion, that is due first; false where none is.
+  // Ends the lease, the wait or the claim, or grants the promotion, that is due first; false where
+  // none is.
   bool EndNext(Instant now);
 
   // Showing.
@@ -108,7 +120,9 @@ struct AdmissionController::State {
   TenantBook tenants;
   DeadlineQueue leases;  // of held reservations whose sequence does not run
   WaitQueue queue;
-  const std::unique_ptr<AdmissionPolicy> policy;
+  PolicySet policies;
+  StalledHolders stalled;
+  Blocks promised_whole;  // to requests that are promised the whole
   ReturnRate returns;
   bool draining = false;
   AdmissionSnapshot counters;  // only what is counted since the start

@@ -48,6 +48,12 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
   reservation.id = ReservationIdOf(options.epoch, book.NextNumber());
   ReservationRecord& record = book.Add(request, std::move(reservation));
   record.granted = now;
+  record.seniority = record.number;
+  if (const ReservationRecord* const resumed = FindResumed(request)) {
+    record.seniority = resumed->seniority;
+    book.Find(resumed->number)->gave_up = false;  // only one goes on with it
+  }
+  record.its_class = policies.Find(request.request_class);
   record.account = &tenants.Open(request.tenant);
   const Blocks before = cache.available();
   if (cache.shares_prefixes() && !request.prefix_hashes.empty()) {
@@ -61,7 +67,8 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
   ++record.account->use.reservations;
   ++record.account->use.admitted;
   tenants.Note(*record.account);
-  record.place = policy->Started(DemandOf(request));
+  record.place = record.its_class->Start(DemandOf(request));
+  NotePromised(record, Blocks(0));
   leases.Set(record.number, record.reservation.expires);
   ++counters.admitted;
   return record;
@@ -79,6 +86,7 @@ int64_t AdmissionController::State::Wait(Waiter waiter, Instant now) {
   ++account.use.waiting;
   tenants.Note(account);
   waiter.purse = account.purse;
+  waiter.seniority = SeniorityOf(waiter.request);
   return queue.Push(std::move(waiter), now);
 }
 

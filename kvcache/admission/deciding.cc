@@ -3,7 +3,9 @@
 #include <limits>
 
 #include "kvcache/admission/admission_state.h"
+#include "kvcache/admission/reservation_id.h"
 #include "kvcache/base/errors.h"
+#include "kvcache/sizing/block_demand.h"
 
 namespace plimsoll {
 namespace {
@@ -53,6 +55,11 @@ Tokens TotalOf(const ReservationRequest& request) {
                     .value_or(std::numeric_limits<int64_t>::max()));
 }
 
+// Blocks for four steps of all that grow: with less, who comes back would only stop again.
+Blocks SlackFor(int64_t growing, Tokens block_tokens) {
+  return BlocksCovering(Tokens(4 * growing), block_tokens);
+}
+
 }  // namespace
 
 Demand DemandOf(const ReservationRequest& request) {
@@ -66,6 +73,10 @@ absl::Status AdmissionController::State::Validate(const ReservationRequest& requ
   PLIMSOLL_RETURN_IF_ERROR(ValidateTokens("prompt_tokens", request.prompt_tokens, 1));
   PLIMSOLL_RETURN_IF_ERROR(ValidateTokens("max_new_tokens", request.max_new_tokens, 0));
   PLIMSOLL_RETURN_IF_ERROR(ValidatePriority(request.priority));
+  PLIMSOLL_RETURN_IF_ERROR(ValidateName("resumes", request.resumes));
+  if (policies.Find(request.request_class) == nullptr) {
+    return BadField("request_class", Excerpt(request.request_class), policies.Known());
+  }
   if (request.ttl < Duration::zero() || request.ttl > options.max_ttl) {
     return BadField("ttl", Text(request.ttl), "0 (the default) to " + Text(options.max_ttl));
   }
@@ -81,11 +92,29 @@ PrefixFound AdmissionController::State::FindPrefix(const ReservationRequest& req
   return cache.Find(PromptOf(request));
 }
 
-AdmissionView AdmissionController::State::ViewFor(const std::string& tenant) const {
+const ReservationRecord* AdmissionController::State::FindResumed(
+    const ReservationRequest& request) const {
+  if (request.resumes.empty()) return nullptr;
+  const absl::StatusOr<int64_t> number = ParseReservationId(request.resumes, options.epoch);
+  const ReservationRecord* const record = number.ok() ? book.Find(*number) : nullptr;
+  if (record == nullptr || record->request.tenant != request.tenant) return nullptr;
+  return record->gave_up ? record : nullptr;
+}
+
+std::optional<int64_t> AdmissionController::State::SeniorityOf(
+    const ReservationRequest& request) const {
+  const ReservationRecord* const resumed = FindResumed(request);
+  return resumed == nullptr ? std::nullopt : std::optional(resumed->seniority);
+}
+
+AdmissionView AdmissionController::State::ViewFor(const std::string& tenant,
+                                                  int64_t seniority) const {
   const TenantRoom room = tenants.RoomOf(tenant);
+  const Blocks free = cache.available() - room.kept_for_others;
+  const Blocks borrowed = free - room.own;
   return {.total = cache.counts().total,
           .most_ever = room.most_ever,
-          .free = cache.available() - room.kept_for_others,
+          .free = room.own + borrowed - std::min(borrowed, stalled.OwedBefore(seniority)),
           .own = room.own,
           .left = room.left,
           .block_tokens = cache.block_tokens(),
@@ -95,34 +124,57 @@ AdmissionView AdmissionController::State::ViewFor(const std::string& tenant) con
 
 Verdict AdmissionController::State::Decide(const ReservationRequest& request,
                                            const Ahead& ahead) const {
-  AdmissionView view = ViewFor(request.tenant);
+  AdmissionView view = ViewFor(request.tenant, kNoSeniority);
   const PrefixFound found = FindPrefix(request);
   view.shared = found.blocks - found.cached;
   view.ahead = ahead;
   Verdict verdict = DecideEver(view, TotalOf(request));
   if (verdict.decision == Decision::kNever) return verdict;
   const bool in_own = FitsInOwn(view, verdict.needed);
-  const Demand demand = DemandOf(request);
-  verdict.needed = policy->AtStart(demand);
-  const bool allowed = promises_whole() || policy->MayStart(demand, view.free + view.shared);
-  DecideNow(view, in_own, allowed, verdict);
+  const RequestClass& its = *policies.Find(request.request_class);
+  verdict.needed = its.policy().AtStart(DemandOf(request));
+  DecideNow(view, in_own, MayStart(request, its, view.free + view.shared), verdict);
   return verdict;
+}
+
+bool AdmissionController::State::MayStart(const ReservationRequest& request,
+                                          const RequestClass& its, Blocks free) const {
+  if (its.promises_whole()) return true;
+  if (!its.policy().MayStart(DemandOf(request), free)) return false;
+  if (!SeniorityOf(request) || policies.growing() == 0) return true;
+  const Blocks slack = SlackFor(policies.growing(), cache.block_tokens());
+  return its.policy().AtStart(DemandOf(request)) + slack <= free;
 }
 
 Verdict AdmissionController::State::DecideNewcomer(const ReservationRequest& request,
                                                    Instant now) const {
   if (queue.size() == 0) return Decide(request, {});
-  return Decide(request, queue.AheadOf(request, tenants.RoomOf(request.tenant).purse, now));
+  return Decide(request, queue.AheadOf(request, SeniorityOf(request),
+                                       tenants.RoomOf(request.tenant).purse, now));
 }
 
 // The reservation's own blocks are shared with what it will be, and nobody is ahead of it: a holder
 // can give room back only by finishing. It may grow while the server drains, for the same reason.
 Verdict AdmissionController::State::DecideExtension(const ReservationRecord& record,
                                                     Tokens total) const {
-  AdmissionView view = ViewFor(record.request.tenant);
+  AdmissionView view = ViewFor(record.request.tenant, record.seniority);
   view.shared = record.reservation.blocks;
   view.draining = false;
   return DecideNeverEvict(view, total);
+}
+
+// Only want of blocks is an overflow, not a tenant's maximum. What its tenant has of its own is not
+// owed by anybody.
+Refusal AdmissionController::State::RefuseExtension(ReservationRecord& record,
+                                                    const Verdict& verdict, Instant now) {
+  Refusal refusal = Refuse(verdict, now);
+  if (verdict.reason != Reason::kNoFreeBlocks || record.its_class->promises_whole()) return refusal;
+  record.its_class->Overflow();
+  refusal.yield = stalled.OwedBefore(record.seniority) > Blocks(0);
+  const Blocks own = tenants.RoomOf(record.request.tenant).own;
+  const Blocks lacks = verdict.needed - record.reservation.blocks;
+  stalled.Refused(record.number, record.seniority, lacks - std::min(lacks, own), now);
+  return refusal;
 }
 
 Refusal AdmissionController::State::Refuse(const Verdict& verdict, Instant now) const {

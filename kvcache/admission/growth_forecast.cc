@@ -21,8 +21,8 @@ size_t PromptBin(const Demand& demand) {
 }  // namespace
 
 GrowthForecast::GrowthForecast(Blocks total, Tokens block_tokens)
-    : room_(static_cast<double>((total.value() * block_tokens).value())),
-      half_block_(static_cast<double>(block_tokens.value()) / 2) {
+    : block_tokens_(block_tokens), half_block_(static_cast<double>(block_tokens.value()) / 2) {
+  SetRoom(total);
   tenants_.push_back({.kind = MakeKind(0, {})});
 }
 

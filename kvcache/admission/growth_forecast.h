@@ -38,6 +38,9 @@ class GrowthForecast {
 
   GrowthForecast(Blocks total, Tokens block_tokens);
 
+  // The pool is of so many blocks now: what others were promised is none of it.
+  void SetRoom(Blocks room) { room_ = static_cast<double>((room.value() * block_tokens_).value()); }
+
   // Whether what runs, and `more`, stays within the pool at every horizon, where what is given back
   // by then falls short of its mean by `deviations` times its standard deviation.
   bool Fits(const Demand& more, double deviations) const;
@@ -96,8 +99,9 @@ class GrowthForecast {
   void CountInBin(const Request& request, int64_t sign);
   void AddUp(const Kind& kind);
 
-  const double room_;  // token slots
+  const Tokens block_tokens_;
   const double half_block_;
+  double room_;                  // token slots
   std::vector<Kind> kinds_;      // the first is everybody
   std::vector<Tenant> tenants_;  // and here too
   std::unordered_map<std::string, size_t> by_name_;

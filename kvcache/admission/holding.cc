@@ -52,15 +52,25 @@ void AdmissionController::State::PromiseMore(ReservationRecord& record, Blocks b
   if (const auto its = record.sequence ? record.sequence : record.prepared) {
     cache.AddPromise(*its, more);
   }
-  record.reservation.blocks = blocks;
+  const Blocks before_this = std::exchange(record.reservation.blocks, blocks);
+  NotePromised(record, before_this);
+}
+
+void AdmissionController::State::NotePromised(const ReservationRecord& record, Blocks before) {
+  if (policies.all_promise_whole()) return;
+  if (record.its_class->promises_whole()) {
+    promised_whole += record.ended ? Blocks(0) : record.reservation.blocks;
+    promised_whole -= before;
+  }
+  const Blocks kept = promised_whole + tenants.kept();
+  policies.SetRoom(cache.counts().total - std::min(kept, cache.counts().total));
 }
 
 void AdmissionController::State::NoteGrowth(ReservationRecord& record, Tokens total) {
   const Tokens before = record.reservation.prompt_tokens + record.generated;
   if (total <= before) return;
-  policy->Grew(record.place, total - before);
+  record.its_class->Grow(record.place, total - before);
   record.generated += total - before;
-  policy->Stepped(false);
 }
 
 void AdmissionController::State::CountChange(TenantAccount& account, Blocks available_before) {
@@ -77,11 +87,9 @@ void AdmissionController::State::CountChange(TenantAccount& account, Blocks avai
 }
 
 void AdmissionController::State::Finish(ReservationRecord& record, Instant now, End how) {
-  if (how == End::kExpired && !promises_whole()) {
-    policy->Preempted(record.place);
-  } else {
-    policy->Ended(record.place);
-  }
+  record.gave_up = how == End::kReleased && stalled.Has(record.number);
+  stalled.Remove(record.number);
+  record.its_class->End(record.place, how == End::kExpired || record.gave_up);
   const Blocks before = cache.available();
   if (record.sequence) {
     cache.End(*record.sequence);
@@ -97,6 +105,7 @@ void AdmissionController::State::Finish(ReservationRecord& record, Instant now, 
   CountEnd(*record.account, how);
   returns.Add(record.reservation.blocks - record.reservation.prefix_blocks, now);
   book.End(record, now);
+  NotePromised(record, record.reservation.blocks);
 }
 
 void AdmissionController::State::CountEnd(TenantAccount& account, End how) {
@@ -112,7 +121,7 @@ void AdmissionController::State::EndWhatIsOver(Instant now) {
   while (EndNext(now)) ServeWaiters(now);
   queue.Promote(now);
   // What was computed meanwhile may be the prefix of who waits, or change what the policy expects.
-  if (cache.shares_prefixes() || !promises_whole()) ServeWaiters(now);
+  if (cache.shares_prefixes() || !policies.all_promise_whole()) ServeWaiters(now);
   book.Forget(now);
   Publish();
 }
@@ -121,16 +130,20 @@ bool AdmissionController::State::EndNext(Instant now) {
   const std::optional<DeadlineQueue::Entry> lease = leases.Earliest();
   const std::optional<DeadlineQueue::Entry> wait = queue.EarliestDeadline();
   const std::optional<Instant> promotion = queue.EarliestPromotion();
+  const std::optional<DeadlineQueue::Entry> lapse = stalled.EarliestLapse();
   Instant next = Instant::max();
   if (lease) next = lease->first;
   if (wait) next = std::min(next, wait->first);
   if (promotion) next = std::min(next, *promotion);
+  if (lapse) next = std::min(next, lapse->first);
   if (next > now || next == Instant::max()) return false;
   queue.Promote(next);
   if (lease && lease->first == next) {
     Finish(*book.Find(lease->second), now, End::kExpired);
   } else if (wait && wait->first == next) {
     TurnAway(*queue.Remove(wait->second), Reason::kWaitTimeout, now);
+  } else if (lapse && lapse->first == next) {
+    stalled.Remove(lapse->second);
   }
   return true;
 }
@@ -140,7 +153,8 @@ AdmissionSnapshot AdmissionController::State::Current() const {
   snapshot.revision = last.revision;
   snapshot.blocks = cache.counts();
   const bool closed = draining || !queue.all_aside();
-  snapshot.headroom = closed ? Blocks(0) : cache.available() - tenants.kept();
+  const Blocks room = cache.available() - tenants.kept();
+  snapshot.headroom = closed ? Blocks(0) : room - std::min(room, stalled.OwedBefore(kNoSeniority));
   snapshot.reservations = book.held();
   snapshot.waiting = queue.size();
   snapshot.draining = draining;

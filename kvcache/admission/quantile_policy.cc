@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "kvcache/sizing/block_demand.h"
 
@@ -21,10 +22,11 @@ double NormalDeviations(double tail) {
 
 }  // namespace
 
-QuantilePolicy::QuantilePolicy(double goal, Blocks total, Tokens block_tokens)
+QuantilePolicy::QuantilePolicy(double goal, Tokens block_tokens,
+                               std::shared_ptr<GrowthForecast> forecast)
     : goal_(goal),
       block_tokens_(block_tokens),
-      forecast_(total, block_tokens),
+      forecast_(std::move(forecast)),
       deviations_(NormalDeviations(goal)) {}
 
 Blocks QuantilePolicy::AtStart(const Demand& demand) const {
@@ -34,12 +36,12 @@ Blocks QuantilePolicy::AtStart(const Demand& demand) const {
 // Whoever would be alone starts as soon as it has room at all.
 bool QuantilePolicy::MayStart(const Demand& demand, Blocks free) const {
   if (AtStart(demand) > free) return false;
-  return forecast_.running() == 0 || forecast_.Fits(demand, deviations_);
+  return forecast_->running() == 0 || forecast_->Fits(demand, deviations_);
 }
 
 AdmissionPolicy::Place QuantilePolicy::Started(const Demand& demand) {
   decided_ = true;
-  return forecast_.Add(demand);
+  return forecast_->Add(demand);
 }
 
 void QuantilePolicy::Stepped(bool overflowed) {
@@ -47,7 +49,7 @@ void QuantilePolicy::Stepped(bool overflowed) {
   if (overflowed) deviations_ += kGain;
   deviations_ = std::clamp(deviations_, kFewest, kMost);
   decided_ = false;
-  forecast_.Refresh();
+  forecast_->Refresh();
 }
 
 }  // namespace plimsoll

@@ -16,6 +16,8 @@
 // Threads, errors: see admission_policy.h. Cost: as growth_forecast.h says; Stepped refreshes it.
 #pragma once
 
+#include <memory>
+
 #include "kvcache/admission/growth_forecast.h"
 
 namespace plimsoll {
@@ -28,14 +30,18 @@ class QuantilePolicy final : public AdmissionPolicy {
   static constexpr double kMost = 6;
 
   // `goal` in (0, 0.5]: overflows for each decision.
-  QuantilePolicy(double goal, Blocks total, Tokens block_tokens);
+  QuantilePolicy(double goal, Blocks total, Tokens block_tokens)
+      : QuantilePolicy(goal, block_tokens, std::make_shared<GrowthForecast>(total, block_tokens)) {}
+  // The forecast may be shared with other policies,
+  // whose requests it then holds too.
+  QuantilePolicy(double goal, Tokens block_tokens, std::shared_ptr<GrowthForecast> forecast);
 
   Blocks AtStart(const Demand& demand) const override;
   bool MayStart(const Demand& demand, Blocks free) const override;
   Place Started(const Demand& demand) override;
-  void Grew(Place place, Tokens more) override { forecast_.Grew(place, more); }
-  void Ended(Place place) override { forecast_.End(place); }
-  void Preempted(Place place) override { forecast_.CutOff(place); }
+  void Grew(Place place, Tokens more) override { forecast_->Grew(place, more); }
+  void Ended(Place place) override { forecast_->End(place); }
+  void Preempted(Place place) override { forecast_->CutOff(place); }
   void Stepped(bool overflowed) override;
 
   double deviations() const { return deviations_; }
@@ -43,7 +49,7 @@ class QuantilePolicy final : public AdmissionPolicy {
  private:
   const double goal_;
   const Tokens block_tokens_;
-  GrowthForecast forecast_;
+  const std::shared_ptr<GrowthForecast> forecast_;
   double deviations_;
   bool decided_ = false;  // something started since the last step
 };

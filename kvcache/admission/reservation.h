@@ -48,6 +48,11 @@ struct ReservationRequest {
   // Equal hashes of one tenant stand for equal blocks; between tenants nothing is shared.
   std::vector<uint64_t> prefix_hashes = {};
   int priority = 0;
+  std::string request_class = {};  // whose policy it is under; empty: the server's
+  // The id of a reservation that its holder released because it was refused room to grow, and that
+  // this one goes on with: it comes back before all newcomers, in the order of first grants. One
+  // that is not known, or was released for no such reason, is as good as none.
+  std::string resumes = {};
 };
 
 // Room promised to one request.
@@ -74,6 +79,10 @@ struct Refusal {
   Duration retry_after;      // for a wait: when it is worth asking again
   Tokens largest_fit;        // prompt plus new tokens that would fit it in an empty pool
   std::string binding_term;  // for a never: "pool", "context" or "tenant", what it exceeds
+  // For a wait of an extension: somebody who came earlier waits for room to grow too, and nobody
+  // else's room helps: release, and come back with `resumes`. False: what comes back is kept for
+  // this one for a few seconds, so try again.
+  bool yield = false;
 };
 
 using Answer = std::variant<Reservation, Refusal>;

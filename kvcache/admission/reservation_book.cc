@@ -10,6 +10,7 @@ namespace {
 Bytes BytesOfRecord(const ReservationRecord& record) {
   constexpr size_t kNodes = 128;
   const size_t strings = 4 * record.request.tenant.size() + 2 * record.request.request_id.size() +
+                         record.request.request_class.size() + record.request.resumes.size() +
                          record.reservation.id.size() + record.reservation.epoch.size();
   const size_t hashes = record.request.prefix_hashes.size() * sizeof(uint64_t);
   return Bytes(static_cast<int64_t>(sizeof(ReservationRecord) + strings + hashes + kNodes));
@@ -73,7 +74,8 @@ void ReservationBook::Forget(Instant now) {
 bool SameContent(const ReservationRequest& first, const ReservationRequest& repeat) {
   return first.tenant == repeat.tenant && first.prompt_tokens == repeat.prompt_tokens &&
          first.max_new_tokens == repeat.max_new_tokens && first.ttl == repeat.ttl &&
-         first.prefix_hashes == repeat.prefix_hashes && first.priority == repeat.priority;
+         first.prefix_hashes == repeat.prefix_hashes && first.priority == repeat.priority &&
+         first.request_class == repeat.request_class && first.resumes == repeat.resumes;
 }
 
 }  // namespace plimsoll

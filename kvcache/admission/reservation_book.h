@@ -17,7 +17,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "kvcache/admission/admission_policy.h"
+#include "kvcache/admission/policy_set.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/admission/tenant_book.h"
 #include "kvcache/base/ids.h"
@@ -35,9 +35,13 @@ struct ReservationRecord {
   // Until one runs: the one that holds the prefix that was there, and the promise.
   std::optional<SequenceId> prepared = std::nullopt;
   TenantAccount* account = nullptr;  // its tenant's, while it is held
-  AdmissionPolicy::Place place = 0;  // to the policy
+  RequestClass* its_class = nullptr;
+  AdmissionPolicy::Place place = 0;  // to its class's policy
   Tokens generated = Tokens(0);      // as far as the holder's extensions tell
-  bool stop_requested = false;       // released while its sequence runs
+  // Its number, or that of the first of those that it goes on with: who came first.
+  int64_t seniority = 0;
+  bool gave_up = false;         // it was released while it waited for room to grow
+  bool stop_requested = false;  // released while its sequence runs
   Instant granted = {};
   std::optional<Instant> ended = std::nullopt;
 };

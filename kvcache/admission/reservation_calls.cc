@@ -22,8 +22,12 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
   const Blocks wanted = BlocksForSequence(total_tokens, state_->cache.block_tokens());
   if (total_tokens > allowed || wanted > reservation.blocks) {
     const Verdict verdict = state_->DecideExtension(record, total_tokens);
-    if (verdict.decision == Decision::kWait) state_->policy->Stepped(true);
-    if (verdict.decision != Decision::kAdmitted) return state_->Refuse(verdict, now);
+    if (verdict.decision != Decision::kAdmitted) {
+      const Refusal refusal = state_->RefuseExtension(record, verdict, now);
+      state_->Settle(now);
+      return refusal;
+    }
+    state_->stalled.Remove(record.number);
     state_->PromiseMore(record, verdict.needed);
     if (total_tokens > allowed) {
       reservation.max_new_tokens = total_tokens - reservation.prompt_tokens;

@@ -20,13 +20,18 @@ bool AnyBefore(const std::set<Standing>& round, const Standing& standing) {
 
 }  // namespace
 
-WaitQueue::Rank WaitQueue::RankOf(const ReservationRequest& request, int64_t ticket,
+WaitQueue::Rank WaitQueue::RankOf(const ReservationRequest& request,
+                                  std::optional<int64_t> seniority, int64_t ticket,
                                   Instant now) const {
-  return {now - (request.priority - kLowestPriority) * step_, ticket};
+  if (seniority) return {false, *seniority, ticket};
+  const Instant since = now - (request.priority - kLowestPriority) * step_;
+  return {true, since.time_since_epoch().count(), ticket};
 }
 
 int WaitQueue::BelowHighest(const Rank& rank, Instant now) const {
-  return kHighest - static_cast<int>(std::min<int64_t>((now - rank.since) / step_, kHighest));
+  if (!rank.newcomer) return -1;
+  const Duration waited = now - Instant(Duration(rank.since));
+  return kHighest - static_cast<int>(std::min<int64_t>(waited / step_, kHighest));
 }
 
 void WaitQueue::TakeOut(Lines::value_type& entry) {
@@ -52,6 +57,7 @@ void WaitQueue::PutIn(Lines::value_type& entry, std::optional<Rank> first_before
   const Rank& first = *line.ranks.begin();
   if (first != first_before) line.aside = false;
   line.below = BelowHighest(first, now_);
+  line.place = first.newcomer ? line.turn : first.since;
   if (line.aside) {
     aside_.emplace(line.turn, entry.first);
     return;
@@ -60,8 +66,8 @@ void WaitQueue::PutIn(Lines::value_type& entry, std::optional<Rank> first_before
   by_purse_[line.purse].insert(StandingOf(entry));
   stirred_.insert(line.purse);
   blocks_ += line.blocks;
-  if (line.below == 0) return;
-  line.promotion = first.since + (kHighest - line.below + 1) * step_;
+  if (line.below <= 0) return;
+  line.promotion = Instant(Duration(first.since)) + (kHighest - line.below + 1) * step_;
   promotions_.emplace(*line.promotion, entry.first);
 }
 
@@ -78,7 +84,7 @@ int64_t WaitQueue::Push(Waiter waiter, Instant now) {
   } else {
     TakeOut(*found);
   }
-  const Rank rank = RankOf(request, ticket, now);
+  const Rank rank = RankOf(request, waiter.seniority, ticket, now);
   line.ranks.insert(rank);
   line.blocks += waiter.needed;
   PutIn(*found, first_before);
@@ -90,9 +96,11 @@ int64_t WaitQueue::Push(Waiter waiter, Instant now) {
   return ticket;
 }
 
-Ahead WaitQueue::AheadOf(const ReservationRequest& request, size_t purse, Instant now) const {
-  const Rank rank = RankOf(request, std::numeric_limits<int64_t>::max(), now);
-  Standing standing{BelowHighest(rank, now), std::numeric_limits<int64_t>::max(), request.tenant};
+Ahead WaitQueue::AheadOf(const ReservationRequest& request, std::optional<int64_t> seniority,
+                         size_t purse, Instant now) const {
+  constexpr int64_t kLast = std::numeric_limits<int64_t>::max();
+  const Rank rank = RankOf(request, seniority, kLast, now);
+  Standing standing{BelowHighest(rank, now), seniority.value_or(kLast), request.tenant};
   if (const auto line = lines_.find(request.tenant); line != lines_.end()) {
     if (*line->second.ranks.begin() < rank) {
       return {.first = false,
@@ -100,7 +108,7 @@ Ahead WaitQueue::AheadOf(const ReservationRequest& request, size_t purse, Instan
               .in_round = blocks_,
               .of_tenant = line->second.blocks};
     }
-    standing.turn = line->second.turn;
+    if (!seniority) standing.turn = line->second.turn;
   }
   const bool first = !AnyBefore(round_, standing);
   return {.first = first,

@@ -9,6 +9,8 @@
 // the highest class, where nobody comes before it but those ahead in its tenant's line, with each
 // of whom every other tenant has at most one turn.
 //
+// Those who come back after they gave way to others stand before all of that, most senior first.
+//
 // Front() is the only one who may be served next from what all share; nobody overtakes, so a large
 // request is not starved by small ones. A tenant that is at its maximum steps aside with all its
 // callers and keeps its turn; it returns when its first caller is another, or when it is told to.
@@ -45,6 +47,7 @@ struct Waiter {
   size_t purse = 0;  // its tenant's, see tenant_book.h
   Instant deadline;  // the wait ends then
   std::function<void(const Answer&)> done;
+  std::optional<int64_t> seniority = std::nullopt;  // of one that comes back, see stalled_holders.h
 };
 
 // What a newcomer has before it.
@@ -62,7 +65,8 @@ class WaitQueue {
   // Returns a ticket, never used again. Time does not run backwards from call to call.
   int64_t Push(Waiter waiter, Instant now);
   // What `request` would have before it.
-  Ahead AheadOf(const ReservationRequest& request, size_t purse, Instant now) const;
+  Ahead AheadOf(const ReservationRequest& request, std::optional<int64_t> seniority, size_t purse,
+                Instant now) const;
   // Ticket of whose turn it is; nullopt when nobody waits or all are aside.
   std::optional<int64_t> Front() const;
   std::optional<int64_t> FrontOf(size_t purse) const;
@@ -98,14 +102,15 @@ class WaitQueue {
  private:
   // A place in a tenant's line: when it would have arrived, were it of the lowest class.
   struct Rank {
-    Instant since;
+    bool newcomer;  // or comes back
+    int64_t since;  // in nanoseconds; or the seniority
     int64_t ticket;
     friend auto operator<=>(const Rank&, const Rank&) = default;
   };
   // A tenant's place in the round.
   struct Standing {
-    int below;  // classes between its first caller's and the highest
-    int64_t turn;
+    int below;     // classes between its first caller's and the highest; -1: it comes back
+    int64_t turn;  // or the seniority
     std::string tenant;
     friend auto operator<=>(const Standing&, const Standing&) = default;
   };
@@ -115,6 +120,7 @@ class WaitQueue {
     size_t purse = 0;
     int64_t turn = 0;
     int below = 0;
+    int64_t place = 0;  // among those of one class: the turn, or the seniority
     bool aside = false;
     std::optional<Instant> promotion = std::nullopt;
   };
@@ -124,10 +130,11 @@ class WaitQueue {
   };
   using Lines = std::unordered_map<std::string, Line>;
 
-  Rank RankOf(const ReservationRequest& request, int64_t ticket, Instant now) const;
+  Rank RankOf(const ReservationRequest& request, std::optional<int64_t> seniority, int64_t ticket,
+              Instant now) const;
   int BelowHighest(const Rank& rank, Instant now) const;
   Standing StandingOf(const Lines::value_type& line) const {
-    return {line.second.below, line.second.turn, line.first};
+    return {line.second.below, line.second.place, line.first};
   }
   // Takes a line out of the round, aside or not, to be put in again once it has changed. A line
   // with another first caller is not aside any more, and an empty one is gone.

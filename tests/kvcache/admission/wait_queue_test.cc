@@ -51,7 +51,7 @@ class WaitQueueTest : public testing::Test {
     return needed;
   }
   Ahead AheadOf(const std::string& tenant, int priority, size_t purse = 0) const {
-    return queue_.AheadOf(WaiterOf(tenant, 1, priority).request, purse, now_);
+    return queue_.AheadOf(WaiterOf(tenant, 1, priority).request, std::nullopt, purse, now_);
   }
 
   WaitQueue queue_{kStep, 3};
