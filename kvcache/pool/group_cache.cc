@@ -120,12 +120,21 @@ std::optional<SequenceId> GroupCache::Begin(Tokens total) {
 bool GroupCache::StartEmpty(Sequence& sequence) {
   const std::vector<Blocks> needed = Needed(sequence.total);
   if (!pool_.Reserve(needed)) return false;
+  Prepare(sequence, needed);
+  return true;
+}
+
+void GroupCache::Prepare(Sequence& sequence, const std::vector<Blocks>& needed) const {
   sequence.shares.resize(groups_.size());
   for (size_t i = 0; i < groups_.size(); ++i) {
     sequence.shares[i].promise_left = needed[i];
     sequence.shares[i].blocks.reserve(static_cast<size_t>(needed[i].value()));
   }
-  return true;
+}
+
+void GroupCache::Share::Fill(BlockId block) {
+  promise_left -= Blocks(1);
+  blocks.push_back(block);
 }
 
 // The first new token is at `before` and attends to the window - 1 tokens before it.
@@ -178,8 +187,7 @@ void GroupCache::Append(SequenceId id, Tokens n) {
     Drop(i, share, extent);
     while (share.first + std::ssize(share.blocks) < extent.last) {
       PLIMSOLL_CHECK(share.promise_left > Blocks(0), id, i, sequence.length, sequence.total);
-      share.promise_left -= Blocks(1);
-      share.blocks.push_back(TakePromised(i));
+      share.Fill(TakePromised(i));
     }
   }
 }
@@ -187,7 +195,8 @@ void GroupCache::Append(SequenceId id, Tokens n) {
 // A window's first block tells how far back it reaches.
 Tokens GroupCache::EarliestLength(SequenceId id) const {
   const Sequence& sequence = At(id);
-  Tokens earliest = sequence.path ? sequence.path->named * block_tokens_ : Tokens(0);
+  const int64_t named = sequence.path ? sequence.path->named : 0;
+  Tokens earliest = std::max(named, sequence.forked) * block_tokens_;
   for (size_t i = 0; i < groups_.size(); ++i) {
     const int64_t first = sequence.shares[i].first;
     if (Keeps(i, Retention::Kind::kState)) earliest = std::max(earliest, sequence.before);

@@ -87,7 +87,9 @@ struct GroupCopy {
 
 struct GroupStart {
   SequenceId id;
-  std::vector<GroupCopy> copies;  // of checkpoints into its states
+  std::vector<GroupCopy> copies;  // of checkpoints into its states, or of what it does not share
+
+  friend bool operator==(const GroupStart&, const GroupStart&) = default;
 };
 
 class GroupCache {
@@ -111,11 +113,16 @@ class GroupCache {
   std::vector<GroupCopy> Name(SequenceId id, const BlockNames& names);
   // Makes room for `n` tokens more, at most a step. What has fallen behind windows goes first.
   void Append(SequenceId id, Tokens n);
+  // Starts a sequence that begins with all that `id` holds and may grow to `total` tokens, at least
+  // its length. Both then grow as far as they were promised. What is named, or full where nothing
+  // is, they share; of the rest, which is the last block in each group and the states where all
+  // is named that is full, the fork gets copies at once. Nullopt, and no change, without room.
+  std::optional<GroupStart> Fork(SequenceId id, Tokens total);
   // Takes back all tokens from `length` on, at least EarliestLength.
   void Truncate(SequenceId id, Tokens length);
-  // The least that the sequence can be cut to: what is named stays, blocks behind a window and
-  // states are gone. Only of the last append a state can be taken back too: it is one block as
-  // before, and who drafts keeps a copy of what was in it.
+  // The least that the sequence can be cut to: what is named or was shared with a fork stays,
+  // blocks behind a window and states are gone. Only of the last append a state can be taken back
+  // too: it is one block as before, and who drafts keeps a copy of what was in it.
   Tokens EarliestLength(SequenceId id) const;
   // Takes from a sequence all that it holds and was promised, as End does, but it stays and is
   // empty; what is named may be found again. Resume is BeginWith for it, or Begin where nothing is
@@ -139,6 +146,8 @@ class GroupCache {
     Blocks promise_left;
     int64_t first = 0;            // position of the first block in the sequence
     std::vector<BlockId> blocks;  // has room for the promise from the start
+
+    void Fill(BlockId block);  // one of the promise
   };
   // How far a sequence is named.
   struct Path {
@@ -151,7 +160,8 @@ class GroupCache {
   struct Sequence {
     Tokens total;
     Tokens length;
-    Tokens before;  // length before the last append
+    Tokens before;       // length before the last append
+    int64_t forked = 0;  // so many blocks it had in common with a fork
     std::optional<Path> path;
     std::vector<Share> shares;
   };
@@ -187,6 +197,10 @@ class GroupCache {
   bool StartAfter(Sequence& sequence, const Hit& hit, bool copies_states,
                   std::vector<GroupCopy>& copies);
   bool StartEmpty(Sequence& sequence);
+  // Makes room for what the sequence is promised.
+  void Prepare(Sequence& sequence, const std::vector<Blocks>& needed) const;
+  int64_t BlocksForForks(const Sequence& sequence) const;
+  void CopyRest(const Sequence& parent, Sequence& fork, std::vector<GroupCopy>& copies);
   void GoOnWithStates(Sequence& sequence, bool copies_states, std::vector<GroupCopy>& copies);
   void NameNext(Sequence& sequence, const PrefixKey& key, std::span<const std::byte> content);
   std::optional<NodeId> NextNode(const Path& path, const PrefixKey& key,

@@ -130,17 +130,11 @@ bool GroupCache::StartAfter(Sequence& sequence, const Hit& hit, bool copies_stat
   sequence.path = hit.path;
   tree_->Hold(*hit.path.tip.block());
   sequence.length = sequence.before = length;
-  sequence.shares.resize(groups_.size());
+  Prepare(sequence, needed);
   for (size_t i = 0; i < groups_.size(); ++i) {
-    Share& share = sequence.shares[i];
-    share.first = Keeps(i, Kind::kState) ? 0 : ExtentOf(i, length, length).first;
-    share.blocks.reserve(static_cast<size_t>(needed[i].value()));
-    share.promise_left = needed[i];
+    sequence.shares[i].first = ExtentOf(i, length, length).first;
   }
-  for (const auto& [group, block] : held) {
-    sequence.shares[group].blocks.push_back(block);
-    sequence.shares[group].promise_left -= kOne;
-  }
+  for (const auto& [group, block] : held) sequence.shares[group].Fill(block);
   GoOnWithStates(sequence, copies_states, copies);
   return true;
 }

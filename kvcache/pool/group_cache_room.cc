@@ -85,6 +85,7 @@ void GroupCache::GiveUpAll(Sequence& sequence) {
   for (Share& share : sequence.shares) share = {};
   SetLength(sequence, Tokens(0));
   sequence.before = Tokens(0);
+  sequence.forked = 0;
   if (!sequence.path) return;
   const std::optional<NodeId> tip = sequence.path->tip.block();
   sequence.path.reset();

@@ -66,6 +66,19 @@ class GroupEngine {
       Run(id, std::min(options_.step.value(), length - cache_->Length(id).value()));
     }
   }
+  // A sequence that goes on with other tokens; nullopt without room.
+  std::optional<SequenceId> Fork(SequenceId id, const std::vector<int32_t>& others) {
+    Sequence fork = sequences_.at(id);
+    const int64_t length = cache_->Length(id).value();
+    fork.tokens.resize(static_cast<size_t>(length));
+    fork.tokens.insert(fork.tokens.end(), others.begin(), others.end());
+    const std::optional<GroupStart> start = cache_->Fork(id, Tokens(std::ssize(fork.tokens)));
+    if (!start) return std::nullopt;
+    for (const GroupCopy& copy : start->copies) Copy(copy);
+    sequences_[start->id] = std::move(fork);
+    Check(start->id);
+    return start->id;
+  }
   void End(SequenceId id) {
     cache_->End(id);
     sequences_.erase(id);

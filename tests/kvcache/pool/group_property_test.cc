@@ -77,6 +77,8 @@ class Requests {
       preempted_.insert(id);
     } else if (what == 2) {
       Truncate(id);
+    } else if (what == 3) {
+      Fork(id);
     } else {
       Run(id);
     }
@@ -167,6 +169,11 @@ class Requests {
     if (left > 0) cache.Append(id, Tokens(1 + Upto(std::min<int64_t>(5, left) - 1)));
     ASSERT_LE(cache.EarliestLength(id), length);
     cache.Truncate(id, length);
+  }
+  void Fork(SequenceId id) {
+    const int64_t left = kLongest - engine_.cache().Length(id).value();
+    const auto fork = engine_.Fork(id, SomeTokens(Upto(left)));
+    if (fork) prompts_[*fork] = prompts_.at(id);
   }
   void Resume(SequenceId id) {
     const int64_t prompt = Upto(std::ssize(engine_.TokensOf(id)));
