@@ -91,10 +91,6 @@ absl::Status Engine::Parts::Start(const EngineOptions& options, const Clock& clo
       KvCache::Create({.capacity = plan.blocks, .block_tokens = plan.block_tokens});
   if (!cache_made.ok()) return cache_made.status();
   cache = *std::move(cache_made);
-  if (options.admission.policy.policy != Policy::kNeverEvict) {
-    return BadField("policy", std::string(NameOf(options.admission.policy.policy)),
-                    "never-evict where an engine runs");
-  }
   AdmissionOptions admission_options = options.admission;
   if (admission_options.epoch.empty()) admission_options.epoch = RandomEpoch();
   admission_options.max_context = model.max_context;

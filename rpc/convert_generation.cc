@@ -31,6 +31,8 @@ LoopStats LoopStatsFrom(const wire::LoopStats& in, Bounds& bounds) {
   stats.generated_tokens = bounds.CountIn("generated_tokens", in.generated_tokens());
   stats.running = bounds.CountIn("running_sequences", in.running_sequences());
   stats.peak_running = bounds.CountIn("peak_running_sequences", in.peak_running_sequences());
+  stats.preempted = bounds.CountIn("preempted", in.preempted());
+  stats.recomputed_tokens = bounds.CountIn("recomputed_tokens", in.recomputed_tokens());
   stats.busy = bounds.DurationIn("busy_time", in.busy_time(), kLongestBusyTime);
   return stats;
 }
@@ -41,6 +43,8 @@ void FillLoopStats(const LoopStats& stats, wire::LoopStats* out) {
   out->set_generated_tokens(stats.generated_tokens);
   out->set_running_sequences(stats.running);
   out->set_peak_running_sequences(stats.peak_running);
+  out->set_preempted(stats.preempted);
+  out->set_recomputed_tokens(stats.recomputed_tokens);
   *out->mutable_busy_time() = ToWire(stats.busy);
 }
 

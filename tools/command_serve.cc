@@ -176,16 +176,23 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
   command.add_option("--blocks", text.blocks, "a pool of exactly this many blocks instead")
       ->excludes(memory);
   command
-      .add_option("--policy", text.policy,
-                  "how requests are admitted; those that promise less than the whole go with "
-                  "--device none,\nand holders extend what they have as they grow")
+      .add_option(
+          "--policy", text.policy,
+          "how requests are admitted; where less than the whole is promised, an engine stops\n"
+          "a request for another and starts it over, and a ledger's holders extend what they have")
       ->check(CLI::IsMember({"never-evict", "watermark", "quantile"}))
       ->capture_default_str();
   command.add_option("--watermark", text.watermark, "share of the pool that watermark keeps free")
       ->capture_default_str();
   command
       .add_option("--overflow-goal", text.overflow_goal,
-                  "refused extensions for each decision that quantile allows")
+                  "overflows for each decision that quantile allows: a request has to stop, or an\n"
+                  "extension is refused")
+      ->capture_default_str();
+  command
+      .add_option("--victim", text.victim,
+                  "who stops where an engine has no room: newest, or cheapest to compute again")
+      ->check(CLI::IsMember({"newest", "cheapest"}))
       ->capture_default_str();
   command.add_option("--block-tokens", text.block_tokens, "token slots in a block, a power of two")
       ->capture_default_str();

@@ -1,7 +1,8 @@
 // One request on its way through the loop: what of it is computed and what comes next.
 //
 // Positions [0, computed) have their K and V in the cache. The next tokens to compute are the rest
-// of the prompt, then each new token once it is chosen.
+// of the prompt, then each new token once it is chosen. One that is suspended has nothing in the
+// cache and computes all its tokens again when it resumes.
 //
 // Threads: the stepping thread owns it; `cancelled` may be set from any. Errors: none.
 #pragma once
@@ -11,6 +12,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "engine/loop/generation_loop.h"
 #include "engine/loop/step_plan.h"
@@ -24,15 +27,17 @@ struct Generation {
       : ticket(its_ticket),
         request(std::move(its_request)),
         listener(std::move(its_listener)),
-        sequence(its_sequence) {}
+        sequence(its_sequence),
+        tokens(request.prompt) {
+    tokens.reserve(tokens.size() + static_cast<size_t>(request.max_new_tokens.value()));
+  }
 
-  int64_t prompt_size() const { return std::ssize(request.prompt); }
-  bool decoding() const { return computed >= prompt_size(); }
   // Tokens known and not yet computed.
   std::span<const int32_t> Pending() const {
-    if (decoding()) return {&last_token, 1};
-    return std::span(request.prompt).subspan(static_cast<size_t>(computed));
+    return std::span(tokens).subspan(static_cast<size_t>(computed));
   }
+  int64_t generated() const { return std::ssize(tokens) - std::ssize(request.prompt); }
+  bool decoding() const { return generated() > 0 && computed == std::ssize(tokens) - 1; }
   SequenceProgress Progress() const {
     return {std::ssize(Pending()), decoding(), request.all_logits};
   }
@@ -43,9 +48,11 @@ struct Generation {
   const SequenceId sequence;
   std::atomic<bool> cancelled = false;
 
+  std::vector<int32_t> tokens;  // the prompt, then those chosen
   int64_t computed = 0;
-  int64_t generated = 0;
-  int32_t last_token = 0;              // chosen last, if any was
+  int64_t reached = 0;  // the most that was ever computed
+  int64_t stops = 0;    // times it was suspended
+  bool suspended = false;
   std::optional<FinishReason> reason;  // set once the last token is chosen
   bool over = false;                   // nothing of it is left to compute
   absl::Status status;                 // bad if the step itself failed

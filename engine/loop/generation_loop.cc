@@ -9,12 +9,18 @@
 #include "engine/loop/generation.h"
 #include "engine/loop/generation_request.h"
 #include "engine/loop/step_plan.h"
+#include "engine/loop/step_room.h"
 #include "engine/ops/sampler.h"
 #include "kvcache/base/check.h"
 #include "kvcache/base/clock.h"
 #include "kvcache/base/mutex.h"
 
 namespace plimsoll {
+namespace {
+
+constexpr Duration kMoment = std::chrono::milliseconds(2);
+
+}  // namespace
 
 // The mutex guards what other threads touch; the rest belongs to the thread that steps. Listeners
 // and admission are never called with the mutex held.
@@ -22,10 +28,13 @@ struct GenerationLoop::State {
   State(Decoder& its_decoder, SharedAdmission& its_admission, const LoopOptions& options);
 
   void TakeArrivals();
-  void MarkStopped();
-  void CommitBatch();
+  void MarkStoppedAndResume();
+  void ChooseRunning();
+  void GrantAndCommit();
+  void CommitBatch(KvCache& cache);
   void RunBatch();
   void TakeLogits(const StepShare& share, std::span<const float>& logits);
+  void CountComputed(Generation& generation, int64_t tokens);
   void Choose(Generation& generation, std::span<const float> logits);
   void EndOver();
   void CountStep(Duration busy);
@@ -33,10 +42,21 @@ struct GenerationLoop::State {
     MutexLock lock(mutex);
     return stop;
   }
-  // Sleeps until something arrives or the loop is stopped.
+  // Sleeps until something arrives or the loop is stopped; while some are suspended, for a moment:
+  // nobody says when their room is there.
   void AwaitWork() {
     MutexLock lock(mutex);
-    while (!stop && arrivals.empty()) work.wait(mutex);
+    while (!stop && arrivals.empty()) {
+      if (!active.empty()) {
+        work.wait_for(mutex, kMoment);
+        return;
+      }
+      work.wait(mutex);
+    }
+  }
+  int64_t Running() const {
+    const auto runs = [](const auto& each) { return !each->suspended; };
+    return std::min<int64_t>(std::count_if(active.begin(), active.end(), runs), max_running);
   }
 
   Decoder& decoder;
@@ -46,7 +66,9 @@ struct GenerationLoop::State {
   const SystemClock clock;  // measures `busy` and decides nothing
 
   std::vector<std::shared_ptr<Generation>> active;  // in order of arrival; the first ones run
-  std::vector<SequenceProgress> progress;
+  std::vector<Generation*> running;                 // in this step: those that are not suspended
+  std::vector<SequenceProgress> progress;           // of each
+  StepRoom room;
   std::vector<StepShare> shares;
   std::vector<BatchEntry> batch;
   std::vector<std::shared_ptr<Generation>> ended;
@@ -68,9 +90,11 @@ GenerationLoop::State::State(Decoder& its_decoder, SharedAdmission& its_admissio
       admission(its_admission),
       limits{std::min(options.max_batched_tokens, its_decoder.options().max_batched_tokens).value(),
              its_decoder.options().max_logit_rows},
-      max_running(std::min({options.max_sequences, limits.rows, limits.logit_rows})) {
+      max_running(std::min({options.max_sequences, limits.rows, limits.logit_rows})),
+      room(options.victim) {
   PLIMSOLL_CHECK(max_running > 0, options.max_sequences, limits.rows, limits.logit_rows);
   const size_t most = static_cast<size_t>(max_running);
+  running.reserve(most);
   progress.reserve(most);
   shares.reserve(most);
   batch.reserve(most);
@@ -82,9 +106,10 @@ void GenerationLoop::State::TakeArrivals() {
   active.insert(active.end(), arrivals.begin(), arrivals.end());
   arrivals.clear();
   ended.reserve(active.size());
+  room.ReserveRoom(active.size());
 }
 
-void GenerationLoop::State::MarkStopped() {
+void GenerationLoop::State::MarkStoppedAndResume() {
   admission.With([&](AdmissionController& controller) {
     for (const std::shared_ptr<Generation>& each : active) {
       if (each->cancelled || controller.StopRequested(each->request.reservation_id)) {
@@ -92,38 +117,57 @@ void GenerationLoop::State::MarkStopped() {
         each->over = true;
       }
     }
+    if (!controller.promises_whole()) StepRoom::Resume(controller, active);
   });
 }
 
-// Every sequence has room for its share: it was promised when the request was admitted.
-void GenerationLoop::State::CommitBatch() {
-  batch.clear();
+void GenerationLoop::State::ChooseRunning() {
+  running.clear();
+  progress.clear();
+  for (const auto& each : active) {
+    if (std::ssize(running) == max_running) break;
+    if (each->suspended) continue;
+    running.push_back(each.get());
+    progress.push_back(each->Progress());
+  }
+}
+
+void GenerationLoop::State::GrantAndCommit() {
   admission.With([&](AdmissionController& controller) {
-    KvCache& cache = controller.cache();
-    for (const StepShare& share : shares) {
-      const Generation& generation = *active[share.sequence];
-      const std::optional<AppendPlan> plan =
-          cache.PlanAppend(generation.sequence, Tokens(share.tokens));
-      PLIMSOLL_CHECK(plan.has_value() && plan->from_free == Blocks(0), generation.sequence,
-                     generation.computed, share.tokens);
-      cache.Commit(*plan);
-      batch.push_back({.tokens = generation.Pending().first(static_cast<size_t>(share.tokens)),
-                       .first_position = generation.computed,
-                       .table = cache.Table(generation.sequence),
-                       .all_logits = generation.request.all_logits,
-                       .want_logits = share.last || generation.request.all_logits});
+    if (!controller.promises_whole()) {
+      step.preempted += room.Grant(controller, active, running, shares);
     }
+    CommitBatch(controller.cache());
     controller.Advance();  // publishes what changed
   });
+}
+
+// Every sequence has room for its share: it was promised when the request was admitted, or granted
+// just now.
+void GenerationLoop::State::CommitBatch(KvCache& cache) {
+  batch.clear();
+  for (const StepShare& share : shares) {
+    const Generation& generation = *running[share.sequence];
+    const std::optional<AppendPlan> plan =
+        cache.PlanAppend(generation.sequence, Tokens(share.tokens));
+    PLIMSOLL_CHECK(plan.has_value() && plan->from_free == Blocks(0), generation.sequence,
+                   generation.computed, share.tokens);
+    cache.Commit(*plan);
+    batch.push_back({.tokens = generation.Pending().first(static_cast<size_t>(share.tokens)),
+                     .first_position = generation.computed,
+                     .table = cache.Table(generation.sequence),
+                     .all_logits = generation.request.all_logits,
+                     .want_logits = share.last || generation.request.all_logits});
+  }
 }
 
 void GenerationLoop::State::RunBatch() {
   const absl::StatusOr<std::span<const float>> logits = decoder.Forward(batch);
   if (!logits.ok()) {
     for (const StepShare& share : shares) {
-      active[share.sequence]->status = logits.status();
-      active[share.sequence]->reason = FinishReason::kCancelled;
-      active[share.sequence]->over = true;
+      running[share.sequence]->status = logits.status();
+      running[share.sequence]->reason = FinishReason::kCancelled;
+      running[share.sequence]->over = true;
     }
     return;
   }
@@ -133,7 +177,7 @@ void GenerationLoop::State::RunBatch() {
 
 // Takes this share's rows off the front of `logits`.
 void GenerationLoop::State::TakeLogits(const StepShare& share, std::span<const float>& logits) {
-  Generation& generation = *active[share.sequence];
+  Generation& generation = *running[share.sequence];
   const bool all = generation.request.all_logits;
   const int64_t rows = all ? share.tokens : (share.last ? 1 : 0);
   const size_t vocab = static_cast<size_t>(decoder.model().vocab_size);
@@ -141,16 +185,27 @@ void GenerationLoop::State::TakeLogits(const StepShare& share, std::span<const f
   for (int64_t i = 0; i < rows; ++i) {
     row = logits.first(vocab);
     logits = logits.subspan(vocab);
-    if (all) generation.listener->OnLogits(generation.computed + i, row);
+    const int64_t position = generation.computed + i;
+    if (all && position >= generation.reached) generation.listener->OnLogits(position, row);
   }
-  if (!generation.decoding()) step.prompt_tokens += share.tokens;
-  generation.computed += share.tokens;
+  CountComputed(generation, share.tokens);
   if (!share.last) return;
   if (generation.reason) {
     generation.over = true;  // this was the last token's own row, which was asked for
   } else {
     Choose(generation, row);
   }
+}
+
+// Generated tokens are counted when they are chosen.
+void GenerationLoop::State::CountComputed(Generation& generation, int64_t tokens) {
+  const int64_t before = generation.computed, after = before + tokens;
+  const int64_t first_new = std::max(before, generation.reached);
+  const int64_t prompt = std::ssize(generation.request.prompt);
+  step.recomputed_tokens += std::min(after, first_new) - before;
+  step.prompt_tokens += std::max<int64_t>(0, std::min(after, prompt) - first_new);
+  generation.computed = after;
+  generation.reached = std::max(generation.reached, after);
 }
 
 void GenerationLoop::State::Choose(Generation& generation, std::span<const float> logits) {
@@ -160,15 +215,14 @@ void GenerationLoop::State::Choose(Generation& generation, std::span<const float
                                      .top_k = options.top_k,
                                      .top_p = options.top_p,
                                      .seed = options.seed,
-                                     .step = static_cast<uint64_t>(generation.generated)},
+                                     .step = static_cast<uint64_t>(generation.generated())},
                                     candidates);
-  generation.last_token = token;
-  ++generation.generated;
+  generation.tokens.push_back(token);
   ++step.generated_tokens;
   generation.listener->OnToken(token);
   if (generation.request.stop_at_eos && decoder.model().eos_token == token) {
     generation.reason = FinishReason::kStop;
-  } else if (generation.generated == generation.request.max_new_tokens.value()) {
+  } else if (generation.generated() == generation.request.max_new_tokens.value()) {
     generation.reason = FinishReason::kLength;
   }
   generation.over = generation.reason.has_value() && !generation.request.all_logits;
@@ -186,7 +240,7 @@ void GenerationLoop::State::EndOver() {
   {
     MutexLock lock(mutex);
     for (const auto& each : ended) tickets.erase(each->ticket);
-    stats.running = std::min(std::ssize(active), max_running);
+    stats.running = Running();
   }
   for (const auto& each : ended) each->listener->OnFinished(*each->reason, each->status);
   ended.clear();
@@ -197,8 +251,10 @@ void GenerationLoop::State::CountStep(Duration busy) {
   stats.steps += shares.empty() ? 0 : 1;
   stats.prompt_tokens += std::exchange(step.prompt_tokens, 0);
   stats.generated_tokens += std::exchange(step.generated_tokens, 0);
+  stats.recomputed_tokens += std::exchange(step.recomputed_tokens, 0);
+  stats.preempted += std::exchange(step.preempted, 0);
   stats.peak_running = std::max(stats.peak_running, std::ssize(progress));
-  stats.running = std::min(std::ssize(active), max_running);
+  stats.running = Running();
   stats.busy += busy;
 }
 
@@ -249,22 +305,18 @@ bool GenerationLoop::Step() {
   State& state = *state_;
   const Instant start = state.clock.Now();
   state.TakeArrivals();
-  state.MarkStopped();
+  state.MarkStoppedAndResume();
   state.EndOver();
-  state.progress.clear();
+  state.ChooseRunning();
   state.shares.clear();
-  for (const auto& each : state.active) {
-    if (std::ssize(state.progress) == state.max_running) break;
-    state.progress.push_back(each->Progress());
-  }
   if (!state.progress.empty()) {
     PlanStep(state.progress, state.limits, state.shares);
-    state.CommitBatch();
-    state.RunBatch();
+    state.GrantAndCommit();
+    if (!state.shares.empty()) state.RunBatch();
     state.EndOver();
   }
   state.CountStep(state.clock.Now() - start);
-  return !state.progress.empty();
+  return !state.shares.empty();
 }
 
 void GenerationLoop::Run() {

@@ -5,9 +5,14 @@
 // committed under the admission lock; the forward pass runs without it. K and V are read and
 // written only through block tables.
 //
+// Under a policy that promises less than the whole, a sequence for whose next token there is no
+// room is suspended, or another is in its place (see step_room.h), and later computes its tokens
+// again; its listener notices nothing but time.
+//
 // Invariants: a sequence never takes more blocks than its reservation was promised; a step
-// allocates nothing, on host or device; a token is delivered once, in order, before OnFinished,
-// and the blocks are free again before OnFinished is called.
+// allocates nothing, on host or device, but tables of blocks that grow under a policy that promises
+// less; a token is delivered once, in order, before OnFinished, and the blocks are free again
+// before OnFinished is called.
 //
 // Threads: Submit, Cancel and Stats from any thread; Step and Run from one. Listeners are called
 // from the thread that steps, and must not block.
@@ -24,6 +29,7 @@
 #include "absl/status/statusor.h"
 #include "engine/decoder/decoder.h"
 #include "kvcache/admission/shared_admission.h"
+#include "kvcache/admission/victim.h"
 
 namespace plimsoll {
 
@@ -61,14 +67,17 @@ struct LoopStats {
   int64_t steps = 0;
   int64_t prompt_tokens = 0;  // prefilled
   int64_t generated_tokens = 0;
-  int64_t running = 0;  // sequences now
+  int64_t preempted = 0;          // times that a sequence was suspended
+  int64_t recomputed_tokens = 0;  // computed again after that
+  int64_t running = 0;            // sequences now
   int64_t peak_running = 0;
   Duration busy = Duration::zero();  // time spent in steps
 };
 
 struct LoopOptions {
-  Tokens max_batched_tokens = Tokens(512);  // rows of one step
-  int64_t max_sequences = 256;              // that run at once; more wait inside the loop
+  Tokens max_batched_tokens = Tokens(512);    // rows of one step
+  int64_t max_sequences = 256;                // that run at once; more wait inside the loop
+  VictimRule victim = VictimRule::kCheapest;  // where there is no room
 };
 
 class GenerationLoop {
@@ -85,7 +94,7 @@ class GenerationLoop {
   // Ends a generation at the next step boundary; harmless when it is over.
   void Cancel(int64_t ticket);
 
-  // Runs one step; false when nothing is running or waiting.
+  // Runs one step; false when there was nothing that it could do.
   bool Step();
   // Steps until Stop, sleeping while there is nothing to do; then cancels what still runs.
   void Run();

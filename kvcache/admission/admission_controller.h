@@ -128,6 +128,23 @@ class AdmissionController {
   // Whether someone released the reservation whose sequence runs.
   bool StopRequested(std::string_view id) const;
 
+  // For the loop that owns running sequences, under policies that promise less than the whole.
+  // Makes the promise cover `total` tokens of the sequence, at most what it may have in all. kNone
+  // says that it does; else nothing changes, and it or another is to be suspended.
+  Reason GrowSequence(std::string_view id, Tokens total);
+  // Whether suspending `id` makes room for `other`, which did not grow for that reason: it is not
+  // promised the whole, and is of the same tenant or has of the pool what nobody is guaranteed.
+  bool GivesWay(std::string_view id, std::string_view other, Reason reason) const;
+  // An overflow: takes from a running sequence all that it holds and was promised. It stays, empty,
+  // and comes before everybody who waits: until it resumes, nobody starts but in what its tenant is
+  // guaranteed.
+  void SuspendSequence(std::string_view id);
+  // Promises it room to start over with the tokens that it had, if the policy lets it. kNone says
+  // that it does; else nothing changes.
+  Reason ResumeSequence(std::string_view id);
+  // Whether that never happens: every class is promised the whole.
+  bool promises_whole() const;
+
   // Ends leases and waits that are over. Call at NextDeadline(), or at any time.
   void Advance();
   // When Advance next has something to do.

@@ -44,6 +44,8 @@ struct AdmissionController::State {
   AdmissionView ViewFor(const std::string& tenant, int64_t seniority) const;
   // Whether the policy of its class lets it start.
   bool MayStart(const ReservationRequest& request, const RequestClass& its, Blocks free) const;
+  // The same for one that stopped before: with room for some steps of all that grow.
+  bool MayComeBack(const Demand& demand, const RequestClass& its, Blocks free) const;
   // The reservation that it goes on with, and how senior that was; none for a newcomer.
   const ReservationRecord* FindResumed(const ReservationRequest& request) const;
   std::optional<int64_t> SeniorityOf(const ReservationRequest& request) const;
@@ -81,6 +83,8 @@ struct AdmissionController::State {
   // The record of a held reservation; NotFound if it has ended, or was released and stops.
   absl::StatusOr<ReservationRecord*> FindHeld(std::string_view id);
   absl::StatusOr<ReservationRecord*> FindRunning(std::string_view id);
+  // The record of one whose sequence runs or is suspended; aborts where there is none.
+  ReservationRecord& Running(std::string_view id);
   // As callers see it: while a sequence runs, the lease runs for its ttl from now.
   Reservation View(const ReservationRecord& record, Instant now) const;
   void SignOfLife(ReservationRecord& record, Instant now);
@@ -123,6 +127,7 @@ struct AdmissionController::State {
   PolicySet policies;
   StalledHolders stalled;
   Blocks promised_whole;  // to requests that are promised the whole
+  int64_t suspended = 0;  // reservations whose sequences are
   ReturnRate returns;
   bool draining = false;
   AdmissionSnapshot counters;  // only what is counted since the start

@@ -133,17 +133,24 @@ Verdict AdmissionController::State::Decide(const ReservationRequest& request,
   const bool in_own = FitsInOwn(view, verdict.needed);
   const RequestClass& its = *policies.Find(request.request_class);
   verdict.needed = its.policy().AtStart(DemandOf(request));
-  DecideNow(view, in_own, MayStart(request, its, view.free + view.shared), verdict);
+  const bool allowed = suspended == 0 && MayStart(request, its, view.free + view.shared);
+  DecideNow(view, in_own, allowed, verdict);
   return verdict;
 }
 
 bool AdmissionController::State::MayStart(const ReservationRequest& request,
                                           const RequestClass& its, Blocks free) const {
   if (its.promises_whole()) return true;
-  if (!its.policy().MayStart(DemandOf(request), free)) return false;
-  if (!SeniorityOf(request) || policies.growing() == 0) return true;
-  const Blocks slack = SlackFor(policies.growing(), cache.block_tokens());
-  return its.policy().AtStart(DemandOf(request)) + slack <= free;
+  if (SeniorityOf(request)) return MayComeBack(DemandOf(request), its, free);
+  return its.policy().MayStart(DemandOf(request), free);
+}
+
+bool AdmissionController::State::MayComeBack(const Demand& demand, const RequestClass& its,
+                                             Blocks free) const {
+  if (!its.policy().MayStart(demand, free)) return false;
+  const int64_t growing = policies.growing();
+  if (growing == 0) return true;
+  return its.policy().AtStart(demand) + SlackFor(growing, cache.block_tokens()) <= free;
 }
 
 Verdict AdmissionController::State::DecideNewcomer(const ReservationRequest& request,

@@ -89,7 +89,12 @@ void AdmissionController::State::CountChange(TenantAccount& account, Blocks avai
 void AdmissionController::State::Finish(ReservationRecord& record, Instant now, End how) {
   record.gave_up = how == End::kReleased && stalled.Has(record.number);
   stalled.Remove(record.number);
-  record.its_class->End(record.place, how == End::kExpired || record.gave_up);
+  if (record.suspended) {
+    --suspended;  // its class knows
+    record.suspended = false;
+  } else {
+    record.its_class->End(record.place, how == End::kExpired || record.gave_up);
+  }
   const Blocks before = cache.available();
   if (record.sequence) {
     cache.End(*record.sequence);

@@ -42,6 +42,7 @@ struct ReservationRecord {
   int64_t seniority = 0;
   bool gave_up = false;         // it was released while it waited for room to grow
   bool stop_requested = false;  // released while its sequence runs
+  bool suspended = false;       // its sequence is, and holds nothing
   Instant granted = {};
   std::optional<Instant> ended = std::nullopt;
 };

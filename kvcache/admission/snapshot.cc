@@ -10,7 +10,7 @@
 namespace plimsoll {
 namespace {
 
-using Words = std::array<int64_t, 10>;
+using Words = std::array<int64_t, 11>;
 
 // Two counts in a word. There are at most 2^31 - 1 blocks, and each reservation holds one.
 int64_t Packed(int64_t low, int64_t high) {
@@ -33,7 +33,8 @@ Words ToWords(const AdmissionSnapshot& s) {
           s.expired,
           s.waited,
           s.refused_wait,
-          s.refused_never};
+          s.refused_never,
+          s.preempted};
 }
 
 AdmissionSnapshot FromWords(int64_t revision, const Words& w) {
@@ -52,7 +53,8 @@ AdmissionSnapshot FromWords(int64_t revision, const Words& w) {
           .refused_wait = w[8],
           .refused_never = w[9],
           .released = w[5],
-          .expired = w[6]};
+          .expired = w[6],
+          .preempted = w[10]};
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ struct AdmissionSnapshot {
   int64_t refused_wait = 0;  // told to wait, timed out included
   int64_t refused_never = 0;
   int64_t released = 0;
-  int64_t expired = 0;  // leases that ended without a release
+  int64_t expired = 0;    // leases that ended without a release
+  int64_t preempted = 0;  // times that a running sequence stopped, to start over
 
   friend bool operator==(const AdmissionSnapshot&, const AdmissionSnapshot&) = default;
 };
@@ -43,7 +44,7 @@ class SnapshotPublisher {
 
  private:
   static constexpr size_t kOften = 7;  // words that fill the first line with the sequence number
-  static constexpr size_t kWords = kOften + 3;
+  static constexpr size_t kWords = kOften + 4;
   // Twice the revision, or one less while that is being written.
   alignas(128) std::atomic<int64_t> sequence_{0};  // processors fetch lines in pairs
   std::array<std::atomic<int64_t>, kWords> words_{};

@@ -160,6 +160,8 @@ TEST(Convert, AServersDescriptionSurvivesTheWire) {
   loop.generated_tokens = 3;
   loop.running = 4;
   loop.peak_running = 5;
+  loop.preempted = 6;
+  loop.recomputed_tokens = 7;
   loop.busy = std::chrono::milliseconds(2500);
   const ServerInfo sent{.version = "1",
                         .epoch = "e",
@@ -179,6 +181,8 @@ TEST(Convert, AServersDescriptionSurvivesTheWire) {
   ASSERT_TRUE(got.loop.has_value());
   EXPECT_EQ(got.loop->generated_tokens, 3);
   EXPECT_EQ(got.loop->peak_running, 5);
+  EXPECT_EQ(got.loop->preempted, 6);
+  EXPECT_EQ(got.loop->recomputed_tokens, 7);
   EXPECT_EQ(got.loop->busy, loop.busy);
 }
 

@@ -236,8 +236,8 @@ TEST(ReplayCli, GenerationOnALedgerFailsAndSaysSo) {
   EXPECT_EQ(server.Capacity()["free_blocks"], 600);
 }
 
-TEST(ReplayCli, GeneratesOnAnEngineEveryTokenItAskedFor) {
-  TempDir folder;
+// Ten requests of 100 + 20 tokens, all at once, on an engine with 30 blocks.
+json GeneratedUnder(const std::string& policy, TempDir& folder) {
   const std::string like = folder.Write("llama/config.json", kLlama31);
   const std::string model = folder.File("small");
   const ProgramResult made =
@@ -245,25 +245,41 @@ TEST(ReplayCli, GeneratesOnAnEngineEveryTokenItAskedFor) {
                   "--layers",        "2",          "--hidden",   "64", "--intermediate", "128",
                   "--heads",         "4",          "--kv-heads", "2",  "--head-dim",     "16",
                   "--vocab",         "300",        "--seed",     "1"});
-  ASSERT_EQ(made.exit_code, 0) << made.err;
-  ServerProcess server({"--model", model, "--device", "cpu", "--blocks", "30"});
-  ASSERT_TRUE(server.Ready());
-  // Scaled, ten requests of 100 + 20 tokens, all at once.
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  ServerProcess server({"--model", model, "--device", "cpu", "--blocks", "30", "--policy", policy,
+                        "--watermark", "0"});
+  EXPECT_TRUE(server.Ready());
   std::string trace = "num_prefill_tokens,num_decode_tokens\n";
   for (int i = 0; i < 10; ++i) trace += "1000,200\n";
   const ProgramResult result =
       Replay({"--trace", folder.Write("trace.csv", trace), "--server", server.address(), "--work",
               "generate", "--scale-lengths", "0.1", "--vocab", "300", "--format", "json"});
-  ASSERT_EQ(result.exit_code, 0) << result.err;
-  const json report = json::parse(result.out);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(server.Capacity()["free_blocks"], 30);
+  return json::parse(result.out);
+}
+
+TEST(ReplayCli, GeneratesOnAnEngineEveryTokenItAskedFor) {
+  TempDir folder;
+  const json report = GeneratedUnder("never-evict", folder);
   EXPECT_EQ(report["admitted"], 10);
   EXPECT_GT(report["waited"], 0) << "ten requests of 8 blocks do not fit in 30";
+  EXPECT_EQ(report["preempted"], 0);
   EXPECT_EQ(report["generated_tokens"], 200);
   EXPECT_GT(report["tokens_per_second"], 0);
   EXPECT_EQ(report["leaked_blocks"], 0);
   EXPECT_EQ(report["device"], "cpu");
   EXPECT_FALSE(report["memory"].empty());
-  EXPECT_EQ(server.Capacity()["free_blocks"], 30);
+}
+
+// Four start with 7 blocks each, and cannot all have the eighth.
+TEST(ReplayCli, AnEngineThatPromisesLessStopsRequestsAndLosesNone) {
+  TempDir folder;
+  const json report = GeneratedUnder("watermark", folder);
+  EXPECT_EQ(report["admitted"], 10);
+  EXPECT_GT(report["preempted"], 0);
+  EXPECT_EQ(report["generated_tokens"], 200);
+  EXPECT_EQ(report["leaked_blocks"], 0);
 }
 
 struct BadUse {

@@ -198,7 +198,7 @@ TEST(ServeCli, ArgumentsThatMakeNoSenseAreExitTwo) {
       {{"--device", "none", "--blocks", "10", "--policy", "lucky"}, "--policy"},
       {{"--device", "none", "--blocks", "10", "--policy", "watermark", "--watermark", "-1"},
        "watermark"},
-      {{"--model", "x", "--device", "cpu", "--policy", "quantile"}, "goes with --device none"},
+      {{"--model", "x", "--device", "cpu", "--victim", "oldest"}, "--victim"},
   };
   for (const auto& [more, says] : cases) {
     std::vector<std::string> arguments = {"serve"};

@@ -169,8 +169,8 @@ void Simulation::Prefill(size_t i) {
   const std::vector<uint64_t> names = NamesOf(i);
   if (!cache_.shares_prefixes() || names.empty()) return;
   const int64_t found = cache_.Found(running.sequence).value();
-  cache_.Name(running.sequence,
-              BlockNames::OfHashes(names).Subrange(found, std::ssize(names) - found));
+  admission_.Name(running.id,
+                  BlockNames::OfHashes(names).Subrange(found, std::ssize(names) - found));
 }
 
 void Simulation::Append(const Running& running, Tokens length) {

@@ -38,11 +38,6 @@ absl::Status CheckSources(const ServeText& text) {
     return absl::InvalidArgumentError(
         "--device none has no memory of its own: give --memory or --blocks");
   }
-  if (!ledger && text.policy != "never-evict") {
-    return absl::InvalidArgumentError(
-        "--policy " + text.policy +
-        " goes with --device none: an engine promises the whole, and stops no request");
-  }
   return absl::OkStatus();
 }
 
@@ -77,6 +72,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   arguments.engine.block_tokens = Tokens(text.block_tokens);
   arguments.engine.loop.max_batched_tokens = Tokens(text.max_batched_tokens);
   arguments.engine.loop.max_sequences = text.max_sequences;
+  arguments.engine.loop.victim = VictimRuleFromName(text.victim).value_or(VictimRule::kCheapest);
   arguments.engine.admission.epoch = RandomEpoch();
   arguments.engine.admission.default_ttl = *lease;
   arguments.engine.admission.policy = {

@@ -22,6 +22,7 @@ struct ServeText {
   std::vector<std::string> listen = {"127.0.0.1:8470"};
   std::string http = "127.0.0.1:8471";
   std::string policy = "never-evict";
+  std::string victim = "cheapest";
   double watermark = 0.01, overflow_goal = 0.01;
   int64_t block_tokens = 16;
   int64_t max_batched_tokens = 512;

@@ -50,9 +50,11 @@ inline const TinyModel& Model() {
 // A decoder, admission over its cache, and the loop.
 struct Stack {
   explicit Stack(const TinyEngine::Options& options = {}, const LoopOptions& loop_options = {},
-                 const TinyModel& model = Model(), const Ops& ops = ReferenceOps())
+                 const TinyModel& model = Model(), const Ops& ops = ReferenceOps(),
+                 const PolicyOptions& policy = {})
       : engine(model, ops, options),
-        admission(*AdmissionController::Create({.epoch = "e"}, *engine.cache, clock)),
+        admission(
+            *AdmissionController::Create({.epoch = "e", .policy = policy}, *engine.cache, clock)),
         loop(std::make_unique<GenerationLoop>(*engine.decoder, admission, loop_options)) {}
 
   std::string Reserve(int64_t prompt, int64_t max_new) {

@@ -113,7 +113,7 @@ class Worker {
       const BlockNames names = BlockNames::OfHashes(hashes);
       const int64_t found = names.size() > 0 ? a.cache().Found(*begun).value() : 0;
       if (names.size() > found) {
-        a.cache().Name(*begun, names.Subrange(found, names.size() - found));
+        a.Name(id, names.Subrange(found, names.size() - found));
       }
       a.EndSequence(id);
     });

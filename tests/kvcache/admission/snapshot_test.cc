@@ -27,7 +27,8 @@ AdmissionSnapshot SnapshotOf(int64_t n) {
           .refused_wait = n + 10,
           .refused_never = n + 11,
           .released = n + 12,
-          .expired = n + 13};
+          .expired = n + 13,
+          .preempted = n + 14};
 }
 
 TEST(SnapshotPublisher, ReadsBackEveryFigure) {

@@ -1,0 +1,92 @@
+// The calls of the loop that owns running sequences: growing, suspending, resuming.
+#include <utility>
+
+#include "kvcache/admission/admission_state.h"
+#include "kvcache/base/check.h"
+
+namespace plimsoll {
+namespace {
+
+// What a suspended sequence needs to start over.
+Demand DemandToResume(const ReservationRecord& record) {
+  return {.tenant = record.reservation.tenant,
+          .prompt = record.reservation.prompt_tokens,
+          .max_new = record.reservation.max_new_tokens,
+          .generated = record.generated};
+}
+
+}  // namespace
+
+ReservationRecord& AdmissionController::State::Running(std::string_view id) {
+  const absl::StatusOr<ReservationRecord*> found = FindRunning(id);
+  PLIMSOLL_CHECK(found.ok(), found.status().message());
+  return **found;
+}
+
+bool AdmissionController::promises_whole() const { return state_->policies.all_promise_whole(); }
+
+Reason AdmissionController::GrowSequence(std::string_view id, Tokens total) {
+  ReservationRecord& record = state_->Running(id);
+  const Reservation& reservation = record.reservation;
+  PLIMSOLL_CHECK(
+      !record.suspended && total <= reservation.prompt_tokens + reservation.max_new_tokens,
+      reservation.id, total);
+  if (BlocksForSequence(total, state_->cache.block_tokens()) > reservation.blocks) {
+    const Verdict verdict = state_->DecideExtension(record, total);
+    if (verdict.decision != Decision::kAdmitted) return verdict.reason;
+    state_->PromiseMore(record, verdict.needed);
+  }
+  state_->NoteGrowth(record, total);
+  return Reason::kNone;
+}
+
+bool AdmissionController::GivesWay(std::string_view id, std::string_view other,
+                                   Reason reason) const {
+  const ReservationRecord& record = state_->Running(id);
+  const std::string& tenant = record.reservation.tenant;
+  if (record.its_class->promises_whole()) return false;
+  if (tenant == state_->Running(other).reservation.tenant) return true;
+  return reason != Reason::kTenantQuota && state_->tenants.RoomOf(tenant).own == Blocks(0);
+}
+
+void AdmissionController::SuspendSequence(std::string_view id) {
+  ReservationRecord& record = state_->Running(id);
+  PLIMSOLL_CHECK(!record.suspended && !record.its_class->promises_whole(), record.reservation.id);
+  record.its_class->Overflow();
+  record.its_class->End(record.place, /*cut_off=*/true);
+  const Blocks before = state_->cache.available();
+  state_->cache.Preempt(*record.sequence);
+  state_->CountChange(*record.account, before);
+  record.reservation.prefix_blocks = Blocks(0);
+  state_->NotePromised(record, std::exchange(record.reservation.blocks, Blocks(0)));
+  record.suspended = true;
+  ++state_->suspended;
+  ++state_->counters.preempted;
+  state_->Publish();
+}
+
+Reason AdmissionController::ResumeSequence(std::string_view id) {
+  ReservationRecord& record = state_->Running(id);
+  PLIMSOLL_CHECK(record.suspended, record.reservation.id);
+  const Demand demand = DemandToResume(record);
+  AdmissionView view = state_->ViewFor(record.reservation.tenant, record.seniority);
+  view.draining = false;
+  Verdict verdict = DecideEver(view, demand.prompt + demand.max_new);
+  const RequestClass& its = *record.its_class;
+  verdict.needed = its.policy().AtStart(demand);
+  DecideNow(view, FitsInOwn(view, verdict.needed), state_->MayComeBack(demand, its, view.free),
+            verdict);
+  if (verdict.decision != Decision::kAdmitted) return verdict.reason;
+  const Blocks before = state_->cache.available();
+  const bool resumed = state_->cache.Resume(*record.sequence, {}, verdict.needed);
+  PLIMSOLL_CHECK(resumed, verdict.needed, before);
+  state_->CountChange(*record.account, before);
+  record.place = record.its_class->Start(demand);
+  state_->NotePromised(record, std::exchange(record.reservation.blocks, verdict.needed));
+  record.suspended = false;
+  --state_->suspended;
+  state_->Settle(state_->clock.Now());
+  return Reason::kNone;
+}
+
+}  // namespace plimsoll
