@@ -31,7 +31,7 @@ std::string TextOf(const Answer& answer) {
     return "never " + std::to_string(refusal.largest_fit.value());
   }
   return "wait " + std::string(NameOf(refusal.reason)) + " " +
-         std::to_string(refusal.missing.value());
+         std::to_string(refusal.missing.value()) + (refusal.yield ? " yield" : "");
 }
 
 std::string TextOf(const absl::Status& status) {
@@ -46,21 +46,23 @@ std::string TextOf(const absl::StatusOr<T>& value) {
   return value.ok() ? TextOf(Answer(*value)) : TextOf(value.status());
 }
 
+std::string IdOf(int64_t number) { return "e-" + std::to_string(number); }
+
 ReservationRequest RequestOf(const Ask& ask) {
   return {.request_id = ask.request_id,
           .tenant = ask.tenant,
           .prompt_tokens = Tokens(ask.prompt),
           .max_new_tokens = Tokens(ask.max_new),
           .ttl = milliseconds(ask.ttl),
-          .priority = static_cast<int>(ask.priority)};
+          .priority = static_cast<int>(ask.priority),
+          .request_class = ask.grows ? "growing" : "",
+          .resumes = ask.resumes == 0 ? "" : IdOf(ask.resumes)};
 }
 
 TenantQuota QuotaOf(const std::string& tenant) {
   const NaiveAdmission::Quota quota = NaiveAdmission::QuotaOf(tenant);
   return {.guaranteed = Blocks(quota.guaranteed), .most = Blocks(quota.most)};
 }
-
-std::string IdOf(int64_t number) { return "e-" + std::to_string(number); }
 
 class Both {
  public:
@@ -82,7 +84,7 @@ class Both {
       case 5:
         return Release();
       case 6:
-        return Begin();
+        return Upto(2) == 0 ? Begin() : Extend(60 + Upto(90));
       case 7:
         return End();
       default:
@@ -91,7 +93,9 @@ class Both {
   }
 
   void CompareState() {
-    number_ = Upto(8) == 0 ? 1 + Upto(model_.admitted + 1) : Near(model_.admitted);
+    number_ = Upto(5) == 0   ? refused_
+              : Upto(8) == 0 ? 1 + Upto(model_.admitted + 1)
+                             : Near(model_.admitted);
     EXPECT_EQ(heard_, model_.heard);
     const AdmissionSnapshot seen = real_->published().Read();
     EXPECT_EQ(seen, real_->Snapshot());
@@ -115,7 +119,7 @@ class Both {
     real_->CheckInvariants();
   }
 
-  int64_t waited() const { return model_.waited; }
+  const NaiveAdmission& model() const { return model_; }
 
  private:
   int64_t Upto(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint64_t>(n + 1)); }
@@ -132,6 +136,8 @@ class Both {
       ask.prompt = 40;
       ask.priority = 0;
     }
+    ask.grows = ask.request_id.empty() && Upto(1) == 0;
+    if (ask.grows && Upto(2) == 0) ask.resumes = Upto(1) == 0 ? refused_ : Near(model_.admitted);
     ask.max_new = Upto(ask.request_id.empty() ? 30 : 1);
     if (Upto(4) == 0) ask.ttl = 500 + Upto(2000);
     return ask;
@@ -171,7 +177,9 @@ class Both {
   }
   void Renew() { EXPECT_EQ(TextOf(real_->Renew(IdOf(number_))), model_.Renew(number_)); }
   void Extend(int64_t total) {
-    EXPECT_EQ(TextOf(real_->Extend(IdOf(number_), Tokens(total))), model_.Extend(number_, total));
+    const std::string answer = TextOf(real_->Extend(IdOf(number_), Tokens(total)));
+    EXPECT_EQ(answer, model_.Extend(number_, total));
+    if (answer.rfind("wait", 0) == 0) refused_ = number_;
   }
   void Release() {
     const absl::Status status = real_->Release(IdOf(number_));
@@ -218,6 +226,10 @@ class Both {
       {.epoch = "e",
        .default_ttl = milliseconds(NaiveAdmission::kDefaultTtl),
        .confirm_window = milliseconds(NaiveAdmission::kConfirmWindow),
+       .classes = {{"growing",
+                    {.policy = Policy::kWatermark,
+                     .watermark = static_cast<double>(NaiveAdmission::kKeptFree) /
+                                  static_cast<double>(NaiveAdmission::kBlocks)}}},
        .quotas = {.tenants = {{"a", QuotaOf("a")}, {"b", QuotaOf("b")}},
                   .others = QuotaOf("others")},
        .priority_step = milliseconds(NaiveAdmission::kStep)},
@@ -226,7 +238,8 @@ class Both {
   std::vector<std::string> heard_;
   std::map<int64_t, int64_t> tickets_;  // by caller
   int64_t callers_ = 0;
-  int64_t number_ = 1;  // the reservation that the next step names
+  int64_t refused_ = 1;  // the last that was refused room to grow
+  int64_t number_ = 1;   // the reservation that the next step names
   int64_t revision_ = 0;
 };
 
@@ -239,7 +252,8 @@ TEST(AdmissionProperty, AgreesWithTheModelAfterEveryStep) {
     both.CompareState();
     ASSERT_FALSE(HasFailure()) << "step " << step;
   }
-  EXPECT_GT(both.waited(), 1000) << "the walk should be one in which callers wait";
+  EXPECT_GT(both.model().waited, 1000) << "the walk should be one in which callers wait";
+  EXPECT_GT(both.model().came_back, 5) << "and who gave way comes back";
 }
 
 }  // namespace
