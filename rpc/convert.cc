@@ -66,6 +66,9 @@ wire::ReserveCapacityRequest ToWire(const ReservationRequest& request) {
   out.set_prompt_tokens(request.prompt_tokens.value());
   out.set_max_new_tokens(request.max_new_tokens.value());
   *out.mutable_ttl() = ToWire(request.ttl);
+  out.set_priority(request.priority);
+  out.set_request_class(request.request_class);
+  out.set_resumes(request.resumes);
   return out;
 }
 
@@ -76,7 +79,11 @@ absl::StatusOr<ReservationRequest> FromWire(const wire::ReserveCapacityRequest& 
       .tenant = bounds.TextIn("tenant", in.tenant(), 0, kMaxTextBytes),
       .prompt_tokens = bounds.TokensIn("prompt_tokens", in.prompt_tokens(), 1),
       .max_new_tokens = bounds.TokensIn("max_new_tokens", in.max_new_tokens(), 0),
-      .ttl = bounds.DurationIn("ttl", in.ttl(), kLongestDuration)};
+      .ttl = bounds.DurationIn("ttl", in.ttl(), kLongestDuration),
+      .priority = static_cast<int>(
+          bounds.NumberIn("priority", in.priority(), kLowestPriority, kHighestPriority)),
+      .request_class = bounds.TextIn("request_class", in.request_class(), 0, kMaxTextBytes),
+      .resumes = bounds.TextIn("resumes", in.resumes(), 0, kMaxTextBytes)};
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());
   return request;
 }
@@ -149,6 +156,7 @@ wire::Rejection ToWire(const Refusal& refusal) {
   *out.mutable_retry_delay() = ToWire(refusal.retry_after);
   out.set_largest_fit_tokens(refusal.largest_fit.value());
   out.set_binding_term(refusal.binding_term);
+  out.set_yield(refusal.yield);
   return out;
 }
 
@@ -161,7 +169,8 @@ absl::StatusOr<Refusal> FromWire(const wire::Rejection& in) {
       .missing = bounds.BlocksIn("missing_blocks", in.missing_blocks()),
       .retry_after = bounds.DurationIn("retry_delay", in.retry_delay(), kLongestDuration),
       .largest_fit = Tokens(bounds.CountIn("largest_fit_tokens", in.largest_fit_tokens())),
-      .binding_term = bounds.TextIn("binding_term", in.binding_term(), 0, kMaxTextBytes)};
+      .binding_term = bounds.TextIn("binding_term", in.binding_term(), 0, kMaxTextBytes),
+      .yield = in.yield()};
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());
   return refusal;
 }

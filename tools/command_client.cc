@@ -33,6 +33,9 @@ struct ReserveArguments {
   std::string wait = "0";
   std::string tenant;
   std::string request_id;
+  int priority = 0;
+  std::string request_class;
+  std::string resumes;
   bool validate_only = false;
 };
 
@@ -61,7 +64,10 @@ absl::StatusOr<ReservationRequest> RequestFrom(const ReserveArguments& arguments
                             .tenant = arguments.tenant,
                             .prompt_tokens = *prompt,
                             .max_new_tokens = *fresh,
-                            .ttl = *ttl};
+                            .ttl = *ttl,
+                            .priority = arguments.priority,
+                            .request_class = arguments.request_class,
+                            .resumes = arguments.resumes};
 }
 
 // Prints, and returns the exit code.
@@ -125,6 +131,12 @@ void AddReserveCommand(CLI::App& app, CommandResult& result) {
   command->add_option("--tenant", arguments->tenant, "whose request it is");
   command->add_option("--request-id", arguments->request_id,
                       "the same id gives the same reservation again");
+  command->add_option("--priority", arguments->priority, "-2 to 2; higher ones are served first")
+      ->capture_default_str();
+  command->add_option("--class", arguments->request_class,
+                      "one of the server's classes; none: the server's own policy");
+  command->add_option("--resumes", arguments->resumes,
+                      "a reservation that was released because it was told to yield");
   command->add_flag("--validate-only", arguments->validate_only, "ask without reserving");
   command->callback([arguments, &result] { result.exit_code = RunReserve(*arguments); });
 }

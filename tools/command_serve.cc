@@ -194,6 +194,16 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
                   "who stops where an engine has no room: newest, or cheapest to compute again")
       ->check(CLI::IsMember({"newest", "cheapest"}))
       ->capture_default_str();
+  command
+      .add_option(
+          "--class", text.classes,
+          "NAME=POLICY[:SETTING], one or more: a policy for the requests that name the class")
+      ->allow_extra_args(false);
+  command
+      .add_option("--quota", text.quotas,
+                  "TENANT=MIN:MAX, one or more: blocks that are kept for a tenant, and what it may "
+                  "borrow up to;\nTENANT * is all others, who share the minimum")
+      ->allow_extra_args(false);
   command.add_option("--block-tokens", text.block_tokens, "token slots in a block, a power of two")
       ->capture_default_str();
   command.add_option("--max-batched-tokens", text.max_batched_tokens, "tokens of one step")

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kvcache/admission/reservation_book.h"
 #include "rpc/convert_generation.h"
 #include "rpc/status.h"
 
@@ -36,6 +37,29 @@ TEST(Bounds, RealsExcludeWhatIsNoNumber) {
     bounds.RealIn("p", bad, 0, 1);
     EXPECT_FALSE(bounds.status().ok()) << bad;
   }
+}
+
+TEST(Convert, ARequestSurvivesTheWireAndItsFieldsAreBounded) {
+  const ReservationRequest sent{.request_id = "r",
+                                .tenant = "t",
+                                .prompt_tokens = Tokens(100),
+                                .max_new_tokens = Tokens(60),
+                                .ttl = std::chrono::milliseconds(1500),
+                                .priority = -2,
+                                .request_class = "chat",
+                                .resumes = "e1-7"};
+  const ReservationRequest got = *FromWire(ToWire(sent));
+  EXPECT_TRUE(SameContent(got, sent));
+  EXPECT_EQ(got.request_id, sent.request_id);
+  v1::ReserveCapacityRequest wide = ToWire(sent);
+  wide.set_priority(3);
+  EXPECT_EQ(FromWire(wide).status().message(), "priority=3: want -2 to 2");
+  wide = ToWire(sent);
+  wide.set_request_class(std::string(129, 'x'));
+  EXPECT_FALSE(FromWire(wide).ok());
+  wide = ToWire(sent);
+  wide.set_resumes(std::string(129, 'x'));
+  EXPECT_FALSE(FromWire(wide).ok());
 }
 
 TEST(Convert, AnAnswerSurvivesTheWire) {
@@ -73,7 +97,8 @@ TEST(Convert, EveryReasonSurvivesTheWire) {
                        .missing = Blocks(3),
                        .retry_after = std::chrono::milliseconds(2100),
                        .largest_fit = Tokens(1600),
-                       .binding_term = "pool"};
+                       .binding_term = "pool",
+                       .yield = reason % 2 == 1};
     const Refusal got = *FromWire(ToWire(sent));
     EXPECT_EQ(got.decision, sent.decision);
     EXPECT_EQ(got.reason, sent.reason);
@@ -82,6 +107,7 @@ TEST(Convert, EveryReasonSurvivesTheWire) {
     EXPECT_EQ(got.retry_after, sent.retry_after);
     EXPECT_EQ(got.largest_fit, sent.largest_fit);
     EXPECT_EQ(got.binding_term, sent.binding_term);
+    EXPECT_EQ(got.yield, sent.yield);
   }
 }
 

@@ -90,6 +90,31 @@ TEST(ServeCli, ReservesRefusesAndReleases) {
   EXPECT_EQ(JsonOf(Ask(server, {"capacity"})).at("free_blocks"), 1000);
 }
 
+TEST(ServeCli, TenantsHaveQuotasAndRequestsHaveClassesAndPriorities) {
+  const ServerProcess server =
+      Ledger({"--blocks", "10", "--quota", "chat=4:8", "--quota", "*=0:5", "--class",
+              "batch=watermark:0", "--class", "careful=quantile:0.05"});
+  const auto reserve = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"reserve", "--prompt-tokens", "80", "--max-new-tokens", "0"});
+    return Ask(server, more);
+  };
+  EXPECT_EQ(JsonOf(reserve({"--tenant", "x"})).at("blocks"), 5);
+  const ProgramResult kept = reserve({"--tenant", "y", "--priority", "2"});
+  EXPECT_EQ(kept.exit_code, 3) << "four of the five left are chat's";
+  EXPECT_EQ(JsonOf(kept).at("missing_blocks"), 4);
+  EXPECT_EQ(JsonOf(reserve({"--tenant", "x"})).at("reason"), "TENANT_QUOTA");
+  const ProgramResult never = Ask(
+      server, {"reserve", "--prompt-tokens", "129", "--max-new-tokens", "0", "--tenant", "chat"});
+  EXPECT_EQ(JsonOf(never).at("reason"), "TENANT_LIMIT");
+  EXPECT_EQ(JsonOf(never).at("largest_fit_tokens"), 128);
+  const ProgramResult part = Ask(server, {"reserve", "--prompt-tokens", "20", "--max-new-tokens",
+                                          "60", "--tenant", "chat", "--class", "batch"});
+  EXPECT_EQ(JsonOf(part).at("blocks"), 2) << "twenty tokens and one";
+  ExpectOneLine(reserve({"--class", "fast"}), 2,
+                "request_class=fast: want none or one of batch, careful");
+  ExpectOneLine(reserve({"--priority", "3"}), 2, "priority=3: want -2 to 2");
+}
+
 TEST(ServeCli, TheGrantOutlivesTheConfirmWindowBecauseReserveConfirms) {
   const ServerProcess server = Ledger({"--blocks", "10"});
   const ProgramResult asked =
@@ -196,6 +221,12 @@ TEST(ServeCli, ArgumentsThatMakeNoSenseAreExitTwo) {
       {{"--device", "none", "--model", folder.File("absent"), "--blocks", "10"}, "absent"},
       {{"--device", "tpu", "--blocks", "10"}, "--device"},
       {{"--device", "none", "--blocks", "10", "--policy", "lucky"}, "--policy"},
+      {{"--device", "none", "--blocks", "10", "--quota", "chat"}, "--quota=chat: want"},
+      {{"--device", "none", "--blocks", "10", "--quota", "chat=1:x"}, "--quota=chat=1:x: want"},
+      {{"--device", "none", "--blocks", "10", "--quota", "a=1:", "--quota", "a=2:"}, "once"},
+      {{"--device", "none", "--blocks", "10", "--quota", "a=11:"}, "quotas.a.guaranteed=11"},
+      {{"--device", "none", "--blocks", "10", "--class", "a=best"}, "--class=a=best: want"},
+      {{"--device", "none", "--blocks", "10", "--class", "a=watermark:2"}, "classes.a: watermark"},
       {{"--device", "none", "--blocks", "10", "--policy", "watermark", "--watermark", "-1"},
        "watermark"},
       {{"--model", "x", "--device", "cpu", "--victim", "oldest"}, "--victim"},

@@ -53,8 +53,9 @@ std::string TextOf(const Refusal& refusal) {
       absl::StrFormat("%s: %s: needs %d blocks", std::string(NameOf(refusal.decision)),
                       std::string(NameOf(refusal.reason)), refusal.needed.value());
   if (refusal.decision == Decision::kNever) {
-    return absl::StrFormat("%s, more than the %s holds; at most %d tokens fit\n", start,
-                           refusal.binding_term, refusal.largest_fit.value());
+    return absl::StrFormat(
+        "%s, more than the %s %s; at most %d tokens fit\n", start, refusal.binding_term,
+        refusal.binding_term == "tenant" ? "may hold" : "holds", refusal.largest_fit.value());
   }
   return absl::StrFormat("%s, %d short; ask again in %.3fs\n", start, refusal.missing.value(),
                          SecondsOf(refusal.retry_after));

@@ -7,6 +7,7 @@
 #include "kvcache/sizing/block_demand.h"
 #include "rpc/address.h"
 #include "tools/duration_text.h"
+#include "tools/serve/tenant_rules.h"
 
 namespace plimsoll {
 namespace {
@@ -59,7 +60,13 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   if (!lease.ok()) return lease.status();
   const absl::StatusOr<Duration> drain = ParseDuration(text.drain_timeout, "--drain-timeout");
   if (!drain.ok()) return drain.status();
+  absl::StatusOr<Quotas> quotas = ReadQuotas(text.quotas);
+  if (!quotas.ok()) return quotas.status();
+  auto classes = ReadClasses(text.classes);
+  if (!classes.ok()) return classes.status();
   ServeArguments arguments;
+  arguments.engine.admission.quotas = *std::move(quotas);
+  arguments.engine.admission.classes = *std::move(classes);
   if (!text.memory.empty()) {
     const absl::StatusOr<Bytes> memory = ParseSize(text.memory, "--memory");
     if (!memory.ok()) return memory.status();

@@ -24,6 +24,8 @@ struct ServeText {
   std::string policy = "never-evict";
   std::string victim = "cheapest";
   double watermark = 0.01, overflow_goal = 0.01;
+  std::vector<std::string> classes;  // see tenant_rules.h
+  std::vector<std::string> quotas;
   int64_t block_tokens = 16;
   int64_t max_batched_tokens = 512;
   int64_t max_sequences = 256;
