@@ -227,8 +227,9 @@ class KvCache {
   void TellPolicy(const BlockNames& names);
   void GiveUpAll(Sequence& sequence);
   void HoldFound(BlockId block);
+  void NameBatch(Sequence& sequence, const BlockNames& names);
   // Names one block of a sequence.
-  void NameNext(Sequence& sequence, const BlockNames& names, int64_t i);
+  void NameNext(Sequence& sequence, const PrefixKey& key, const BlockNames& names, int64_t i);
   void TellStored(BlockId block, const BlockNames& names, std::span<const std::byte> content);
   std::optional<PrefixKey> ParentKeyOf(BlockId block) const;
   // Holds `other` in place of the next block to be named, which holds the same.

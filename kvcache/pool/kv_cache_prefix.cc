@@ -159,15 +159,34 @@ void KvCache::Name(SequenceId id, const BlockNames& names) {
   PLIMSOLL_CHECK(sequence.prefix.has_value(), id);
   PLIMSOLL_CHECK((sequence.prefix->named + names.size()) * block_tokens_ <= sequence.length, id,
                  sequence.prefix->named, names.size(), sequence.length);
-  for (int64_t i = 0; i < names.size(); ++i) NameNext(sequence, names, i);
+  for (int64_t first = 0; first < names.size(); first += kBatch) {
+    NameBatch(sequence, names.Subrange(first, std::min(kBatch, names.size() - first)));
+  }
   Verify();
 }
 
-void KvCache::NameNext(Sequence& sequence, const BlockNames& names, int64_t i) {
+void KvCache::NameBatch(Sequence& sequence, const BlockNames& names) {
+  const auto count = static_cast<size_t>(names.size());
+  const auto named = static_cast<size_t>(sequence.prefix->named);
+  std::array<PrefixKey, kBatch> made;
+  const auto keys = std::span<PrefixKey>(made).first(count);
+  PrefixKey key = sequence.prefix->key;
+  for (size_t i = 0; i < count; ++i) {
+    keys[i] = key = prefixes_->hasher.Next(key, names[static_cast<int64_t>(i)]);
+    prefixes_->index.Prefetch(key);
+  }
+  prefixes_->index.PrefetchAdd(keys, std::span(sequence.blocks).subspan(named, count));
+  for (int64_t i = 0; i < names.size(); ++i) {
+    NameNext(sequence, keys[static_cast<size_t>(i)], names, i);
+  }
+}
+
+void KvCache::NameNext(Sequence& sequence, const PrefixKey& key, const BlockNames& names,
+                       int64_t i) {
   const std::span<const std::byte> content = names[i];
   auto& [hasher, index, policy, events, by_hash] = *prefixes_;
   NamedPrefix& prefix = *sequence.prefix;
-  prefix.key = hasher.Next(prefix.key, content);
+  prefix.key = key;
   const BlockId block = sequence.blocks[static_cast<size_t>(prefix.named)];
   const std::optional<BlockId> same = index.Find(prefix.key, prefix.parent, content);
   if (same) {

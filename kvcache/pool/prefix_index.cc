@@ -54,6 +54,16 @@ void PrefixIndex::Prefetch(std::span<const PrefixKey> keys) const {
   }
 }
 
+void PrefixIndex::PrefetchAdd(std::span<const PrefixKey> keys,
+                              std::span<const BlockId> blocks) const {
+  for (const PrefixKey& key : keys) PrefetchEntry(heads_[BucketOf(key)]);
+  for (const BlockId block : blocks) {
+    const size_t i = IndexOf(block);
+    __builtin_prefetch(&entries_[i]);
+    __builtin_prefetch(ContentAt(i));
+  }
+}
+
 void PrefixIndex::Add(BlockId block, const PrefixKey& key, PrefixParent parent,
                       std::span<const std::byte> content) {
   const size_t i = IndexOf(block);

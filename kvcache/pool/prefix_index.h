@@ -61,6 +61,8 @@ class PrefixIndex {
   // and one for many of them.
   void Prefetch(const PrefixKey& key) const { __builtin_prefetch(&heads_[BucketOf(key)]); }
   void Prefetch(std::span<const PrefixKey> keys) const;
+  // The second step for an Add of blocks under these keys.
+  void PrefetchAdd(std::span<const PrefixKey> keys, std::span<const BlockId> blocks) const;
   // `content` is copied. Find must not find it already.
   void Add(BlockId block, const PrefixKey& key, PrefixParent parent,
            std::span<const std::byte> content);
