@@ -157,21 +157,30 @@ void GroupCache::SetLength(Sequence& sequence, Tokens length) {
   sequence.length = length;
 }
 
+// Other prompts will go on where some went different ways already. Of what is in between, a block
+// behind a window serves a prompt that parts right after it, and few do.
+Stay GroupCache::StayBehind(size_t group, const Sequence& sequence, int64_t position) const {
+  if (!sequence.path || position >= sequence.path->parting) return Stay::kWhileRoom;
+  const Tokens parting = sequence.path->parting * block_tokens_;
+  return position < ExtentOf(group, parting, parting).first ? Stay::kWhileRoom : Stay::kInTurn;
+}
+
 // What is outside of `kept` goes back to the promise.
-void GroupCache::Drop(size_t group, Share& share, Extent kept) {
-  const auto give_back = [&](auto begin, auto end) {
-    for (auto block = begin; block != end; ++block) {
-      LetGo(group, *block);
-      pool_.ReserveAgain(group);
-    }
-    share.promise_left += Blocks(std::distance(begin, end));
-    share.blocks.erase(begin, end);
-  };
+void GroupCache::Drop(size_t group, Sequence& sequence, Extent kept) {
+  Share& share = sequence.shares[group];
   const int64_t size = std::ssize(share.blocks);
   const int64_t ahead = std::clamp<int64_t>(share.first + size - kept.last, 0, size);
-  if (ahead > 0) give_back(share.blocks.end() - ahead, share.blocks.end());
   const int64_t behind = std::clamp<int64_t>(kept.first - share.first, 0, size - ahead);
-  if (behind > 0) give_back(share.blocks.begin(), share.blocks.begin() + behind);
+  if (ahead + behind == 0) return;
+  for (int64_t i = 0; i < size; ++i) {
+    if (i >= behind && i < size - ahead) continue;
+    LetGo(group, share.blocks[static_cast<size_t>(i)],
+          StayBehind(group, sequence, share.first + i));
+    pool_.ReserveAgain(group);
+  }
+  share.promise_left += Blocks(ahead + behind);
+  share.blocks.erase(share.blocks.end() - ahead, share.blocks.end());
+  share.blocks.erase(share.blocks.begin(), share.blocks.begin() + behind);
   share.first += behind;
 }
 
@@ -182,9 +191,9 @@ void GroupCache::Append(SequenceId id, Tokens n) {
   sequence.before = sequence.length;
   SetLength(sequence, sequence.length + n);
   for (size_t i = 0; i < groups_.size(); ++i) {
-    Share& share = sequence.shares[i];
     const Extent extent = ExtentOf(i, sequence.before, sequence.length);
-    Drop(i, share, extent);
+    Drop(i, sequence, extent);
+    Share& share = sequence.shares[i];
     while (share.first + std::ssize(share.blocks) < extent.last) {
       PLIMSOLL_CHECK(share.promise_left > Blocks(0), id, i, sequence.length, sequence.total);
       share.Fill(TakePromised(i));
@@ -214,7 +223,7 @@ void GroupCache::Truncate(SequenceId id, Tokens length) {
   SetLength(sequence, length);
   sequence.before = std::min(sequence.before, length);
   for (size_t i = 0; i < groups_.size(); ++i) {
-    Drop(i, sequence.shares[i], ExtentOf(i, sequence.before, length));
+    Drop(i, sequence, ExtentOf(i, sequence.before, length));
   }
 }
 

@@ -12,7 +12,9 @@
 // token attends to, those with a state a checkpoint at its very end. A checkpoint is a copy of a
 // sequence's state, made while it is named, and copied into the state of whoever finds it. What
 // nobody holds any more, blocks behind windows too, stays until its room is needed; room is counted
-// as if it were free. Checkpoints are taken only of such room, so they cost no promise.
+// as if it were free. Checkpoints are taken only of such room, so they cost no promise. Where
+// prompts went different ways, or one ended, others are likely to go on: what serves them there
+// stays in its turn. Blocks behind windows and checkpoints in between are the first to go.
 //
 // Who holds a block of a window that others hold too is promised one in its place, because it gives
 // the shared one up while it runs: sharing saves a window's computing and not its room.
@@ -53,8 +55,8 @@ struct LayerGroup {
 };
 
 struct GroupSharing {
-  // Names that end at a multiple of this make a checkpoint; those that end a prompt always do. A
-  // multiple of block_tokens, or 0: only at the end of prompts.
+  // Names that end at a multiple of this make a checkpoint; those always do that end a prompt, or
+  // where an earlier prompt went on otherwise. A multiple of block_tokens, or 0: only there.
   Tokens checkpoint_every = Tokens(0);
   uint64_t hash_seed = 0;  // clients must not know it
   int64_t nodes = 0;       // of the tree, in [0, 2^31 - 1]; 0: as many as may be of use
@@ -111,6 +113,9 @@ class GroupCache {
   // from now on others find them. Where others hold the same already, it takes over theirs. Returns
   // what is to be copied for checkpoints, which are made where the names end at its last token.
   std::vector<GroupCopy> Name(SequenceId id, const BlockNames& names);
+  // The next length at which names are to end so that a checkpoint is made: the end of the prompt,
+  // where an earlier prompt went on otherwise, or so many tokens on.
+  std::optional<Tokens> NextCheckpoint(SequenceId id) const;
   // Makes room for `n` tokens more, at most a step. What has fallen behind windows goes first.
   void Append(SequenceId id, Tokens n);
   // Starts a sequence that begins with all that `id` holds and may grow to `total` tokens, at least
@@ -155,6 +160,7 @@ class GroupCache {
     PrefixParent tip;  // the node of the last named block, which the sequence holds
     int64_t named;
     int64_t prompt;        // blocks of the prompt
+    int64_t parting = 0;   // blocks after which an earlier prompt went on otherwise; 0: none did
     bool stopped = false;  // there was no node left: no more is named
   };
   struct Sequence {
@@ -206,7 +212,7 @@ class GroupCache {
   std::optional<NodeId> NextNode(const Path& path, const PrefixKey& key,
                                  std::span<const std::byte> content);
   void PutInto(NodeId node, size_t group, BlockId& block);
-  void TakeCheckpoints(const Sequence& sequence, std::vector<GroupCopy>& copies);
+  void TakeCheckpoints(const Sequence& sequence, Stay stay, std::vector<GroupCopy>& copies);
 
   // A block that the group was promised.
   BlockId TakePromised(size_t group);
@@ -214,8 +220,9 @@ class GroupCache {
   void RemoveWithChildren(NodeId node);
   void TakeOut(NodeId node, size_t group, BlockId block);
   void RemoveUseless(std::optional<NodeId> node);
-  void LetGo(size_t group, BlockId block);
-  void Drop(size_t group, Share& share, Extent kept);
+  void LetGo(size_t group, BlockId block, Stay stay = Stay::kInTurn);
+  Stay StayBehind(size_t group, const Sequence& sequence, int64_t position) const;
+  void Drop(size_t group, Sequence& sequence, Extent kept);
   void GiveUpAll(Sequence& sequence);
 
   std::optional<std::string> FindWrongSequence() const;

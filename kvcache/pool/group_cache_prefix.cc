@@ -61,6 +61,9 @@ GroupCache::Hit GroupCache::LookUp(const Prompt& prompt, Tokens total) const {
   const int64_t blocks = std::min(prompt.names.size(), total / block_tokens_);
   Hit hit{{.key = root, .tip = PrefixParent::Root(root), .named = 0, .prompt = blocks}, {}};
   FindNodes(root, prompt.names.Subrange(0, blocks), hit);
+  if (!hit.nodes.empty() && tree_->FirstChild(hit.nodes.back())) {
+    hit.path.parting = std::ssize(hit.nodes);
+  }
   std::vector<int64_t> in_a_row(groups_.size(), 0);
   for (size_t i = 0; i < hit.nodes.size(); ++i) {
     const NodeId node = hit.nodes[i];
@@ -103,8 +106,11 @@ bool GroupCache::Start(Sequence& sequence, const Prompt& prompt, std::vector<Gro
   }
   if (!StartEmpty(sequence)) return false;
   const PrefixKey root = tree_->hasher().Root(prompt.salt, prompt.names.by_hash());
-  sequence.path = {
-      .key = root, .tip = PrefixParent::Root(root), .named = 0, .prompt = hit.path.prompt};
+  sequence.path = {.key = root,
+                   .tip = PrefixParent::Root(root),
+                   .named = 0,
+                   .prompt = hit.path.prompt,
+                   .parting = hit.path.parting};
   return true;
 }
 
@@ -173,9 +179,27 @@ std::vector<GroupCopy> GroupCache::Name(SequenceId id, const BlockNames& names) 
   }
   const Tokens named = path.named * block_tokens_;
   if (path.stopped || path.named == 0 || named != sequence.length) return copies;
-  const bool due = checkpoint_every_ > Tokens(0) && named.value() % checkpoint_every_.value() == 0;
-  if (due || path.named == path.prompt) TakeCheckpoints(sequence, copies);
+  if (path.named == path.prompt || path.named == path.parting) {
+    TakeCheckpoints(sequence, Stay::kInTurn, copies);
+  } else if (checkpoint_every_ > Tokens(0) && named.value() % checkpoint_every_.value() == 0) {
+    TakeCheckpoints(sequence, Stay::kWhileRoom, copies);
+  }
   return copies;
+}
+
+std::optional<Tokens> GroupCache::NextCheckpoint(SequenceId id) const {
+  const Sequence& sequence = At(id);
+  std::optional<Tokens> next;
+  const auto consider = [&](Tokens length) {
+    if (length > sequence.length && (!next || length < *next)) next = length;
+  };
+  if (!sequence.path || sequence.path->stopped) return next;
+  consider(sequence.path->prompt * block_tokens_);
+  consider(sequence.path->parting * block_tokens_);
+  if (checkpoint_every_ > Tokens(0)) {
+    consider((sequence.length / checkpoint_every_ + 1) * checkpoint_every_);
+  }
+  return next;
 }
 
 void GroupCache::NameNext(Sequence& sequence, const PrefixKey& key,
@@ -231,14 +255,15 @@ void GroupCache::PutInto(NodeId node, size_t group, BlockId& block) {
   tree_->Put(node, group, block, pool_.IndexOf(group, block));
 }
 
-void GroupCache::TakeCheckpoints(const Sequence& sequence, std::vector<GroupCopy>& copies) {
+void GroupCache::TakeCheckpoints(const Sequence& sequence, Stay stay,
+                                 std::vector<GroupCopy>& copies) {
   const NodeId node = *sequence.path->tip.block();
   for (size_t i = 0; i < groups_.size(); ++i) {
     if (!Keeps(i, Kind::kState) || tree_->BlockOf(node, i)) continue;
     std::optional<BlockId> checkpoint;
-    while (!(checkpoint = pool_.TakeCached(i))) {
-      const std::optional<GroupBlock> victim = pool_.Victim(i, true);
-      if (!victim) return;
+    while (!(checkpoint = pool_.TakeCached(i, stay))) {
+      const std::optional<GroupBlock> victim = pool_.Victim(i, stay);
+      if (!victim || tree_->NodeOf(pool_.IndexOf(victim->group, victim->block)) == node) return;
       Evict(*victim);
     }
     tree_->Put(node, i, *checkpoint, pool_.IndexOf(i, *checkpoint));

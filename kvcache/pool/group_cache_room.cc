@@ -14,7 +14,7 @@ namespace plimsoll {
 BlockId GroupCache::TakePromised(size_t group) {
   while (true) {
     if (const std::optional<BlockId> block = pool_.Take(group)) return *block;
-    const std::optional<GroupBlock> victim = pool_.Victim(group, false);
+    const std::optional<GroupBlock> victim = pool_.Victim(group);
     PLIMSOLL_CHECK(victim.has_value(), group, pool_.counts(group).reserved, pool_.SpareSlabs());
     Evict(*victim);
   }
@@ -55,12 +55,12 @@ void GroupCache::RemoveUseless(std::optional<NodeId> node) {
 }
 
 // A block of a window that others hold still had one reserved in its place for this holder.
-void GroupCache::LetGo(size_t group, BlockId block) {
+void GroupCache::LetGo(size_t group, BlockId block, Stay stay) {
   if (Keeps(group, Retention::Kind::kWindow) && pool_.Holders(group, block) > 1) {
     pool_.Forgo(group, Blocks(1));
   }
   if (tree_ && tree_->NodeOf(pool_.IndexOf(group, block))) {
-    pool_.Keep(group, block);
+    pool_.Keep(group, block, stay);
   } else {
     pool_.Release(group, block);
   }

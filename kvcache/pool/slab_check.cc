@@ -23,8 +23,7 @@ std::optional<std::string> SlabPool::FindWrongSlab(int32_t link) const {
   }
   if (live != slab.live || cached != slab.cached) return name + " has other blocks than it counts";
   if (cached == 0) return std::nullopt;
-  if (entries_[slab.by_age.first - 1].used == oldest &&
-      entries_[slab.by_age.last - 1].used == latest) {
+  if (entries_[OldestOf(slab)].used == oldest && entries_[LatestOf(slab)].used == latest) {
     return std::nullopt;
   }
   return name + " has its blocks in another order than that of their last use";

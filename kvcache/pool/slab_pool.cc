@@ -101,7 +101,8 @@ int32_t SlabPool::OpenSlab(size_t group) {
               .cached = 0,
               .first_free = 0,
               .untouched = 0,
-              .by_age = {}};
+              .in_turn = {},
+              .while_room = {}};
   GroupCounts& counts = groups_[group].counts;
   ++counts.slabs;
   counts.free += counts.blocks_per_slab;
@@ -133,9 +134,9 @@ void SlabPool::Refile(int32_t link) {
   AgeHeap& by_oldest = pinned ? group.pinned : group.idle;
   (pinned ? group.idle : group.pinned).Erase(link);
   if (slab.cached == 0) by_oldest.Erase(link);
-  if (slab.cached > 0) by_oldest.Set(link, entries_[slab.by_age.first - 1].used);
+  if (slab.cached > 0) by_oldest.Set(link, entries_[OldestOf(slab)].used);
   if (pinned || slab.cached == 0) by_latest_use_.Erase(link);
-  if (!pinned && slab.cached > 0) by_latest_use_.Set(link, entries_[slab.by_age.last - 1].used);
+  if (!pinned && slab.cached > 0) by_latest_use_.Set(link, entries_[LatestOf(slab)].used);
   if (used == 0) GiveBack(link);
 }
 
@@ -158,7 +159,7 @@ size_t SlabPool::SlotIndex(int32_t link, int32_t slot) const {
          static_cast<size_t>(slot);
 }
 
-BlockId SlabPool::TakeFrom(int32_t link, bool cached) {
+BlockId SlabPool::TakeFrom(int32_t link, std::optional<Stay> cached) {
   Slab& slab = At(link);
   const auto group = static_cast<size_t>(slab.group) - 1;
   int32_t slot = slab.untouched;
@@ -170,7 +171,7 @@ BlockId SlabPool::TakeFrom(int32_t link, bool cached) {
   }
   const Place place{group, link, slot, SlotIndex(link, slot)};
   if (cached) {
-    Cache(place);
+    Cache(place, *cached);
   } else {
     entries_[place.index].holders = 1;
     Count(link, 1, 0);
@@ -187,15 +188,15 @@ std::optional<BlockId> SlabPool::Take(size_t group) {
   if (link == 0 && MayPin(group)) link = its.idle_open != 0 ? its.idle_open : OpenSlab(group);
   if (link == 0) return std::nullopt;
   its.counts.reserved -= kOne;
-  return TakeFrom(link, false);
+  return TakeFrom(link, std::nullopt);
 }
 
-std::optional<BlockId> SlabPool::TakeCached(size_t group) {
+std::optional<BlockId> SlabPool::TakeCached(size_t group, Stay stay) {
   const Group& its = groups_[group];
   int32_t link = its.idle_open != 0 ? its.idle_open : its.pinned_open;
   if (link == 0) link = OpenSlab(group);
   if (link == 0) return std::nullopt;
-  return TakeFrom(link, true);
+  return TakeFrom(link, stay);
 }
 
 SlabPool::Place SlabPool::PlaceOf(size_t group, BlockId block) const {
@@ -215,17 +216,30 @@ void SlabPool::Free(const Place& place) {
   entry.next_free = std::exchange(slab.first_free, place.slot + 1);
 }
 
-void SlabPool::Cache(const Place& place) {
+size_t SlabPool::OldestOf(const Slab& slab) {
+  return (slab.while_room.empty() ? slab.in_turn : slab.while_room).first - 1;
+}
+
+size_t SlabPool::LatestOf(const Slab& slab) {
+  return (slab.in_turn.empty() ? slab.while_room : slab.in_turn).last - 1;
+}
+
+BlockLinks::List& SlabPool::ListOf(const Place& place) {
+  Slab& slab = At(place.link);
+  return (entries_[place.index].used & kInTurn) != 0 ? slab.in_turn : slab.while_room;
+}
+
+void SlabPool::Cache(const Place& place, Stay stay) {
   Entry& entry = entries_[place.index];
   const bool was_live = entry.holders > 0;
   entry.holders = kCached;
-  entry.used = ++now_;
-  links_.PushBack(At(place.link).by_age, BlockId(static_cast<int32_t>(place.index)));
+  entry.used = ++now_ | (stay == Stay::kInTurn ? kInTurn : 0);
+  links_.PushBack(ListOf(place), BlockId(static_cast<int32_t>(place.index)));
   Count(place.link, was_live ? -1 : 0, 1);
 }
 
 void SlabPool::Uncache(const Place& place) {
-  links_.Remove(At(place.link).by_age, BlockId(static_cast<int32_t>(place.index)));
+  links_.Remove(ListOf(place), BlockId(static_cast<int32_t>(place.index)));
 }
 
 void SlabPool::Share(size_t group, BlockId block) {
@@ -243,14 +257,14 @@ void SlabPool::Release(size_t group, BlockId block) {
   Count(place.link, -1, 0);
 }
 
-void SlabPool::Keep(size_t group, BlockId block) {
+void SlabPool::Keep(size_t group, BlockId block, Stay stay) {
   const Place place = PlaceOf(group, block);
   Entry& entry = entries_[place.index];
   PLIMSOLL_CHECK(entry.holders > 0, group, block, entry.holders);
   if (entry.holders > 1) {
     --entry.holders;
   } else {
-    Cache(place);
+    Cache(place, stay);
   }
 }
 

@@ -17,7 +17,8 @@
 //   2. In each group live + cached + free is what its slabs have; none of its slabs is all free.
 //   3. What is reserved can be taken, in any order: slabs that groups lack for it are not pinned.
 //
-// What goes first: Victim says, and says exactly, in the order of last use. Of a group that needs a
+// What goes first: Victim says, and says exactly, in the order of last use; what stays only while
+// there is room counts as last used before all else. Of a group that needs a
 // block it is the group's own oldest cached one, or, where a whole slab without live blocks was
 // last used before that, what is in the slab of those that was last used longest ago.
 //
@@ -69,6 +70,10 @@ struct GroupCounts {
 // live + cached + reserved + free == total.
 BlockCounts FourStates(const GroupCounts& counts);
 
+// How long a cached block stays: until it is the one that was last used longest ago, or only while
+// nobody needs its room, and then, longest first, before all of those.
+enum class Stay : uint8_t { kInTurn, kWhileRoom };
+
 struct GroupBlock {
   size_t group;
   BlockId block;
@@ -99,20 +104,21 @@ class SlabPool {
   // Reserves a block in the place of one that was just given up.
   void ReserveAgain(size_t group);
 
-  // A block that was reserved, live with one holder; nullopt: drop Victim(group, false) first.
+  // A block that was reserved, live with one holder; nullopt: drop Victim(group) first.
   std::optional<BlockId> Take(size_t group);
-  // A block that was not reserved, cached at once; nullopt: drop Victim(group, true) first, if any.
-  std::optional<BlockId> TakeCached(size_t group);
-  // What is to go so that the group can take a block.
-  std::optional<GroupBlock> Victim(size_t group, bool to_be_cached) const;
+  // A block that was not reserved, cached at once; nullopt: drop Victim(group, stay) first, if any.
+  std::optional<BlockId> TakeCached(size_t group, Stay stay);
+  // What is to go so that the group can take a block; for one that is to be cached and stays only
+  // while there is room, nothing goes that stays in its turn.
+  std::optional<GroupBlock> Victim(size_t group, std::optional<Stay> cached = std::nullopt) const;
   // The oldest cached block of all. O(groups).
   std::optional<GroupBlock> Oldest() const;
 
   // One holder more of a live block.
   void Share(size_t group, BlockId block);
-  // One holder less; without any the block is free, or cached and the youngest.
+  // One holder less; without any the block is free, or cached and the youngest that stays so long.
   void Release(size_t group, BlockId block);
-  void Keep(size_t group, BlockId block);
+  void Keep(size_t group, BlockId block, Stay stay = Stay::kInTurn);
   // A cached block becomes free.
   void Drop(size_t group, BlockId block);
 
@@ -135,14 +141,15 @@ class SlabPool {
     In list;
     int32_t group;  // one more than the group's number; zero for a free slab
     int32_t live, cached;
-    int32_t first_free;       // slot that was released
-    int32_t untouched;        // slots from here on were never taken since the group has the slab
-    BlockLinks::List by_age;  // cached blocks, by index, oldest first
+    int32_t first_free;  // slot that was released
+    int32_t untouched;   // slots from here on were never taken since the group has the slab
+    BlockLinks::List in_turn, while_room;  // cached blocks, by index, oldest first
   };
   static constexpr int32_t kCached = -1;
-  struct Entry {      // of a block
-    uint64_t used;    // when it was last let go
-    int32_t holders;  // none: free; or kCached
+  static constexpr uint64_t kInTurn = uint64_t{1} << 63;  // makes a time later than any without
+  struct Entry {                                          // of a block
+    uint64_t used;                                        // when it was let go; with kInTurn
+    int32_t holders;                                      // none: free; or kCached
     int32_t next_free;
   };
   struct Group {
@@ -176,9 +183,13 @@ class SlabPool {
   // After blocks of the slab changed: puts it into the lists and heaps where it belongs.
   void Refile(int32_t link);
   void Count(int32_t link, int32_t live, int32_t cached);
-  BlockId TakeFrom(int32_t link, bool cached);
+  BlockId TakeFrom(int32_t link, std::optional<Stay> cached);
   void Free(const Place& place);
-  void Cache(const Place& place);
+  void Cache(const Place& place, Stay stay);
+  BlockLinks::List& ListOf(const Place& place);
+  // Indices of cached blocks of a slab that has any.
+  static size_t OldestOf(const Slab& slab);
+  static size_t LatestOf(const Slab& slab);
   void Uncache(const Place& place);
   Place PlaceOf(size_t group, BlockId block) const;
   GroupBlock OldestIn(int32_t link) const;

@@ -129,16 +129,16 @@ void SlabPool::ReserveAgain(size_t group) {
 
 GroupBlock SlabPool::OldestIn(int32_t link) const {
   const Slab& slab = At(link);
-  const auto slot = static_cast<int64_t>(slab.by_age.first) - 1 - (link - 1) * most_slots_;
+  const auto slot = static_cast<int64_t>(OldestOf(slab)) - (link - 1) * most_slots_;
   const auto group = static_cast<size_t>(slab.group) - 1;
   const int64_t per_slab = groups_[group].counts.blocks_per_slab.value();
   return {group, BlockId(static_cast<int32_t>((link - 1) * per_slab + slot))};
 }
 
 // Where the slab that was last used longest ago is the group's own, the group has an older block.
-std::optional<GroupBlock> SlabPool::Victim(size_t group, bool to_be_cached) const {
+std::optional<GroupBlock> SlabPool::Victim(size_t group, std::optional<Stay> cached) const {
   const Group& its = groups_[group];
-  const bool any_slab = to_be_cached || MayPin(group);
+  const bool any_slab = cached || MayPin(group);
   const AgeHeap* oldest = its.pinned.empty() ? nullptr : &its.pinned;
   const auto older = [&](const AgeHeap& heap) {
     return !heap.empty() && (oldest == nullptr || heap.top_age() < oldest->top_age());
@@ -146,6 +146,7 @@ std::optional<GroupBlock> SlabPool::Victim(size_t group, bool to_be_cached) cons
   if (any_slab && older(its.idle)) oldest = &its.idle;
   if (any_slab && older(by_latest_use_)) oldest = &by_latest_use_;
   if (oldest == nullptr) return std::nullopt;
+  if (cached == Stay::kWhileRoom && (oldest->top_age() & kInTurn) != 0) return std::nullopt;
   return OldestIn(oldest->top());
 }
 

@@ -87,6 +87,46 @@ std::vector<uint64_t> HashesOf(const std::string& line) {
   return hashes;
 }
 
+// Serves the trace's prompts, of which a block has 512 tokens; returns how many blocks it found.
+int64_t ServeAll(const std::string& path, const std::vector<LayerGroup>& groups, int64_t slabs) {
+  const Tokens block_tokens(512);
+  const auto cache = *GroupCache::Create({.slab_bytes = Bytes(8),
+                                          .slabs = slabs,
+                                          .block_tokens = block_tokens,
+                                          .step = block_tokens,
+                                          .groups = groups,
+                                          .sharing = GroupSharing{}});
+  std::ifstream trace(path);
+  int64_t found = 0;
+  for (std::string line; std::getline(trace, line);) {
+    const std::vector<uint64_t> hashes = HashesOf(line);
+    const BlockNames names = BlockNames::OfHashes(hashes);
+    const Tokens total = names.size() * block_tokens;
+    const SequenceId id = cache->BeginWith({"", names}, total)->id;
+    found += cache->Length(id) / block_tokens;
+    while (cache->Length(id) < total) {
+      const int64_t next = cache->Length(id) / block_tokens;
+      cache->Append(id, block_tokens);
+      cache->Name(id, names.Subrange(next, 1));
+    }
+    cache->End(id);
+  }
+  return found;
+}
+
+// Half of the layers of gpt-oss keep 128 tokens. What that saves must be there for other prompts.
+TEST(GroupOracle, WindowsLeaveRoomForMorePrefixesOnAServersTrace) {
+  const char* const folder = std::getenv("PLIMSOLL_TRACES");
+  if (folder == nullptr) GTEST_SKIP() << "PLIMSOLL_TRACES names no folder with traces";
+  const std::string path = std::string(folder) + "/mooncake_conversation_trace.jsonl";
+  const LayerGroup full{Retention::All(), Bytes(8)};
+  const int64_t all = ServeAll(path, {full, full}, 10922);
+  const int64_t windows = ServeAll(path, {full, {Retention::Window(Tokens(128)), Bytes(8)}}, 10922);
+  RecordProperty("all", std::to_string(all));
+  RecordProperty("windows", std::to_string(windows));
+  EXPECT_GT(windows * 10, all * 14) << windows << " blocks found, " << all << " without windows";
+}
+
 // Blocks of the trace, of which the published infinite-cache ratio speaks too.
 TEST(GroupOracle, TheyFindTheSameOnAServersTrace) {
   const char* const folder = std::getenv("PLIMSOLL_TRACES");

@@ -57,10 +57,12 @@ GroupCacheOptions Options(const Shape& shape, int64_t slabs) {
 // them with a checkpoint.
 class Requests {
  public:
-  Requests(const Shape& shape, int64_t slabs, uint32_t seed)
-      : random_(seed), engine_(Options(shape, slabs)) {
+  Requests(const Shape& shape, int64_t slabs, bool nothing_goes, uint32_t seed)
+      : random_(seed), engine_(Options(shape, slabs)), nothing_goes_(nothing_goes) {
     for (const LayerGroup& group : shape.groups) {
-      has_state_ = has_state_ || group.retention.kind == Retention::Kind::kState;
+      const bool state = group.retention.kind == Retention::Kind::kState;
+      has_state_ = has_state_ || state;
+      keeps_tokens_ = keeps_tokens_ || !state;
     }
   }
 
@@ -83,7 +85,7 @@ class Requests {
       Run(id);
     }
   }
-  void Compare(bool nothing_was_evicted) {
+  void Compare() {
     ASSERT_EQ(engine_.cache().FindViolation(), std::nullopt);
     for (const SequenceId id : engine_.Running()) engine_.Check(id);
     const std::vector<int32_t> tokens = SomeTokens(kLongest);
@@ -91,7 +93,7 @@ class Requests {
     const int64_t found = engine_.cache().Find({salt, engine_.Names(tokens, 0, kLongest)}).value();
     const int64_t named = Longest(salt, tokens, kLongest);
     ASSERT_LE(found, named);
-    if (nothing_was_evicted) {
+    if (nothing_goes_) {
       ASSERT_EQ(found, named);
     }
     found_ += found;
@@ -101,6 +103,9 @@ class Requests {
 
  private:
   using Named = std::pair<std::string, std::vector<int32_t>>;
+  struct Stops {
+    int64_t prompt, parting;
+  };
 
   int64_t Upto(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint64_t>(n + 1)); }
   std::string SomeSalt() { return Upto(3) == 0 ? "b" : "a"; }
@@ -124,17 +129,36 @@ class Requests {
     }
     return 0;
   }
-  void NoteNamed(SequenceId id, int64_t before) {
+  void NoteNamed(SequenceId id, int64_t before, bool copied) {
     const int64_t length = engine_.cache().Length(id).value();
     const auto& tokens = engine_.TokensOf(id);
     const std::string& salt = engine_.SaltOf(id);
     for (int64_t n = (before / kBlock + 1) * kBlock; n <= length; n += kBlock) {
       named_.insert(PrefixOf(salt, tokens, n));
     }
-    const int64_t prompt = prompts_.at(id) / kBlock * kBlock;
-    if (length % kBlock == 0 && length > 0 && (length % kEvery == 0 || length == prompt)) {
-      checkpoints_.insert(PrefixOf(salt, tokens, length));
+    if (length % kBlock != 0 || length == 0 || !has_state_) return;
+    const Stops& stops = stops_.at(id);
+    const bool due = length % kEvery == 0 || length == stops.prompt || length == stops.parting;
+    const bool is_new = !checkpoints_.contains(PrefixOf(salt, tokens, length));
+    if (nothing_goes_ && keeps_tokens_) {
+      ASSERT_EQ(copied, due && is_new) << length;
     }
+    if (copied) checkpoints_.insert(PrefixOf(salt, tokens, length));
+  }
+  // Where the prompt ends, and where it leaves what was named before and went on.
+  Stops StopsOf(const std::string& salt, const std::vector<int32_t>& tokens, int64_t prompt) const {
+    Stops stops{prompt / kBlock * kBlock, 0};
+    int64_t common = 0;
+    while (common < stops.prompt && named_.contains(PrefixOf(salt, tokens, common + kBlock))) {
+      common += kBlock;
+    }
+    for (const auto& [its_salt, its_tokens] : named_) {
+      if (its_salt != salt || std::ssize(its_tokens) <= common) continue;
+      if (std::equal(tokens.begin(), tokens.begin() + common, its_tokens.begin())) {
+        stops.parting = common;
+      }
+    }
+    return stops;
   }
 
   void Begin() {
@@ -145,20 +169,21 @@ class Requests {
     const GroupCache& cache = engine_.cache();
     const bool fits_alone = cache.pool().CanReserve(cache.Needed(Tokens(total)));
     const Tokens expected = cache.Find({salt, engine_.Names(tokens, 0, prompt)});
+    const Stops stops = StopsOf(salt, tokens, prompt);
     const auto id = engine_.Begin(salt, tokens, prompt);
     ASSERT_TRUE(id.has_value() || !fits_alone);
     if (!id) ++refused_;
     if (!id) return;
     const Tokens length = cache.Length(*id);
     ASSERT_TRUE(length == expected || length == Tokens(0)) << length << " of " << expected;
-    prompts_[*id] = prompt;
+    stops_[*id] = stops;
   }
   void Run(SequenceId id) {
     const int64_t length = engine_.cache().Length(id).value();
     const int64_t left = std::ssize(engine_.TokensOf(id)) - length;
     if (left == 0) return;
-    engine_.Run(id, 1 + Upto(std::min<int64_t>(5, left) - 1));
-    NoteNamed(id, length);
+    const auto copies = engine_.Run(id, 1 + Upto(std::min<int64_t>(5, left) - 1));
+    NoteNamed(id, length, !copies.empty());
   }
   // Drafts that are taken back: appended without being named. States are not what they were.
   void Truncate(SequenceId id) {
@@ -173,20 +198,23 @@ class Requests {
   void Fork(SequenceId id) {
     const int64_t left = kLongest - engine_.cache().Length(id).value();
     const auto fork = engine_.Fork(id, SomeTokens(Upto(left)));
-    if (fork) prompts_[*fork] = prompts_.at(id);
+    if (fork) stops_[*fork] = stops_.at(id);
   }
   void Resume(SequenceId id) {
     const int64_t prompt = Upto(std::ssize(engine_.TokensOf(id)));
+    const Stops stops = StopsOf(engine_.SaltOf(id), engine_.TokensOf(id), prompt);
     if (!engine_.Resume(id, prompt)) return;
-    prompts_[id] = prompt;
+    stops_[id] = stops;
     preempted_.erase(id);
   }
 
   std::mt19937 random_;
   GroupEngine engine_;
+  const bool nothing_goes_;
   bool has_state_ = false;
+  bool keeps_tokens_ = false;  // else the tree forgets what has neither checkpoint nor sequence
   std::set<SequenceId> preempted_;
-  std::map<SequenceId, int64_t> prompts_;
+  std::map<SequenceId, Stops> stops_;
   std::set<Named> named_, checkpoints_;
   int64_t found_ = 0;
   int64_t refused_ = 0;
@@ -196,10 +224,10 @@ void RunSteps(const Shape& shape, int64_t slabs, int64_t steps, bool roomy) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE(std::string(shape.name) +
                ", rerun with --gtest_random_seed=" + std::to_string(seed));
-  Requests requests(shape, slabs, static_cast<uint32_t>(seed));
+  Requests requests(shape, slabs, roomy, static_cast<uint32_t>(seed));
   for (int64_t step = 0; step < steps; ++step) {
     requests.Step();
-    requests.Compare(roomy);
+    requests.Compare();
     ASSERT_FALSE(testing::Test::HasFatalFailure()) << "step " << step;
   }
   EXPECT_GT(requests.found(), 0);

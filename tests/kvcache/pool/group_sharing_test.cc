@@ -88,6 +88,29 @@ TEST(GroupSharing, AHitEndsWhereTheWindowIsStillThere) {
   EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
 }
 
+// Both prompts of 16 blocks have eight in common, and the pool is full with them: blocks 4 to 7
+// serve whoever parts there, and the last five of each prompt whoever goes on after it.
+TEST(GroupSharing, WhatServesWherePromptsPartedStaysLongest) {
+  GroupEngine engine(Options({kWindow}, 12));
+  Serve(engine, Count(64), 64);
+  Serve(engine, Branch(32, 64), 64);
+  EXPECT_EQ(engine.cache().pool().counts(0).cached, Blocks(24));
+  std::vector<int32_t> third = Count(40), fourth = Count(40);
+  for (size_t i = 24; i < third.size(); ++i) third[i] += 5000;
+  for (size_t i = 32; i < fourth.size(); ++i) fourth[i] += 5000;
+  EXPECT_EQ(Found(engine, third), 24) << "nothing had to go yet";
+  for (const int64_t blocks : {4, 4, 2}) {
+    const SequenceId other = *engine.cache().Begin(Tokens(4 * blocks));
+    for (int64_t i = 0; i < blocks; ++i) engine.cache().Append(other, Tokens(4));
+  }
+  EXPECT_EQ(engine.cache().pool().counts(0).cached, Blocks(4 + 5 + 5));
+  EXPECT_EQ(Found(engine, third), 0) << "blocks 2 and 3 were only behind the window";
+  EXPECT_EQ(Found(engine, fourth), 32);
+  EXPECT_EQ(Found(engine, Count(64)), 64);
+  EXPECT_EQ(Found(engine, Branch(32, 64)), 64);
+  EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
+}
+
 TEST(GroupSharing, WhoSharesAWindowIsPromisedOneOfItsOwn) {
   GroupEngine engine(Options({kWindow}, 5));
   EXPECT_THAT(engine.cache().Needed(Tokens(100)), ElementsAre(Blocks(6)));
@@ -146,6 +169,42 @@ TEST(GroupSharing, CheckpointsAreTakenEverySoManyTokens) {
   EXPECT_EQ(Found(engine, Count(22)), 20);
   EXPECT_EQ(Found(engine, Count(19)), 16);
   EXPECT_EQ(Found(engine, Count(15)), 8);
+}
+
+TEST(GroupSharing, ACheckpointIsTakenWhereAnEarlierPromptWentOnOtherwise) {
+  GroupEngine engine(Options({kFull, kState}, 40));
+  Serve(engine, Count(40), 40);
+  const SequenceId id = *engine.Begin("a", Branch(22, 60), 41);
+  EXPECT_EQ(engine.cache().Length(id), Tokens(0)) << "the only checkpoint is at 40 tokens";
+  EXPECT_EQ(engine.cache().NextCheckpoint(id), Tokens(20));
+  engine.RunTo(id, 20);
+  EXPECT_EQ(Found(engine, Branch(20, 60)), 20);
+  EXPECT_EQ(engine.cache().NextCheckpoint(id), Tokens(40)) << "full blocks of its prompt";
+  engine.RunTo(id, 40);
+  EXPECT_EQ(engine.cache().NextCheckpoint(id), std::nullopt);
+  EXPECT_EQ(engine.cache().pool().counts(1).cached, Blocks(3));
+}
+
+// Three states fit: that of the sequence, and two checkpoints.
+TEST(GroupSharing, ACheckpointOnTheWayTakesTheRoomOfSuchOnesOnly) {
+  GroupEngine engine(Options({kState}, 3, 4));
+  Serve(engine, Count(4), 4);
+  const SequenceId id = *engine.Begin("b", Count(40), 40);
+  EXPECT_EQ(engine.cache().NextCheckpoint(id), Tokens(4));
+  engine.RunTo(id, 8);
+  EXPECT_EQ(Found(engine, Count(40), "b"), 8);
+  EXPECT_EQ(Found(engine, Count(4), "b"), 0) << "the one before it had to go";
+  EXPECT_EQ(Found(engine, Count(4)), 4) << "the end of a prompt did not";
+  engine.RunTo(id, 40);
+  EXPECT_EQ(Found(engine, Count(40), "b"), 40);
+}
+
+TEST(GroupSharing, OfTwoStatesOneIsNotCopiedOverTheOther) {
+  GroupEngine engine(Options({kState, kState}, 3, 4));
+  const SequenceId id = *engine.Begin("a", Count(8), 8);
+  EXPECT_EQ(engine.Run(id, 4).size(), 1u) << "there is room for one";
+  EXPECT_EQ(Found(engine, Count(8)), 0) << "and it is of no use alone";
+  EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
 }
 
 // Two states fit: that of the sequence, and one checkpoint.

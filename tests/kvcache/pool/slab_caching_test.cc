@@ -40,17 +40,17 @@ TEST(SlabCaching, WhatIsCachedIsRoomForAllGroups) {
   EXPECT_FALSE(Reserve(pool, 0, 1, 0)) << "and promised now";
   EXPECT_EQ(pool.Take(2), std::nullopt) << "but not empty yet";
   for (int i = 0; i < 3; ++i) {
-    const GroupBlock victim = *pool.Victim(2, false);
+    const GroupBlock victim = *pool.Victim(2);
     EXPECT_EQ(victim.group, 1u);
     pool.Drop(victim.group, victim.block);
   }
   EXPECT_TRUE(pool.Take(2).has_value());
   pool.Keep(0, first);
   EXPECT_EQ(pool.Oldest()->block, first);
-  EXPECT_EQ(pool.Victim(0, false)->block, first);
-  EXPECT_EQ(pool.Victim(2, true), std::nullopt) << "its slab has a live block";
+  EXPECT_EQ(pool.Victim(0)->block, first);
+  EXPECT_EQ(pool.Victim(2, Stay::kInTurn), std::nullopt) << "its slab has a live block";
   pool.Keep(0, second);
-  EXPECT_EQ(pool.Victim(2, true)->block, first);
+  EXPECT_EQ(pool.Victim(2, Stay::kInTurn)->block, first);
   EXPECT_EQ(pool.FindViolation(), std::nullopt);
 }
 
@@ -69,7 +69,7 @@ TEST(SlabCaching, HoldingWhatIsCachedPinsItsSlab) {
   EXPECT_EQ(pool.Oldest()->block, blocks[0].block);
   EXPECT_TRUE(pool.HoldAndReserve(std::span(held).first(1), state));
   EXPECT_EQ(pool.Holders(0, blocks[0].block), 1);
-  EXPECT_EQ(pool.Victim(2, false)->block, blocks[10].block) << "the other slab";
+  EXPECT_EQ(pool.Victim(2)->block, blocks[10].block) << "the other slab";
   EXPECT_EQ(pool.FindViolation(), std::nullopt);
 }
 
@@ -124,10 +124,10 @@ class PoolAndModel {
     ASSERT_EQ(pool_.FindViolation(), std::nullopt);
     for (size_t g = 0; g < 3; ++g) {
       ASSERT_EQ(pool_.counts(g).reserved, reserved_[g]);
-      for (const bool to_be_cached : {false, true}) {
-        const auto victim = pool_.Victim(g, to_be_cached);
-        const auto expected = Victim(g, to_be_cached);
-        ASSERT_EQ(victim.has_value(), expected.has_value()) << g << to_be_cached;
+      for (const auto cached : kCases) {
+        const auto victim = pool_.Victim(g, cached);
+        const auto expected = Victim(g, cached);
+        ASSERT_EQ(victim.has_value(), expected.has_value()) << g;
         if (!victim) continue;
         ASSERT_EQ(std::pair(victim->group, victim->block), *expected) << g;
       }
@@ -137,6 +137,8 @@ class PoolAndModel {
 
  private:
   static constexpr int64_t kSlabs = 7;
+  static constexpr uint64_t kInTurn = 1'000'000'000'000;
+  static constexpr std::optional<Stay> kCases[] = {std::nullopt, Stay::kInTurn, Stay::kWhileRoom};
   using Name = std::pair<size_t, BlockId>;
   struct Block {
     int holders;    // 0: cached
@@ -144,6 +146,9 @@ class PoolAndModel {
   };
 
   int64_t Upto(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint64_t>(n + 1)); }
+  Stay SomeStay() { return Upto(1) == 0 ? Stay::kInTurn : Stay::kWhileRoom; }
+  // What stays in its turn is later than all that does not.
+  uint64_t Later(Stay stay) { return ++now_ + (stay == Stay::kInTurn ? kInTurn : 0); }
   static int64_t SlabOf(const Name& name) { return name.second.index() / kPerSlab[name.first]; }
   bool IsPinned(int64_t slab) const {
     return std::any_of(blocks_.begin(), blocks_.end(), [&](const auto& each) {
@@ -171,8 +176,8 @@ class PoolAndModel {
   }
   // The group's oldest, in a slab that it may use; or the oldest of a slab that is older as a
   // whole.
-  std::optional<Name> Victim(size_t group, bool to_be_cached) const {
-    const bool any_slab = to_be_cached || MayPin(group);
+  std::optional<Name> Victim(size_t group, std::optional<Stay> cached) const {
+    const bool any_slab = cached || MayPin(group);
     std::optional<Name> victim;
     uint64_t oldest = UINT64_MAX;
     for (const auto& [name, block] : blocks_) {
@@ -196,6 +201,7 @@ class PoolAndModel {
       victim = first;
       oldest = latest;
     }
+    if (cached == Stay::kWhileRoom && oldest > kInTurn) return std::nullopt;
     return victim;
   }
 
@@ -216,27 +222,29 @@ class PoolAndModel {
   void Take(size_t group) {
     if (reserved_[group] == Blocks(0)) return;
     std::optional<BlockId> block;
-    while (!(block = pool_.Take(group))) Drop(*pool_.Victim(group, false));
+    while (!(block = pool_.Take(group))) Drop(*pool_.Victim(group));
     reserved_[group] -= Blocks(1);
     ASSERT_TRUE(blocks_.insert({{group, *block}, {1, 0}}).second);
   }
   void TakeCached(size_t group) {
     std::optional<BlockId> block;
-    while (!(block = pool_.TakeCached(group))) {
-      const auto victim = pool_.Victim(group, true);
+    const Stay stay = SomeStay();
+    while (!(block = pool_.TakeCached(group, stay))) {
+      const auto victim = pool_.Victim(group, stay);
       if (!victim) return;
       Drop(*victim);
     }
-    ASSERT_TRUE(blocks_.insert({{group, *block}, {0, ++now_}}).second);
+    ASSERT_TRUE(blocks_.insert({{group, *block}, {0, Later(stay)}}).second);
   }
   void LetGo(bool keep) {
     if (blocks_.empty()) return;
     const auto found = std::next(blocks_.begin(), Upto(std::ssize(blocks_) - 1));
     auto& [name, block] = *found;
     if (block.holders == 0) return;
-    keep ? pool_.Keep(name.first, name.second) : pool_.Release(name.first, name.second);
+    const Stay stay = SomeStay();
+    keep ? pool_.Keep(name.first, name.second, stay) : pool_.Release(name.first, name.second);
     if (--block.holders > 0) return;
-    block.used = ++now_;
+    block.used = Later(stay);
     if (!keep) blocks_.erase(found);
   }
   void Hold() {
