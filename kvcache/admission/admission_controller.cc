@@ -54,7 +54,8 @@ AdmissionController::State::State(const AdmissionOptions& options_given, KvCache
       tenants(std::move(tenants_given)),
       queue(options_given.priority_step, tenants.purses()),
       policies(std::move(policies_given)),
-      returns(clock_given.Now()) {}
+      returns(clock_given.Now()),
+      remaining(clock_given.Now()) {}
 
 absl::StatusOr<std::unique_ptr<AdmissionController>> AdmissionController::Create(
     const AdmissionOptions& options, KvCache& cache, const Clock& clock) {
@@ -87,7 +88,7 @@ Answer AdmissionController::CanAdmit(const ReservationRequest& request) const {
   if (known || verdict.decision == Decision::kAdmitted) {
     return state_->Draft(request, verdict.needed, now);
   }
-  return state_->Refuse(verdict, now);
+  return state_->Refuse(request.tenant, verdict, now);
 }
 
 absl::StatusOr<Answer> AdmissionController::Reserve(const ReservationRequest& request) {

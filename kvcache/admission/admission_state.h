@@ -16,6 +16,7 @@
 #include "kvcache/admission/deadline_queue.h"
 #include "kvcache/admission/never_evict.h"
 #include "kvcache/admission/policy_set.h"
+#include "kvcache/admission/remaining_tokens.h"
 #include "kvcache/admission/reservation_book.h"
 #include "kvcache/admission/return_rate.h"
 #include "kvcache/admission/stalled_holders.h"
@@ -52,8 +53,9 @@ struct AdmissionController::State {
   Verdict DecideExtension(const ReservationRecord& record, Tokens total) const;
   // The answer to one that is refused; says whether to yield, and what is owed to it.
   Refusal RefuseExtension(ReservationRecord& record, const Verdict& verdict, Instant now);
-  Refusal Refuse(const Verdict& verdict, Instant now) const;
-  Duration RetryAfter(const Verdict& verdict, Instant now) const;
+  Refusal Refuse(const std::string& tenant, const Verdict& verdict, Instant now) const;
+  Duration RetryAfter(const std::string& tenant, const Verdict& verdict, Instant now) const;
+  Duration TimeOfLeases(Blocks missing, Instant now) const;
   // The reservation that `request` would get now, without an id.
   Reservation Draft(const ReservationRequest& request, Blocks blocks, Instant now) const;
 
@@ -90,8 +92,10 @@ struct AdmissionController::State {
   void SignOfLife(ReservationRecord& record, Instant now);
   // Makes its promise cover so many blocks, which are there.
   void PromiseMore(ReservationRecord& record, Blocks blocks);
-  // The holder's tokens reach `total`: tells the policy.
-  void NoteGrowth(ReservationRecord& record, Tokens total);
+  // The holder's tokens reach `total`: tells the policy, and how long it may go on.
+  void NoteGrowth(ReservationRecord& record, Tokens total, Instant now);
+  // How many more it may generate.
+  void NoteRemaining(const ReservationRecord& record, Instant now);
   // What the reservation is promised changed, or it ended: tells the policies what is left.
   void NotePromised(const ReservationRecord& record, Blocks before);
   // Gives back everything that the reservation holds, and counts how it ended.
@@ -129,6 +133,7 @@ struct AdmissionController::State {
   Blocks promised_whole;  // to requests that are promised the whole
   int64_t suspended = 0;  // reservations whose sequences are
   ReturnRate returns;
+  RemainingTokens remaining;  // of held reservations
   bool draining = false;
   AdmissionSnapshot counters;  // only what is counted since the start
   AdmissionSnapshot last;      // as published

@@ -38,7 +38,7 @@ absl::StatusOr<Answer> AdmissionController::State::AnswerNow(const ReservationRe
   if (!repeat.ok()) return repeat.status();
   if (repeat->has_value()) return **std::move(repeat);
   const Verdict verdict = DecideNewcomer(request, now);
-  if (verdict.decision != Decision::kAdmitted) return Refuse(verdict, now);
+  if (verdict.decision != Decision::kAdmitted) return Refuse(request.tenant, verdict, now);
   return Grant(request, verdict.needed, now).reservation;
 }
 
@@ -48,6 +48,7 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
   reservation.id = ReservationIdOf(options.epoch, book.NextNumber());
   ReservationRecord& record = book.Add(request, std::move(reservation));
   record.granted = now;
+  NoteRemaining(record, now);
   record.seniority = record.number;
   if (const ReservationRecord* const resumed = FindResumed(request)) {
     record.seniority = resumed->seniority;
@@ -157,7 +158,7 @@ void AdmissionController::State::TurnAway(const Waiter& waiter, Reason reason, I
   Verdict verdict = DecideNewcomer(waiter.request, now);
   verdict.decision = Decision::kWait;
   verdict.reason = reason;
-  const Refusal refusal = Refuse(verdict, now);
+  const Refusal refusal = Refuse(waiter.request.tenant, verdict, now);
   CountRefusal(waiter.request.tenant, refusal);
   NoteLeft(waiter);
   Publish();

@@ -174,7 +174,7 @@ Verdict AdmissionController::State::DecideExtension(const ReservationRecord& rec
 // owed by anybody.
 Refusal AdmissionController::State::RefuseExtension(ReservationRecord& record,
                                                     const Verdict& verdict, Instant now) {
-  Refusal refusal = Refuse(verdict, now);
+  Refusal refusal = Refuse(record.request.tenant, verdict, now);
   if (verdict.reason != Reason::kNoFreeBlocks || record.its_class->promises_whole()) return refusal;
   record.its_class->Overflow();
   refusal.yield = stalled.OwedBefore(record.seniority) > Blocks(0);
@@ -184,33 +184,45 @@ Refusal AdmissionController::State::RefuseExtension(ReservationRecord& record,
   return refusal;
 }
 
-Refusal AdmissionController::State::Refuse(const Verdict& verdict, Instant now) const {
+Refusal AdmissionController::State::Refuse(const std::string& tenant, const Verdict& verdict,
+                                           Instant now) const {
   const bool wait = verdict.decision == Decision::kWait;
   return {.decision = verdict.decision,
           .reason = verdict.reason,
           .needed = verdict.needed,
           .missing = verdict.missing,
-          .retry_after = wait ? RetryAfter(verdict, now) : Duration::zero(),
+          .retry_after = wait ? RetryAfter(tenant, verdict, now) : Duration::zero(),
           .largest_fit = verdict.largest_fit,
           .binding_term = std::string(verdict.binding_term)};
 }
 
 // By the rate at which blocks came back lately; while that says nothing, by the leases that end
-// first.
-Duration AdmissionController::State::RetryAfter(const Verdict& verdict, Instant now) const {
+// first; but no later than by what holders may still generate. A tenant at its maximum waits for
+// its own, which only the last of these can tell.
+Duration AdmissionController::State::RetryAfter(const std::string& tenant, const Verdict& verdict,
+                                                Instant now) const {
   if (verdict.reason == Reason::kDraining) return kRetryWhenDraining;
-  if (const std::optional<Duration> time = returns.TimeFor(verdict.missing, now)) {
-    return std::clamp(*time, kShortestRetry, kLongestRetry);
-  }
+  const bool own = verdict.reason == Reason::kTenantQuota;
+  const auto bound = remaining.TimeFor(verdict.missing, now, [&](int64_t number) {
+    const ReservationRecord& record = *book.Find(number);
+    return own && record.request.tenant != tenant ? Blocks(0) : record.reservation.blocks;
+  });
+  const std::optional<Duration> rate = returns.TimeFor(verdict.missing, now);
+  Duration estimate = rate ? *rate : TimeOfLeases(verdict.missing, now);
+  if (bound) estimate = own ? *bound : std::min(estimate, *bound);
+  return std::clamp(estimate, kShortestRetry, kLongestRetry);
+}
+
+Duration AdmissionController::State::TimeOfLeases(Blocks missing, Instant now) const {
   Duration estimate = kRetryWhenUnknown;
   Blocks coming;
   int looked_at = 0;
   for (const auto& [when, number] : leases) {
     estimate = when - now;
     coming += book.Find(number)->reservation.blocks;
-    if (coming >= verdict.missing || ++looked_at == kLeasesLookedAt) break;
+    if (coming >= missing || ++looked_at == kLeasesLookedAt) break;
   }
-  return std::clamp(estimate, kShortestRetry, kLongestRetry);
+  return estimate;
 }
 
 Reservation AdmissionController::State::Draft(const ReservationRequest& request, Blocks blocks,

@@ -66,11 +66,20 @@ void AdmissionController::State::NotePromised(const ReservationRecord& record, B
   policies.SetRoom(cache.counts().total - std::min(kept, cache.counts().total));
 }
 
-void AdmissionController::State::NoteGrowth(ReservationRecord& record, Tokens total) {
+void AdmissionController::State::NoteRemaining(const ReservationRecord& record, Instant now) {
+  const Tokens most = record.reservation.max_new_tokens;
+  remaining.Set(record.number, most - std::min(most, record.generated), now);
+}
+
+// The first report says when generating began, not how long it takes.
+void AdmissionController::State::NoteGrowth(ReservationRecord& record, Tokens total, Instant now) {
   const Tokens before = record.reservation.prompt_tokens + record.generated;
   if (total <= before) return;
   record.its_class->Grow(record.place, total - before);
   record.generated += total - before;
+  if (record.reported) remaining.Paced(total - before, now - *record.reported, now);
+  record.reported = now;
+  NoteRemaining(record, now);
 }
 
 void AdmissionController::State::CountChange(TenantAccount& account, Blocks available_before) {
@@ -89,6 +98,7 @@ void AdmissionController::State::CountChange(TenantAccount& account, Blocks avai
 void AdmissionController::State::Finish(ReservationRecord& record, Instant now, End how) {
   record.gave_up = how == End::kReleased && stalled.Has(record.number);
   stalled.Remove(record.number);
+  remaining.Remove(record.number);
   if (record.suspended) {
     --suspended;  // its class knows
     record.suspended = false;

@@ -44,6 +44,7 @@ struct ReservationRecord {
   bool stop_requested = false;  // released while its sequence runs
   bool suspended = false;       // its sequence is, and holds nothing
   Instant granted = {};
+  std::optional<Instant> reported = std::nullopt;  // when its holder last said how far it is
   std::optional<Instant> ended = std::nullopt;
 };
 

@@ -33,7 +33,7 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
       reservation.max_new_tokens = total_tokens - reservation.prompt_tokens;
     }
   }
-  state_->NoteGrowth(record, total_tokens);
+  state_->NoteGrowth(record, total_tokens, now);
   state_->SignOfLife(record, now);
   state_->Settle(now);
   return reservation;

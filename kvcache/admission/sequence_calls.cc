@@ -36,7 +36,7 @@ Reason AdmissionController::GrowSequence(std::string_view id, Tokens total) {
     if (verdict.decision != Decision::kAdmitted) return verdict.reason;
     state_->PromiseMore(record, verdict.needed);
   }
-  state_->NoteGrowth(record, total);
+  state_->NoteGrowth(record, total, state_->clock.Now());
   return Reason::kNone;
 }
 
