@@ -32,7 +32,12 @@ class BusyServer {
                                                  .quotas = quotas},
                                                 *cache_, clock_)) {
     FillCache();
-    for (int64_t i = 0; i < kRunning; ++i) PLIMSOLL_CHECK(!Reserve(Next()).empty(), i);
+    for (int64_t i = 0; i < kRunning; ++i) {
+      const ReservationRequest request = Next();
+      const std::string id = Reserve(request);
+      PLIMSOLL_CHECK(!id.empty(), i);
+      held_.push_back({id, request.prompt_tokens, request.prompt_tokens + Tokens(200)});
+    }
     PLIMSOLL_CHECK(cache_->counts().cached == Blocks(kCached));
   }
 
@@ -49,17 +54,37 @@ class BusyServer {
             .prompt_tokens = Tokens(static_cast<int64_t>(16 + random_() % 985)),
             .max_new_tokens = Tokens(512)};
   }
+  // There are blocks for it, but not once those who run have grown.
+  ReservationRequest Wide() {
+    ReservationRequest wide = Next();
+    wide.prompt_tokens = cache_->available().value() * Tokens(16) - Tokens(2000);
+    return wide;
+  }
+  // One holder reports a token more; they take turns.
+  void GrowNext() {
+    Held& held = held_[next_held_++ % held_.size()];
+    if (held.tokens < held.most) held.tokens += Tokens(1);
+    clock_.Advance(std::chrono::microseconds(3));
+    const absl::StatusOr<Answer> answer = admission_->Extend(held.id, held.tokens);
+    PLIMSOLL_CHECK(answer.ok() && std::holds_alternative<Reservation>(*answer), held.id);
+  }
+  void GrowAll() {
+    for (int64_t i = 0; i < 2 * kRunning; ++i) GrowNext();
+  }
   bool AnswersRightly() {
     ReservationRequest huge = Next();
     huge.prompt_tokens = Tokens(kBlocks * 16);
-    ReservationRequest wide = Next();  // there are blocks for it, but not once all others grew
-    wide.prompt_tokens = cache_->available().value() * Tokens(16) - Tokens(2000);
     const bool never = std::get<Refusal>(admission_->CanAdmit(huge)).decision == Decision::kNever;
     const bool fits = std::holds_alternative<Reservation>(admission_->CanAdmit(Next()));
-    return never && fits && std::holds_alternative<Refusal>(admission_->CanAdmit(wide));
+    return never && fits && std::holds_alternative<Refusal>(admission_->CanAdmit(Wide()));
   }
 
  private:
+  struct Held {
+    std::string id;
+    Tokens tokens, most;
+  };
+
   // Blocks of prompts that ended.
   void FillCache() {
     constexpr int64_t kEach = 100;
@@ -75,6 +100,8 @@ class BusyServer {
     }
   }
 
+  std::vector<Held> held_;
+  size_t next_held_ = 0;
   SimulatedClock clock_;
   std::mt19937 random_{1};
   std::unique_ptr<KvCache> cache_;
@@ -107,6 +134,30 @@ void BM_CanAdmit(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(BM_CanAdmit)->ArgName("quotas")->Arg(0)->Arg(8);
+
+// Holders report how far they are, so a refusal comes with an estimated wait.
+void BM_Refuse(benchmark::State& state) {
+  BusyServer server({});
+  server.GrowAll();
+  ReservationRequest all = server.Next();  // the whole pool, which many would have to leave
+  all.prompt_tokens = Tokens(kBlocks * 16) - all.max_new_tokens;
+  const Answer answer = server.admission().CanAdmit(all);
+  const Refusal* const refusal = std::get_if<Refusal>(&answer);
+  if (refusal == nullptr || refusal->decision != Decision::kWait) {
+    return state.SkipWithError("wrong answer");
+  }
+  for (auto _ : state) benchmark::DoNotOptimize(server.admission().CanAdmit(all));
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_Refuse);
+
+// What a holder's report costs: an extension by one token, of one after the other.
+void BM_Extend(benchmark::State& state) {
+  BusyServer server({});
+  for (auto _ : state) server.GrowNext();
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_Extend);
 
 void BM_ReserveAndRelease(benchmark::State& state) {
   BusyServer server(QuotasFor(state.range(0)));
