@@ -224,9 +224,10 @@ TEST_F(WaitQueueTest, NobodyIsPassedMoreOftenThanPromised) {
     After(upto(2));
     for (auto& [ticket, who] : waiting) {
       if (who.bounded || now_ - who.arrived < (kHighestPriority - who.priority) * kStep) continue;
-      const auto ahead = std::count_if(waiting.begin(), waiting.end(), [&](const auto& other) {
-        return other.second.tenant == who.tenant && other.first != ticket;
-      });
+      int64_t ahead = 0;
+      for (const auto& [other, another] : waiting) {
+        ahead += another.tenant == who.tenant && other != ticket ? 1 : 0;
+      }
       who.bounded = true;
       who.bound = (ahead + 1) * kTenants;
     }
