@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kvcache/pool/group_cache.h"
 #include "kvcache/pool/kv_cache.h"
 
 namespace plimsoll {
@@ -53,6 +54,32 @@ TEST(Bookkeeping, TakesAtMost64BytesPerBlock) {
                 std::string(NameOf(eviction)).c_str(),
                 static_cast<double>(grown) / static_cast<double>(kBlocks),
                 static_cast<double>(fixed) / 1024);
+  }
+}
+
+// Of a cache of groups of equal blocks, 64 in a slab, as many of each.
+int64_t BytesOf(int64_t slabs, std::vector<LayerGroup> groups) {
+  const int64_t before = Allocated();
+  const auto cache = GroupCache::Create({.slab_bytes = Bytes(64 * 8),
+                                         .slabs = slabs,
+                                         .block_tokens = kBlockTokens,
+                                         .groups = std::move(groups),
+                                         .sharing = GroupSharing{.nodes = slabs * 64}});
+  EXPECT_TRUE(cache.ok());
+  return Allocated() - before - slabs * 64 * kTokenBytes;
+}
+
+// A block, which any group may have, and a node for each of so many as could all be on one path.
+TEST(Bookkeeping, GroupsTakeAtMost100BytesPerBlock) {
+  if (!AllocatorTells()) GTEST_SKIP() << "this allocator does not say what is allocated";
+  const LayerGroup all{Retention::All(), Bytes(8)};
+  const LayerGroup window{Retention::Window(Tokens(512)), Bytes(8)};
+  for (const std::vector<LayerGroup>& groups : {std::vector{all}, {all, window}}) {
+    constexpr int64_t kSlabs = 10'000;
+    const int64_t grown = BytesOf(kSlabs, groups) - BytesOf(1, groups);
+    EXPECT_LE(grown, 100 * kSlabs * 64);
+    std::printf("%zu groups: %.2f bytes per block\n", groups.size(),
+                static_cast<double>(grown) / static_cast<double>(kSlabs * 64));
   }
 }
 
