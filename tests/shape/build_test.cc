@@ -2,6 +2,7 @@
 // that the install test builds.
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -27,6 +28,21 @@ TEST(Build, TheReadmeShowsTheCompiledExample) {
   ASSERT_FALSE(example.empty());
   EXPECT_NE(TextOf("README.md").find(example), std::string::npos)
       << "README.md and tests/install/consumer/main.cc differ";
+}
+
+TEST(Build, TheReadmeOfTestsListsEveryPlantedBug) {
+  const std::string readme = TextOf("tests/README.md");
+  int bugs = 0;
+  for (const std::string list : {"groups", "policies", "pool"}) {
+    std::istringstream in(TextOf("tests/mutants/" + list + ".list"));
+    for (std::string line; std::getline(in, line);) {
+      if (!line.starts_with("bug: ")) continue;
+      ++bugs;
+      EXPECT_NE(readme.find("`: " + line.substr(5) + "\n"), std::string::npos)
+          << line << "; run tests/mutants/run --list";
+    }
+  }
+  EXPECT_GE(bugs, 20);
 }
 
 TEST(Build, EveryFolderHasAReadme) {
