@@ -270,7 +270,7 @@ PrefixKey KvCache::EvictOne() {
   }
   policy->Removed(victim);
   const PrefixKey key = index.KeyOf(victim);
-  const std::optional<BlockId> above = index.Remove(victim);
+  const std::optional<BlockId> above = index.Remove(victim).block();
   if (above && index.children(*above) == 0) policy->BringBack(*above);
   pool_.Release(victim);
   MoveBlocks(kOne, counts_.cached, counts_.free);

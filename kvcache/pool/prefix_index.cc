@@ -26,11 +26,6 @@ absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_
   return absl::ResourceExhaustedError("no memory to index " + std::to_string(count) + " blocks");
 }
 
-size_t PrefixIndex::IndexOf(BlockId block) const {
-  PLIMSOLL_CHECK(block.index() < capacity_, block, capacity_);
-  return static_cast<size_t>(block.index());
-}
-
 std::optional<BlockId> PrefixIndex::Find(const PrefixKey& key, PrefixParent parent,
                                          std::span<const std::byte> content) const {
   PLIMSOLL_CHECK(content.size() <= content_bytes_, content.size(), content_bytes_);
@@ -83,7 +78,7 @@ void PrefixIndex::Add(BlockId block, const PrefixKey& key, PrefixParent parent,
   ++size_;
 }
 
-std::optional<BlockId> PrefixIndex::Remove(BlockId block) {
+PrefixParent PrefixIndex::Remove(BlockId block) {
   const size_t i = IndexOf(block);
   Entry& entry = entries_[i];
   PLIMSOLL_CHECK(entry.state == 1, block, entry.state);
@@ -92,21 +87,15 @@ std::optional<BlockId> PrefixIndex::Remove(BlockId block) {
   *link = entry.next;
   entry.state = 0;
   --size_;
-  const std::optional<BlockId> above = PrefixParent(entry.parent).block();
-  if (above) --At(*above).state;
-  return above;
+  const PrefixParent parent(entry.parent);
+  if (const std::optional<BlockId> above = parent.block()) --At(*above).state;
+  return parent;
 }
 
 void PrefixIndex::LetGo(BlockId block) {
   const auto stored = static_cast<uint32_t>(IndexOf(block)) + 1;
   const uint32_t earlier = std::exchange(let_go_[let_go_count_++ % kAhead], stored);
   if (earlier != 0) entries_[earlier - 1].let_go_after = stored;
-}
-
-std::optional<BlockId> PrefixIndex::LetGoAfter(BlockId block) const {
-  const uint32_t stored = At(block).let_go_after;
-  if (stored == 0) return std::nullopt;
-  return BlockId(static_cast<int32_t>(stored - 1));
 }
 
 // Only the entry knows where its bucket is, only that which block is first in it, and only the

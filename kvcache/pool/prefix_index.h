@@ -23,6 +23,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "kvcache/base/check.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
 #include "kvcache/pool/prefix_key.h"
@@ -66,13 +67,16 @@ class PrefixIndex {
   // `content` is copied. Find must not find it already.
   void Add(BlockId block, const PrefixKey& key, PrefixParent parent,
            std::span<const std::byte> content);
-  // Returns the block that it followed, if it did not follow a root.
-  std::optional<BlockId> Remove(BlockId block);
+  // Returns what it followed.
+  PrefixParent Remove(BlockId block);
 
   // Blocks that are let go one after another are likely to be removed one after another: having
   // heard of each, the index knows one that was let go soon after `block`, if any.
   void LetGo(BlockId block);
-  std::optional<BlockId> LetGoAfter(BlockId block) const;
+  std::optional<BlockId> LetGoAfter(BlockId block) const {
+    const uint32_t stored = At(block).let_go_after;
+    return stored == 0 ? std::nullopt : std::optional(BlockId(static_cast<int32_t>(stored - 1)));
+  }
   // Makes Remove soon after this cheap, most so a few calls later.
   void PrefetchRemove(BlockId block);
 
@@ -99,11 +103,14 @@ class PrefixIndex {
     int32_t state;          // zero: not here; else one more than its children
     uint32_t let_go_after;  // a block let go kAhead calls of LetGo later
   };
-  static constexpr size_t kStep = 6;  // calls that memory takes to come
+  static constexpr size_t kStep = 8;  // calls that memory takes to come
   static constexpr size_t kAhead = 4 * kStep;
 
   PrefixIndex() = default;
-  size_t IndexOf(BlockId block) const;
+  size_t IndexOf(BlockId block) const {
+    PLIMSOLL_CHECK(block.index() < capacity_, block, capacity_);
+    return static_cast<size_t>(block.index());
+  }
   Entry& At(BlockId block) { return entries_[IndexOf(block)]; }
   const Entry& At(BlockId block) const { return entries_[IndexOf(block)]; }
   const std::byte* ContentAt(size_t i) const { return content_.data() + i * content_bytes_; }

@@ -53,7 +53,7 @@ bool PrefixTree::OfUse(NodeId node) const {
 
 std::optional<NodeId> PrefixTree::Remove(NodeId node) {
   PLIMSOLL_CHECK(!OfUse(node), node);
-  const std::optional<NodeId> above = index_.Remove(node);
+  const std::optional<NodeId> above = index_.Remove(node).block();
   if (above) siblings_.Remove(children_[static_cast<size_t>(above->index())], node);
   holders_.Release(node);
   return above;

@@ -55,7 +55,7 @@ void Churn(PrefixIndex& index, EvictionPolicy& policy, std::mt19937& random) {
       continue;
     }
     policy.Removed(victim);
-    const std::optional<BlockId> above = index.Remove(victim);
+    const std::optional<BlockId> above = index.Remove(victim).block();
     if (above && index.children(*above) == 0) policy.BringBack(*above);
   }
 }

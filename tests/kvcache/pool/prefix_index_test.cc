@@ -98,19 +98,19 @@ TEST(PrefixIndex, ABlockCountsThoseThatFollowIt) {
   index.Add(BlockId(1), {2, 0}, PrefixParent(BlockId(0)), BytesOf("b"));
   index.Add(BlockId(2), {3, 0}, PrefixParent(BlockId(0)), BytesOf("c"));
   EXPECT_EQ(index.children(BlockId(0)), 2);
-  EXPECT_EQ(index.Remove(BlockId(1)), BlockId(0));
-  EXPECT_EQ(index.Remove(BlockId(2)), BlockId(0));
+  EXPECT_EQ(index.Remove(BlockId(1)).block(), BlockId(0));
+  EXPECT_EQ(index.Remove(BlockId(2)).block(), BlockId(0));
   EXPECT_EQ(index.children(BlockId(0)), 0);
-  EXPECT_EQ(index.Remove(BlockId(0)), std::nullopt);
+  EXPECT_EQ(index.Remove(BlockId(0)).block(), std::nullopt);
   EXPECT_EQ(index.size(), Blocks(0));
 }
 
 // What is fetched ahead is only a guess: it may name a block that has gone, but never one that
 // never was, and fetching changes nothing.
 TEST(PrefixIndex, KnowsWhatWasLetGoSoonAfterABlock) {
-  PrefixIndex index = IndexOf(32);
+  PrefixIndex index = IndexOf(64);
   const PrefixParent root = PrefixParent::Root({});
-  for (int32_t i = 0; i < 32; ++i) {
+  for (int32_t i = 0; i < 64; ++i) {
     const std::string content = std::to_string(i);
     const PrefixKey key = {static_cast<uint64_t>(i) << 32, 0};
     index.Add(BlockId(i), key, root, BytesOf(content));
@@ -120,8 +120,8 @@ TEST(PrefixIndex, KnowsWhatWasLetGoSoonAfterABlock) {
   const std::optional<BlockId> soon = index.LetGoAfter(BlockId(3));
   ASSERT_TRUE(soon.has_value());
   EXPECT_GT(soon->index(), 3);
-  EXPECT_EQ(index.LetGoAfter(BlockId(31)), std::nullopt);
-  for (int32_t i = 0; i < 32; ++i) {
+  EXPECT_EQ(index.LetGoAfter(BlockId(63)), std::nullopt);
+  for (int32_t i = 0; i < 64; ++i) {
     if (const auto next = index.LetGoAfter(BlockId(i))) index.PrefetchRemove(*next);
     index.Remove(BlockId(i));
     ASSERT_EQ(index.FindViolation(), std::nullopt);
