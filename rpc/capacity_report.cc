@@ -20,6 +20,8 @@ std::string ToJson(const CapacityReport& report, int indent) {
       {"headroom_blocks", now.headroom.value()},
       {"reservations", now.reservations},
       {"waiting", now.waiting},
+      {"preempted", now.preempted},
+      {"unfilled_slots", now.unfilled.value()},
   };
   return json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

@@ -19,8 +19,8 @@ struct CapacityReport {
 };
 
 // One JSON object with the keys pool, revision, epoch, block_tokens, block_bytes, total_blocks,
-// live_blocks, cached_blocks, reserved_blocks, free_blocks, headroom_blocks, reservations and
-// waiting; `indent` < 0 puts it on one line.
+// live_blocks, cached_blocks, reserved_blocks, free_blocks, headroom_blocks, reservations, waiting,
+// preempted and unfilled_slots; `indent` < 0 puts it on one line.
 std::string ToJson(const CapacityReport& report, int indent = -1);
 
 }  // namespace plimsoll

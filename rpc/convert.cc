@@ -222,6 +222,8 @@ wire::Capacity ToWire(const CapacityReport& report) {
   out.set_refused_never_count(now.refused_never);
   out.set_released_count(now.released);
   out.set_expired_count(now.expired);
+  out.set_preempted_count(now.preempted);
+  out.set_unfilled_slots(now.unfilled.value());
   return out;
 }
 
@@ -235,6 +237,7 @@ absl::StatusOr<CapacityReport> FromWire(const wire::Capacity& in) {
   const AdmissionSnapshot snapshot{
       .revision = bounds.CountIn("revision", in.revision()),
       .blocks = blocks,
+      .unfilled = bounds.TokensIn("unfilled_slots", in.unfilled_slots(), 0),
       .headroom = bounds.BlocksIn("headroom_blocks", in.headroom_blocks()),
       .reservations = bounds.CountIn("reservations", in.reservations()),
       .waiting = bounds.CountIn("waiting", in.waiting()),
@@ -244,7 +247,8 @@ absl::StatusOr<CapacityReport> FromWire(const wire::Capacity& in) {
       .refused_wait = bounds.CountIn("refused_wait_count", in.refused_wait_count()),
       .refused_never = bounds.CountIn("refused_never_count", in.refused_never_count()),
       .released = bounds.CountIn("released_count", in.released_count()),
-      .expired = bounds.CountIn("expired_count", in.expired_count())};
+      .expired = bounds.CountIn("expired_count", in.expired_count()),
+      .preempted = bounds.CountIn("preempted_count", in.preempted_count())};
   CapacityReport report{.pool = in.pool(),
                         .epoch = in.epoch(),
                         .block_tokens = bounds.TokensIn("block_tokens", in.block_tokens(), 1),

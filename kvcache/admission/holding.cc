@@ -167,6 +167,8 @@ AdmissionSnapshot AdmissionController::State::Current() const {
   AdmissionSnapshot snapshot = counters;
   snapshot.revision = last.revision;
   snapshot.blocks = cache.counts();
+  const CacheUsage usage = cache.Usage();
+  snapshot.unfilled = usage.slots - usage.filled;
   const bool closed = draining || !queue.all_aside();
   const Blocks room = cache.available() - tenants.kept();
   snapshot.headroom = closed ? Blocks(0) : room - std::min(room, stalled.OwedBefore(kNoSeniority));

@@ -10,7 +10,7 @@
 namespace plimsoll {
 namespace {
 
-using Words = std::array<int64_t, 11>;
+using Words = std::array<int64_t, 12>;
 
 // Two counts in a word. There are at most 2^31 - 1 blocks, and each reservation holds one.
 int64_t Packed(int64_t low, int64_t high) {
@@ -31,6 +31,7 @@ Words ToWords(const AdmissionSnapshot& s) {
           s.admitted,
           s.released,
           s.expired,
+          s.unfilled.value(),
           s.waited,
           s.refused_wait,
           s.refused_never,
@@ -44,17 +45,18 @@ AdmissionSnapshot FromWords(int64_t revision, const Words& w) {
                      .cached = Blocks(High(w[0])),
                      .reserved = Blocks(Low(w[1])),
                      .free = Blocks(High(w[1]))},
+          .unfilled = Tokens(w[7]),
           .headroom = Blocks(Low(w[2])),
           .reservations = High(w[2]),
           .waiting = High(w[3]) / 2,
           .draining = High(w[3]) % 2 != 0,
           .admitted = w[4],
-          .waited = w[7],
-          .refused_wait = w[8],
-          .refused_never = w[9],
+          .waited = w[8],
+          .refused_wait = w[9],
+          .refused_never = w[10],
           .released = w[5],
           .expired = w[6],
-          .preempted = w[10]};
+          .preempted = w[11]};
 }
 
 }  // namespace

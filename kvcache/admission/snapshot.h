@@ -20,6 +20,8 @@ namespace plimsoll {
 struct AdmissionSnapshot {
   int64_t revision = 0;
   BlockCounts blocks;
+  Tokens unfilled =
+      Tokens(0);             // slots of live blocks without a token, in last blocks and lookahead
   Blocks headroom;           // what a new request may still be promised
   int64_t reservations = 0;  // held now
   int64_t waiting = 0;       // callers in the queue
@@ -44,7 +46,7 @@ class SnapshotPublisher {
 
  private:
   static constexpr size_t kOften = 7;  // words that fill the first line with the sequence number
-  static constexpr size_t kWords = kOften + 4;
+  static constexpr size_t kWords = kOften + 5;
   // Twice the revision, or one less while that is being written.
   alignas(128) std::atomic<int64_t> sequence_{0};  // processors fetch lines in pairs
   std::array<std::atomic<int64_t>, kWords> words_{};

@@ -143,6 +143,7 @@ TEST(Convert, ACapacitySurvivesTheWire) {
                     .cached = Blocks(3),
                     .reserved = Blocks(4),
                     .free = Blocks(1)},
+         .unfilled = Tokens(15),
          .headroom = Blocks(5),
          .reservations = 6,
          .waiting = 7,
@@ -152,7 +153,8 @@ TEST(Convert, ACapacitySurvivesTheWire) {
          .refused_wait = 11,
          .refused_never = 12,
          .released = 13,
-         .expired = 14};
+         .expired = 14,
+         .preempted = 16};
   const CapacityReport got = *FromWire(ToWire(sent));
   EXPECT_EQ(got.pool, sent.pool);
   EXPECT_EQ(got.epoch, sent.epoch);

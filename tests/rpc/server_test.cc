@@ -130,7 +130,7 @@ TEST(HttpEndpoint, AnswersProbesAndShowsTheCapacity) {
   EXPECT_EQ(json.at("total_blocks"), 100);
   EXPECT_EQ(json.at("reserved_blocks"), 10);
   EXPECT_EQ(json.at("epoch"), "e1");
-  EXPECT_EQ(json.size(), 13);
+  EXPECT_EQ(json.size(), 15);
   EXPECT_EQ(browser.Get("/healthz")->status, 200);
   EXPECT_EQ(browser.Get("/nothing")->status, 404);
   server.server->StartDraining();

@@ -75,6 +75,20 @@ TEST_F(SequenceCallsTest, WhoIsSuspendedNeedsRoomForWhatItGenerated) {
   EXPECT_EQ(Must(admission_->Get(b)).blocks, Blocks(3)) << "33 tokens and one";
 }
 
+// 20 tokens in two blocks of 16.
+TEST_F(SequenceCallsTest, TheSnapshotSaysWhatOfLiveBlocksIsNotFilled) {
+  Use({});
+  const auto held = std::get<Reservation>(Must(admission_->Reserve(RequestOf(20, 10))));
+  const SequenceId sequence = Must(admission_->BeginSequence(held.id));
+  EXPECT_EQ(admission_->Snapshot().unfilled, Tokens(0)) << "nothing is live";
+  cache_->Commit(*cache_->PlanAppend(sequence, Tokens(20)));
+  admission_->Advance();
+  EXPECT_EQ(admission_->published().Read().unfilled, Tokens(12));
+  EXPECT_EQ(admission_->published().Read().blocks.live, Blocks(2));
+  admission_->EndSequence(held.id);
+  EXPECT_EQ(admission_->published().Read().unfilled, Tokens(0));
+}
+
 TEST_F(SequenceCallsTest, WhoEndsWhileSuspendedLeavesNothingBehind) {
   Use({.policy = Policy::kQuantile, .overflow_goal = 0.5});
   const std::string a = Running(31, 40), b = Running(31, 40);

@@ -18,6 +18,7 @@ AdmissionSnapshot SnapshotOf(int64_t n) {
                      .cached = Blocks(n + 1),
                      .reserved = Blocks(n + 2),
                      .free = Blocks(n + 7)},
+          .unfilled = Tokens(n + 15),
           .headroom = Blocks(n + 4),
           .reservations = n + 5,
           .waiting = n + 6,
