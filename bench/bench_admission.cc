@@ -180,13 +180,18 @@ void BM_PublishSnapshot(benchmark::State& state) {
 BENCHMARK(BM_PublishSnapshot<SnapshotPublisher>)->ArgName("readers")->Arg(0)->Arg(1);
 BENCHMARK(BM_PublishSnapshot<LockedSnapshot>)->ArgName("readers")->Arg(0)->Arg(1);
 
-// A server that reserves and releases, alone or beside such a reader. On real time: to set a
-// simulated clock waits until every store before is seen by all, as nothing in a server does.
+// A server that reserves and releases: alone, beside such a reader, or beside one that reads what
+// nobody writes, which takes the same share of the processor and none of its lines. On real time:
+// to set a simulated clock waits until every store before is seen by all, as nothing in a server
+// does.
 void BM_AdmitBesideReader(benchmark::State& state) {
   const SystemClock clock;
   const auto cache = *KvCache::Create({.capacity = Blocks(100'000)});
   const auto admission = *AdmissionController::Create({.epoch = "bench"}, *cache, clock);
-  const auto read = [&] { return admission->published().Read(); };
+  const SnapshotPublisher idle;
+  const bool of_idle = state.range(0) == 2;
+  const SnapshotPublisher& read_one = of_idle ? idle : admission->published();
+  const auto read = [&] { return read_one.Read(); };
   std::optional<Reader<decltype(read)>> reader;
   if (state.range(0) != 0) reader.emplace(read);
   for (auto _ : state) {
@@ -198,7 +203,7 @@ void BM_AdmitBesideReader(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations());
 }
-BENCHMARK(BM_AdmitBesideReader)->ArgName("readers")->Arg(0)->Arg(1);
+BENCHMARK(BM_AdmitBesideReader)->ArgName("reader")->Arg(0)->Arg(1)->Arg(2);
 
 }  // namespace
 }  // namespace plimsoll
