@@ -1,11 +1,10 @@
 // Prefixes shared by models whose layers keep different things, worked by hand.
 #include <gmock/gmock.h>
 
-#include <numeric>
 #include <vector>
 
 #include "kvcache/pool/group_cache.h"
-#include "tests/kvcache/pool/group_engine.h"
+#include "tests/kvcache/pool/group_prompts.h"
 
 namespace plimsoll {
 namespace {
@@ -14,54 +13,20 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// Blocks of four tokens. Slabs hold six blocks of the first size, two of the second, one state.
-constexpr LayerGroup kFull{Retention::All(), Bytes(160)};
-constexpr LayerGroup kWindow{Retention::Window(Tokens(16)), Bytes(400)};
-constexpr LayerGroup kLatent{Retention::All(), Bytes(33)};
-constexpr LayerGroup kState{Retention::State(), Bytes(700)};
-
-GroupCacheOptions Options(std::vector<LayerGroup> groups, int64_t slabs, int64_t every = 0) {
-  return {.slab_bytes = Bytes(1000),
-          .slabs = slabs,
-          .block_tokens = Tokens(4),
-          .step = Tokens(4),
-          .groups = std::move(groups),
-          .sharing = GroupSharing{.checkpoint_every = Tokens(every), .nodes = 100}};
-}
-
-std::vector<int32_t> Count(int64_t n, int32_t from = 0) {
-  std::vector<int32_t> tokens(static_cast<size_t>(n));
-  std::iota(tokens.begin(), tokens.end(), from);
-  return tokens;
-}
-
-// The first `same` tokens, then others.
-std::vector<int32_t> Branch(int64_t same, int64_t n) {
-  std::vector<int32_t> tokens = Count(n);
-  for (size_t i = static_cast<size_t>(same); i < tokens.size(); ++i) tokens[i] += 10000;
-  return tokens;
-}
-
-int64_t Found(GroupEngine& engine, const std::vector<int32_t>& tokens,
-              const std::string& salt = "a") {
-  return engine.cache().Find({salt, engine.Names(tokens, 0, std::ssize(tokens))}).value();
-}
-
-void Serve(GroupEngine& engine, const std::vector<int32_t>& tokens, int64_t prompt) {
+inline void Serve(GroupEngine& engine, const std::vector<int32_t>& tokens, int64_t prompt) {
   const auto id = engine.Begin("a", tokens, prompt);
   ASSERT_TRUE(id.has_value());
   engine.RunTo(*id, std::ssize(tokens));
   engine.End(*id);
   EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
 }
-
 TEST(GroupSharing, FullAttentionAndAWindowAreFoundTogether) {
   GroupEngine engine(Options({kFull, kWindow}, 60));
-  Serve(engine, Count(40), 40);
-  EXPECT_EQ(Found(engine, Count(40)), 40);
-  EXPECT_EQ(Found(engine, Count(43)), 40) << "only full blocks are shared";
+  Serve(engine, CountUp(40), 40);
+  EXPECT_EQ(Found(engine, CountUp(40)), 40);
+  EXPECT_EQ(Found(engine, CountUp(43)), 40) << "only full blocks are shared";
   EXPECT_EQ(Found(engine, Branch(22, 40)), 20) << "blocks behind the window are kept too";
-  EXPECT_EQ(Found(engine, Count(40), "b"), 0) << "another tenant's";
+  EXPECT_EQ(Found(engine, CountUp(40), "b"), 0) << "another tenant's";
 
   const SequenceId id = *engine.Begin("a", Branch(36, 60), 60);
   EXPECT_EQ(engine.cache().Length(id), Tokens(36));
@@ -78,12 +43,12 @@ TEST(GroupSharing, FullAttentionAndAWindowAreFoundTogether) {
 // further finds anything.
 TEST(GroupSharing, AHitEndsWhereTheWindowIsStillThere) {
   GroupEngine engine(Options({kFull, kWindow}, 2 + 4));
-  Serve(engine, Count(32), 32);
+  Serve(engine, CountUp(32), 32);
   EXPECT_EQ(Found(engine, Branch(8, 40)), 8);
-  const auto id = engine.Begin("b", Count(4), 4);
+  const auto id = engine.Begin("b", CountUp(4), 4);
   ASSERT_TRUE(id.has_value());
   engine.RunTo(*id, 4);
-  EXPECT_EQ(Found(engine, Count(32)), 32) << "its last four blocks are there";
+  EXPECT_EQ(Found(engine, CountUp(32)), 32) << "its last four blocks are there";
   EXPECT_EQ(Found(engine, Branch(8, 40)), 0) << "block 0 of the window is not";
   EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
 }
@@ -92,10 +57,10 @@ TEST(GroupSharing, AHitEndsWhereTheWindowIsStillThere) {
 // serve whoever parts there, and the last five of each prompt whoever goes on after it.
 TEST(GroupSharing, WhatServesWherePromptsPartedStaysLongest) {
   GroupEngine engine(Options({kWindow}, 12));
-  Serve(engine, Count(64), 64);
+  Serve(engine, CountUp(64), 64);
   Serve(engine, Branch(32, 64), 64);
   EXPECT_EQ(engine.cache().pool().counts(0).cached, Blocks(24));
-  std::vector<int32_t> third = Count(40), fourth = Count(40);
+  std::vector<int32_t> third = CountUp(40), fourth = CountUp(40);
   for (size_t i = 24; i < third.size(); ++i) third[i] += 5000;
   for (size_t i = 32; i < fourth.size(); ++i) fourth[i] += 5000;
   EXPECT_EQ(Found(engine, third), 24) << "nothing had to go yet";
@@ -106,7 +71,7 @@ TEST(GroupSharing, WhatServesWherePromptsPartedStaysLongest) {
   EXPECT_EQ(engine.cache().pool().counts(0).cached, Blocks(4 + 5 + 5));
   EXPECT_EQ(Found(engine, third), 0) << "blocks 2 and 3 were only behind the window";
   EXPECT_EQ(Found(engine, fourth), 32);
-  EXPECT_EQ(Found(engine, Count(64)), 64);
+  EXPECT_EQ(Found(engine, CountUp(64)), 64);
   EXPECT_EQ(Found(engine, Branch(32, 64)), 64);
   EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
 }
@@ -114,12 +79,12 @@ TEST(GroupSharing, WhatServesWherePromptsPartedStaysLongest) {
 TEST(GroupSharing, WhoSharesAWindowIsPromisedOneOfItsOwn) {
   GroupEngine engine(Options({kWindow}, 5));
   EXPECT_THAT(engine.cache().Needed(Tokens(100)), ElementsAre(Blocks(6)));
-  const SequenceId first = *engine.Begin("a", Count(100), 16);
+  const SequenceId first = *engine.Begin("a", CountUp(100), 16);
   engine.RunTo(first, 16);
-  EXPECT_EQ(engine.Begin("a", Count(100), 16), std::nullopt)
+  EXPECT_EQ(engine.Begin("a", CountUp(100), 16), std::nullopt)
       << "four blocks are the same now, and twelve in all later";
   engine.End(first);
-  const SequenceId second = *engine.Begin("a", Count(100), 16);
+  const SequenceId second = *engine.Begin("a", CountUp(100), 16);
   EXPECT_EQ(engine.cache().Length(second), Tokens(16));
   EXPECT_EQ(engine.cache().pool().counts(0).reserved, Blocks(2));
   engine.RunTo(second, 100);
@@ -128,7 +93,7 @@ TEST(GroupSharing, WhoSharesAWindowIsPromisedOneOfItsOwn) {
 
 TEST(GroupSharing, TwoThatShareAWindowBothGrowAsFarAsTheyWerePromised) {
   GroupEngine engine(Options({kWindow}, 6));
-  const SequenceId first = *engine.Begin("a", Count(100), 16);
+  const SequenceId first = *engine.Begin("a", CountUp(100), 16);
   engine.RunTo(first, 16);
   const SequenceId second = *engine.Begin("a", Branch(16, 100), 16);
   EXPECT_EQ(engine.cache().pool().counts(0).live, Blocks(4));
@@ -142,15 +107,15 @@ TEST(GroupSharing, TwoThatShareAWindowBothGrowAsFarAsTheyWerePromised) {
 
 TEST(GroupSharing, AStateIsCopiedFromACheckpointAtTheEndOfThePrompt) {
   GroupEngine engine(Options({kFull, kState}, 20));
-  const SequenceId first = *engine.Begin("a", Count(30), 12);
+  const SequenceId first = *engine.Begin("a", CountUp(30), 12);
   engine.RunTo(first, 8);
-  EXPECT_EQ(Found(engine, Count(30)), 0) << "no checkpoint yet";
+  EXPECT_EQ(Found(engine, CountUp(30)), 0) << "no checkpoint yet";
   const auto copies = engine.Run(first, 4);
   ASSERT_EQ(copies.size(), 1u);
   EXPECT_EQ(copies[0].from, engine.cache().Table(first, 1).blocks[0]);
-  EXPECT_EQ(Found(engine, Count(30)), 12);
+  EXPECT_EQ(Found(engine, CountUp(30)), 12);
   engine.RunTo(first, 30);
-  EXPECT_EQ(Found(engine, Count(30)), 12) << "generated tokens have no checkpoint here";
+  EXPECT_EQ(Found(engine, CountUp(30)), 12) << "generated tokens have no checkpoint here";
   EXPECT_EQ(engine.cache().pool().counts(1).live, Blocks(1));
   EXPECT_EQ(engine.cache().pool().counts(1).cached, Blocks(1));
 
@@ -164,16 +129,16 @@ TEST(GroupSharing, AStateIsCopiedFromACheckpointAtTheEndOfThePrompt) {
 
 TEST(GroupSharing, CheckpointsAreTakenEverySoManyTokens) {
   GroupEngine engine(Options({kFull, kState}, 20, 8));
-  Serve(engine, Count(22), 20);
+  Serve(engine, CountUp(22), 20);
   EXPECT_EQ(engine.cache().pool().counts(1).cached, Blocks(3)) << "after 8, 16 and 20 tokens";
-  EXPECT_EQ(Found(engine, Count(22)), 20);
-  EXPECT_EQ(Found(engine, Count(19)), 16);
-  EXPECT_EQ(Found(engine, Count(15)), 8);
+  EXPECT_EQ(Found(engine, CountUp(22)), 20);
+  EXPECT_EQ(Found(engine, CountUp(19)), 16);
+  EXPECT_EQ(Found(engine, CountUp(15)), 8);
 }
 
 TEST(GroupSharing, ACheckpointIsTakenWhereAnEarlierPromptWentOnOtherwise) {
   GroupEngine engine(Options({kFull, kState}, 40));
-  Serve(engine, Count(40), 40);
+  Serve(engine, CountUp(40), 40);
   const SequenceId id = *engine.Begin("a", Branch(22, 60), 41);
   EXPECT_EQ(engine.cache().Length(id), Tokens(0)) << "the only checkpoint is at 40 tokens";
   EXPECT_EQ(engine.cache().NextCheckpoint(id), Tokens(20));
@@ -188,35 +153,35 @@ TEST(GroupSharing, ACheckpointIsTakenWhereAnEarlierPromptWentOnOtherwise) {
 // Three states fit: that of the sequence, and two checkpoints.
 TEST(GroupSharing, ACheckpointOnTheWayTakesTheRoomOfSuchOnesOnly) {
   GroupEngine engine(Options({kState}, 3, 4));
-  Serve(engine, Count(4), 4);
-  const SequenceId id = *engine.Begin("b", Count(40), 40);
+  Serve(engine, CountUp(4), 4);
+  const SequenceId id = *engine.Begin("b", CountUp(40), 40);
   EXPECT_EQ(engine.cache().NextCheckpoint(id), Tokens(4));
   engine.RunTo(id, 8);
-  EXPECT_EQ(Found(engine, Count(40), "b"), 8);
-  EXPECT_EQ(Found(engine, Count(4), "b"), 0) << "the one before it had to go";
-  EXPECT_EQ(Found(engine, Count(4)), 4) << "the end of a prompt did not";
+  EXPECT_EQ(Found(engine, CountUp(40), "b"), 8);
+  EXPECT_EQ(Found(engine, CountUp(4), "b"), 0) << "the one before it had to go";
+  EXPECT_EQ(Found(engine, CountUp(4)), 4) << "the end of a prompt did not";
   engine.RunTo(id, 40);
-  EXPECT_EQ(Found(engine, Count(40), "b"), 40);
+  EXPECT_EQ(Found(engine, CountUp(40), "b"), 40);
 }
 
 TEST(GroupSharing, OfTwoStatesOneIsNotCopiedOverTheOther) {
   GroupEngine engine(Options({kState, kState}, 3, 4));
-  const SequenceId id = *engine.Begin("a", Count(8), 8);
+  const SequenceId id = *engine.Begin("a", CountUp(8), 8);
   EXPECT_EQ(engine.Run(id, 4).size(), 1u) << "there is room for one";
-  EXPECT_EQ(Found(engine, Count(8)), 0) << "and it is of no use alone";
+  EXPECT_EQ(Found(engine, CountUp(8)), 0) << "and it is of no use alone";
   EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
 }
 
 // Two states fit: that of the sequence, and one checkpoint.
 TEST(GroupSharing, ACheckpointCostsNoPromise) {
   GroupEngine engine(Options({kState}, 2, 4));
-  const SequenceId first = *engine.Begin("a", Count(40), 40);
+  const SequenceId first = *engine.Begin("a", CountUp(40), 40);
   engine.RunTo(first, 4);
-  EXPECT_EQ(Found(engine, Count(40)), 4);
-  const auto second = engine.Begin("b", Count(40), 40);
+  EXPECT_EQ(Found(engine, CountUp(40)), 4);
+  const auto second = engine.Begin("b", CountUp(40), 40);
   ASSERT_TRUE(second.has_value()) << "a checkpoint is room";
   engine.RunTo(*second, 1);
-  EXPECT_EQ(Found(engine, Count(40)), 0) << "it had to go";
+  EXPECT_EQ(Found(engine, CountUp(40)), 0) << "it had to go";
   EXPECT_THAT(engine.Run(first, 4), IsEmpty()) << "there is room for no other";
   engine.End(*second);
   EXPECT_EQ(engine.Run(first, 4).size(), 1u);
@@ -225,27 +190,27 @@ TEST(GroupSharing, ACheckpointCostsNoPromise) {
 
 TEST(GroupSharing, WithoutRoomForACopyTheCheckpointItselfIsTheState) {
   GroupEngine engine(Options({kState}, 1, 4));
-  const SequenceId first = *engine.Begin("a", Count(4), 4);
+  const SequenceId first = *engine.Begin("a", CountUp(4), 4);
   engine.RunTo(first, 4);
   engine.End(first);
-  EXPECT_EQ(Found(engine, Count(4)), 0) << "there was no room for a checkpoint";
+  EXPECT_EQ(Found(engine, CountUp(4)), 0) << "there was no room for a checkpoint";
 
   GroupEngine two(Options({kState}, 2, 4));
-  Serve(two, Count(4), 4);
-  const SequenceId other = *two.Begin("b", Count(8), 8);
+  Serve(two, CountUp(4), 4);
+  const SequenceId other = *two.Begin("b", CountUp(8), 8);
   two.RunTo(other, 2);
-  EXPECT_EQ(Found(two, Count(4)), 4);
-  const SequenceId second = *two.Begin("a", Count(8), 8);
+  EXPECT_EQ(Found(two, CountUp(4)), 4);
+  const SequenceId second = *two.Begin("a", CountUp(8), 8);
   EXPECT_EQ(two.cache().Length(second), Tokens(4));
-  EXPECT_EQ(Found(two, Count(4)), 0);
+  EXPECT_EQ(Found(two, CountUp(4)), 0);
   EXPECT_EQ(two.cache().FindViolation(), std::nullopt);
   two.RunTo(second, 8);
 }
 
 TEST(GroupSharing, LatentsAloneAreSharedLikeAnyBlocks) {
   GroupEngine engine(Options({kLatent}, 2));
-  Serve(engine, Count(40), 40);
-  const SequenceId first = *engine.Begin("a", Count(44), 44);
+  Serve(engine, CountUp(40), 40);
+  const SequenceId first = *engine.Begin("a", CountUp(44), 44);
   EXPECT_EQ(engine.cache().Length(first), Tokens(40));
   const SequenceId second = *engine.Begin("a", Branch(20, 44), 44);
   EXPECT_EQ(engine.cache().Length(second), Tokens(20));
@@ -255,8 +220,8 @@ TEST(GroupSharing, LatentsAloneAreSharedLikeAnyBlocks) {
 
 TEST(GroupSharing, TwoThatComputeTheSameEndUpWithOneOfIt) {
   GroupEngine engine(Options({kFull, kWindow}, 60));
-  const SequenceId first = *engine.Begin("a", Count(40), 40);
-  const SequenceId second = *engine.Begin("a", Count(40), 40);
+  const SequenceId first = *engine.Begin("a", CountUp(40), 40);
+  const SequenceId second = *engine.Begin("a", CountUp(40), 40);
   for (int64_t length = 4; length <= 40; length += 4) {
     engine.RunTo(first, length);
     engine.RunTo(second, length);
@@ -272,10 +237,10 @@ TEST(GroupSharing, TwoThatComputeTheSameEndUpWithOneOfIt) {
 // shorter from its end.
 TEST(GroupSharing, WhatOthersFollowGoesAfterThem) {
   GroupEngine engine(Options({kFull}, 2));
-  Serve(engine, Count(48), 48);
-  const SequenceId other = *engine.Begin("b", Count(12), 12);
+  Serve(engine, CountUp(48), 48);
+  const SequenceId other = *engine.Begin("b", CountUp(12), 12);
   engine.RunTo(other, 12);
-  EXPECT_EQ(Found(engine, Count(48)), 36);
+  EXPECT_EQ(Found(engine, CountUp(48)), 36);
   EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
 }
 
@@ -283,14 +248,14 @@ TEST(GroupSharing, WhatOthersFollowGoesAfterThem) {
 // for which a whole slab has to go: the one that was last used longest ago.
 TEST(GroupSharing, AGroupGetsTheSlabThatWasLastUsedLongestAgo) {
   GroupEngine engine(Options({kWindow, kState}, 4));
-  const SequenceId first = *engine.Begin("a", Count(12), 0);
+  const SequenceId first = *engine.Begin("a", CountUp(12), 0);
   engine.RunTo(first, 12);
   engine.End(first);
   EXPECT_EQ(engine.cache().pool().counts(0).cached, Blocks(3));
   EXPECT_EQ(engine.cache().pool().counts(0).slabs, 2);
-  const SequenceId second = *engine.Begin("b", Count(4), 0);
+  const SequenceId second = *engine.Begin("b", CountUp(4), 0);
   engine.RunTo(second, 1);
-  const SequenceId third = *engine.Begin("b", Count(4, 100), 0);
+  const SequenceId third = *engine.Begin("b", CountUp(4, 100), 0);
   engine.RunTo(third, 1);
   EXPECT_EQ(engine.cache().pool().counts(0).live, Blocks(2));
   EXPECT_EQ(engine.cache().pool().counts(1).live, Blocks(2));
@@ -299,7 +264,7 @@ TEST(GroupSharing, AGroupGetsTheSlabThatWasLastUsedLongestAgo) {
 
 TEST(GroupSharing, WhatIsPreemptedIsFoundAgainOnResume) {
   GroupEngine engine(Options({kFull, kWindow, kState}, 60, 8));
-  const SequenceId id = *engine.Begin("a", Count(60), 10);
+  const SequenceId id = *engine.Begin("a", CountUp(60), 10);
   engine.RunTo(id, 30);
   engine.Preempt(id);
   EXPECT_EQ(engine.cache().Length(id), Tokens(0));
@@ -314,101 +279,22 @@ TEST(GroupSharing, WhatIsPreemptedIsFoundAgainOnResume) {
   EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
 }
 
-TEST(GroupSharing, AForkSharesWhatIsNamedAndCopiesTheRest) {
-  GroupEngine engine(Options({kFull, kWindow, kState}, 60));
-  const SequenceId id = *engine.Begin("a", Count(60), 10);
-  engine.RunTo(id, 30);
-  const SequenceId fork = *engine.Fork(id, Count(20, 500));
-  const SlabPool& pool = engine.cache().pool();
-  EXPECT_EQ(pool.counts(0).live, Blocks(7 + 2)) << "the last block is part full";
-  EXPECT_EQ(pool.counts(1).live, Blocks(4 + 2)) << "of 4 from token 13 on";
-  EXPECT_EQ(pool.counts(2).live, Blocks(2));
-  EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
-  engine.RunTo(fork, 50);
-  engine.RunTo(id, 60);
-  EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
-  engine.End(id);
-  engine.Check(fork);
-  EXPECT_EQ(Found(engine, Branch(28, 60)), 8) << "the checkpoint of the prompt";
-}
-
-// The first sequence takes over the other's first block and names its own second. Had the fork the
-// second in common with it, but not the first, that could not go when the room of the first is
-// needed.
-TEST(GroupSharing, AForkHasItsOwnOfWhatIsFullAndNotNamedYet) {
-  GroupEngine engine(Options({kFull}, 3));
-  GroupCache& cache = engine.cache();
-  const std::vector<int32_t> tokens = Count(8);
-  const SequenceId other = cache.BeginWith({"a", {}}, Tokens(8))->id;
-  const SequenceId id = cache.BeginWith({"a", {}}, Tokens(8))->id;
-  for (const SequenceId each : {other, id, other, id}) cache.Append(each, Tokens(4));
-  cache.Name(other, engine.Names(tokens, 0, 4));
-  const GroupStart fork = *cache.Fork(id, Tokens(8));
-  EXPECT_EQ(fork.copies.size(), 2u);
-  cache.Name(id, engine.Names(tokens, 0, 8));
-  cache.End(id);
-  cache.End(other);
-  const SequenceId large = cache.BeginWith({"b", {}}, Tokens(64))->id;
-  for (int i = 0; i < 16; ++i) cache.Append(large, Tokens(4));
-  EXPECT_EQ(cache.pool().counts(0).cached, Blocks(0));
-  EXPECT_EQ(cache.FindViolation(), std::nullopt);
-}
-
-TEST(GroupSharing, WithoutNamesAForkSharesWhatIsFull) {
-  GroupCacheOptions options = Options({kFull}, 3);
-  options.sharing.reset();
-  const auto cache = *GroupCache::Create(options);
-  const SequenceId id = *cache->Begin(Tokens(12));
-  for (int i = 0; i < 3; ++i) cache->Append(id, Tokens(3));
-  const GroupStart fork = *cache->Fork(id, Tokens(68));
-  EXPECT_THAT(fork.copies, ElementsAre(GroupCopy{0, cache->Table(id, 0).blocks[2],
-                                                 cache->Table(fork.id, 0).blocks[2]}));
-  EXPECT_EQ(cache->pool().counts(0).live, Blocks(4));
-  EXPECT_EQ(cache->EarliestLength(id), Tokens(8)) << "the other reads what is before";
-  EXPECT_EQ(cache->EarliestLength(fork.id), Tokens(8));
-  EXPECT_EQ(cache->Fork(id, Tokens(12)), std::nullopt) << "not a block is left";
-  EXPECT_EQ(cache->sequences(), 2);
-  cache->End(id);
-  EXPECT_EQ(cache->FindViolation(), std::nullopt);
-  EXPECT_DEATH(cache->Fork(fork.id, Tokens(8)), "check failed.*sequence 1 8 9");
-}
-
-TEST(GroupSharing, ForksOfAWindowBothGrowAsFarAsTheyWerePromised) {
-  GroupCacheOptions options = Options({kFull, kWindow}, 40);
-  options.sharing.reset();
-  const auto cache = *GroupCache::Create(options);
-  const SequenceId id = *cache->Begin(Tokens(60));
-  for (int i = 0; i < 5; ++i) cache->Append(id, Tokens(4));
-  const SequenceId fork = cache->Fork(id, Tokens(100))->id;
-  EXPECT_EQ(cache->pool().counts(1).live, Blocks(5));
-  EXPECT_EQ(cache->pool().counts(1).reserved, Blocks(1 + 1 + 5))
-      << "five in the place of shared ones";
-  for (int i = 0; i < 20; ++i) {
-    cache->Append(fork, Tokens(4));
-    if (i < 10) cache->Append(id, Tokens(4));
-    ASSERT_EQ(cache->FindViolation(), std::nullopt) << i;
-  }
-  cache->End(id);
-  cache->End(fork);
-  EXPECT_EQ(cache->pool().free_slabs(), 40);
-}
-
 TEST(GroupSharing, AFullTreeForgetsTheOldestAndThenStopsNaming) {
   GroupCacheOptions options = Options({kWindow}, 60);
   options.sharing->nodes = 5;
   GroupEngine engine(options);
-  Serve(engine, Count(16), 16);
-  EXPECT_EQ(Found(engine, Count(16)), 16);
-  const SequenceId other = *engine.Begin("b", Count(100), 16);
+  Serve(engine, CountUp(16), 16);
+  EXPECT_EQ(Found(engine, CountUp(16)), 16);
+  const SequenceId other = *engine.Begin("b", CountUp(100), 16);
   engine.RunTo(other, 24);
-  EXPECT_EQ(Found(engine, Count(16)), 0);
-  EXPECT_EQ(Found(engine, Count(100), "b"), 20) << "five nodes, all of them held";
+  EXPECT_EQ(Found(engine, CountUp(16)), 0);
+  EXPECT_EQ(Found(engine, CountUp(100), "b"), 20) << "five nodes, all of them held";
   EXPECT_EQ(engine.cache().FindViolation(), std::nullopt);
 }
 
 TEST(GroupSharing, TellsUnfilledSlotsAndRestsOfSlabs) {
   GroupEngine engine(Options({kFull, kState}, 20));
-  const SequenceId id = *engine.Begin("a", Count(40), 0);
+  const SequenceId id = *engine.Begin("a", CountUp(40), 0);
   engine.RunTo(id, 9);
   EXPECT_EQ(engine.cache().unfilled(), Tokens(3));
   EXPECT_EQ(engine.cache().pool().LostToRests(), Bytes(40 + 300));
@@ -436,7 +322,7 @@ TEST(GroupSharingDeathTest, MisuseAborts) {
   GroupEngine engine(Options({kFull, kState}, 60));
   GroupCache& cache = engine.cache();
   const SequenceId alone = *cache.Begin(Tokens(8));
-  const std::vector<int32_t> tokens = Count(8);
+  const std::vector<int32_t> tokens = CountUp(8);
   EXPECT_DEATH(cache.Name(alone, engine.Names(tokens, 0, 4)), "check failed.*sequence 0");
   const SequenceId id = *engine.Begin("a", tokens, 8);
   EXPECT_DEATH(cache.Name(id, engine.Names(tokens, 0, 4)), "check failed.*sequence 1 0 1 0");
