@@ -108,7 +108,8 @@ class AdmissionController {
 
   // Makes the promise cover `total_tokens` (prompt plus new) in all; less than now changes nothing.
   // Where the policy promises less than the whole, this is how it hears of growth.
-  // The answer is the reservation, or a refusal that leaves it as it was.
+  // The answer is the reservation, or a refusal that leaves it as it was. While its sequence is
+  // suspended nothing is promised: it may have what it may have, and is told to wait for more.
   absl::StatusOr<Answer> Extend(std::string_view id, Tokens total_tokens);
   // A sign of life: the lease runs for its ttl from now.
   absl::StatusOr<Reservation> Renew(std::string_view id);

@@ -85,6 +85,7 @@ struct AdmissionController::State {
   // The record of a held reservation; NotFound if it has ended, or was released and stops.
   absl::StatusOr<ReservationRecord*> FindHeld(std::string_view id);
   absl::StatusOr<ReservationRecord*> FindRunning(std::string_view id);
+  Answer ExtendSuspended(ReservationRecord& record, Tokens total, Instant now);
   // The record of one whose sequence runs or is suspended; aborts where there is none.
   ReservationRecord& Running(std::string_view id);
   // As callers see it: while a sequence runs, the lease runs for its ttl from now.

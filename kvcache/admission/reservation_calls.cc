@@ -19,6 +19,7 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
   ReservationRecord& record = **found;
   Reservation& reservation = record.reservation;
   const Tokens allowed = reservation.prompt_tokens + reservation.max_new_tokens;
+  if (record.suspended) return state_->ExtendSuspended(record, total_tokens, now);
   const Blocks wanted = BlocksForSequence(total_tokens, state_->cache.block_tokens());
   if (total_tokens > allowed || wanted > reservation.blocks) {
     const Verdict verdict = state_->DecideExtension(record, total_tokens);

@@ -1,4 +1,5 @@
 // The calls of the loop that owns running sequences: growing, suspending, resuming.
+#include <algorithm>
 #include <utility>
 
 #include "kvcache/admission/admission_state.h"
@@ -21,6 +22,22 @@ ReservationRecord& AdmissionController::State::Running(std::string_view id) {
   const absl::StatusOr<ReservationRecord*> found = FindRunning(id);
   PLIMSOLL_CHECK(found.ok(), found.status().message());
   return **found;
+}
+
+// It may have as many tokens as before, and gets its blocks when it resumes; more it may ask for
+// then.
+Answer AdmissionController::State::ExtendSuspended(ReservationRecord& record, Tokens total,
+                                                   Instant now) {
+  SignOfLife(record, now);
+  const Reservation& reservation = record.reservation;
+  if (total <= reservation.prompt_tokens + reservation.max_new_tokens) return View(record, now);
+  Verdict verdict = DecideExtension(record, total);
+  if (verdict.decision != Decision::kNever) {
+    verdict.decision = Decision::kWait;
+    verdict.reason = Reason::kNoFreeBlocks;
+    verdict.missing = std::max(verdict.missing, Blocks(1));
+  }
+  return Refuse(record.request.tenant, verdict, now);
 }
 
 bool AdmissionController::promises_whole() const { return state_->policies.all_promise_whole(); }
@@ -60,6 +77,8 @@ void AdmissionController::SuspendSequence(std::string_view id) {
   record.reservation.prefix_blocks = Blocks(0);
   state_->NotePromised(record, std::exchange(record.reservation.blocks, Blocks(0)));
   record.suspended = true;
+  record.reported.reset();  // what it waits from now on is no part of its pace
+  state_->remaining.Remove(record.number);
   ++state_->suspended;
   ++state_->counters.preempted;
   state_->Publish();
@@ -85,7 +104,9 @@ Reason AdmissionController::ResumeSequence(std::string_view id) {
   state_->NotePromised(record, std::exchange(record.reservation.blocks, verdict.needed));
   record.suspended = false;
   --state_->suspended;
-  state_->Settle(state_->clock.Now());
+  const Instant now = state_->clock.Now();
+  state_->NoteRemaining(record, now);
+  state_->Settle(now);
   return Reason::kNone;
 }
 

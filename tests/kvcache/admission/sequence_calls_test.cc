@@ -102,6 +102,45 @@ TEST_F(SequenceCallsTest, WhoEndsWhileSuspendedLeavesNothingBehind) {
   EXPECT_TRUE(IsAdmitted(Must(Ask(1)))) << "nobody is suspended any more";
 }
 
+// Whoever holds the reservation may still ask for more, and must not get blocks that way.
+TEST_F(SequenceCallsTest, AnExtensionOfWhoIsSuspendedPromisesNothing) {
+  Use(kNoWatermark);
+  const std::string a = Running(63, 97), b = Running(15, 40);
+  Suspend(b);
+  const Answer same = Must(admission_->Extend(b, Tokens(55)));
+  ASSERT_TRUE(IsAdmitted(same));
+  EXPECT_EQ(std::get<Reservation>(same).blocks, Blocks(0));
+  const Answer more = Must(admission_->Extend(b, Tokens(56)));
+  ASSERT_FALSE(IsAdmitted(more));
+  EXPECT_EQ(std::get<Refusal>(more).decision, Decision::kWait);
+  EXPECT_EQ(std::get<Refusal>(Must(admission_->Extend(b, Tokens(161)))).decision, Decision::kNever);
+  EXPECT_EQ(free(), Blocks(6));
+  EXPECT_EQ(Resume(b), Reason::kNone);
+  EXPECT_TRUE(IsAdmitted(Must(admission_->Extend(b, Tokens(56))))) << "now it may";
+}
+
+// A and B generate a token a second, B with ten seconds in between in which it is suspended. Then B
+// may generate 25 more, and gives back two of the five blocks that the two have of their eight.
+TEST_F(SequenceCallsTest, TheTimeSuspendedIsNoPartOfThePace) {
+  Use(kNoWatermark, {.tenants = {{"x", {.most = Blocks(8)}}}});
+  const std::string a = Running(31, 65, "x"), b = Running(15, 30, "x");
+  int64_t of_a = 0, of_b = 0;
+  const auto generate = [&](bool both) {
+    clock_.Advance(seconds(1));
+    EXPECT_EQ(Grow(a, 31 + ++of_a), Reason::kNone);
+    if (!both) return;
+    EXPECT_EQ(Grow(b, 15 + ++of_b), Reason::kNone);
+  };
+  for (int i = 0; i < 3; ++i) generate(true);
+  Suspend(b);
+  for (int i = 0; i < 10; ++i) generate(false);
+  EXPECT_EQ(Resume(b), Reason::kNone);
+  for (int i = 0; i < 2; ++i) generate(true);
+  const Refusal refusal = Refused(RequestOf(64, 0, "x"));
+  EXPECT_EQ(refusal.reason, Reason::kTenantQuota);
+  EXPECT_NEAR(std::chrono::duration<double>(refusal.retry_after).count(), 25, 4.5);
+}
+
 // X may have 5 blocks, Y is guaranteed 4. X's second sequence makes room for its first; Y's does
 // not, for what is Y's is no use to X.
 TEST_F(SequenceCallsTest, AVictimIsOneWhoseRoomTheOtherMayHave) {
