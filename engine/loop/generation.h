@@ -25,10 +25,11 @@ struct Generation {
   Generation(int64_t its_ticket, GenerationRequest its_request,
              std::shared_ptr<GenerationListener> its_listener, SequenceId its_sequence)
       : ticket(its_ticket),
+        prompt_size(std::ssize(its_request.prompt)),
+        tokens(std::move(its_request.prompt)),
         request(std::move(its_request)),
         listener(std::move(its_listener)),
-        sequence(its_sequence),
-        tokens(request.prompt) {
+        sequence(its_sequence) {
     tokens.reserve(tokens.size() + static_cast<size_t>(request.max_new_tokens.value()));
   }
 
@@ -36,19 +37,20 @@ struct Generation {
   std::span<const int32_t> Pending() const {
     return std::span(tokens).subspan(static_cast<size_t>(computed));
   }
-  int64_t generated() const { return std::ssize(tokens) - std::ssize(request.prompt); }
+  int64_t generated() const { return std::ssize(tokens) - prompt_size; }
   bool decoding() const { return generated() > 0 && computed == std::ssize(tokens) - 1; }
   SequenceProgress Progress() const {
     return {std::ssize(Pending()), decoding(), request.all_logits};
   }
 
   const int64_t ticket;
-  const GenerationRequest request;
+  const int64_t prompt_size;
+  std::vector<int32_t> tokens;      // the prompt, then those chosen
+  const GenerationRequest request;  // without its prompt
   const std::shared_ptr<GenerationListener> listener;
   const SequenceId sequence;
   std::atomic<bool> cancelled = false;
 
-  std::vector<int32_t> tokens;  // the prompt, then those chosen
   int64_t computed = 0;
   int64_t reached = 0;  // the most that was ever computed
   int64_t stops = 0;    // times it was suspended

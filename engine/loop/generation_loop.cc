@@ -201,7 +201,7 @@ void GenerationLoop::State::TakeLogits(const StepShare& share, std::span<const f
 void GenerationLoop::State::CountComputed(Generation& generation, int64_t tokens) {
   const int64_t before = generation.computed, after = before + tokens;
   const int64_t first_new = std::max(before, generation.reached);
-  const int64_t prompt = std::ssize(generation.request.prompt);
+  const int64_t prompt = generation.prompt_size;
   step.recomputed_tokens += std::min(after, first_new) - before;
   step.prompt_tokens += std::max<int64_t>(0, std::min(after, prompt) - first_new);
   generation.computed = after;

@@ -9,9 +9,8 @@
 //
 // Invariants: a holder ends once.
 //
-// Threads: none; the owner serialises calls. Cost: O(log n) to change, O(1)
-// where a holder keeps the pace; TimeFor looks at kLookedAt
-// holders at most. Errors: none.
+// Threads: none; the owner serialises calls. Cost: O(log n) to change, O(1) where a holder keeps
+// the pace; TimeFor looks at kLookedAt holders at most. Errors: none.
 #pragma once
 
 #include <cstdint>

@@ -20,8 +20,8 @@ namespace plimsoll {
 struct AdmissionSnapshot {
   int64_t revision = 0;
   BlockCounts blocks;
-  Tokens unfilled =
-      Tokens(0);             // slots of live blocks without a token, in last blocks and lookahead
+  // Slots of live blocks without a token, in last blocks and lookahead.
+  Tokens unfilled = Tokens(0);
   Blocks headroom;           // what a new request may still be promised
   int64_t reservations = 0;  // held now
   int64_t waiting = 0;       // callers in the queue

@@ -33,8 +33,8 @@ TEST(Build, TheReadmeShowsTheCompiledExample) {
 TEST(Build, TheReadmeOfTestsListsEveryPlantedBug) {
   const std::string readme = TextOf("tests/README.md");
   int bugs = 0;
-  for (const std::string list : {"groups", "policies", "pool"}) {
-    std::istringstream in(TextOf("tests/mutants/" + list + ".list"));
+  for (const SourceFile& list : SourcesUnder("tests/mutants", {".list"})) {
+    std::istringstream in(TextOf(list.path));
     for (std::string line; std::getline(in, line);) {
       if (!line.starts_with("bug: ")) continue;
       ++bugs;

@@ -196,11 +196,8 @@ TEST(ForkProperty, EverySequenceFindsItsTokensAfterEveryStep) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   CacheAndModel both(static_cast<uint32_t>(seed));
-  for (int64_t step = 0, steps = StepsOr(100'000); step < steps; ++step) {
-    both.Step();
-    both.Compare();
-    ASSERT_FALSE(testing::Test::HasFailure()) << "step " << step;
-  }
+  StepAndCompare(both, StepsOr(100'000));
+  ASSERT_FALSE(HasFailure());
   EXPECT_GT(both.copies(), 1000) << "the steps came to what they are for";
   EXPECT_GT(both.promised_appends(), 1000);
   both.EndAll();

@@ -291,11 +291,8 @@ TEST(GroupCacheProperty, EveryTokenThatMayBeReadIsThereAfterEveryStep) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   CacheAndModel both(static_cast<uint32_t>(seed));
-  for (int64_t step = 0; step < StepsOr(50000); ++step) {
-    both.Step();
-    both.Compare();
-    ASSERT_FALSE(testing::Test::HasFatalFailure()) << "step " << step;
-  }
+  StepAndCompare(both, StepsOr(50000));
+  ASSERT_FALSE(HasFailure());
   EXPECT_GT(both.most_running(), 5);
 }
 

@@ -269,11 +269,8 @@ TEST(SlabCachingProperty, WhatGoesIsWhatWasLastUsedLongestAgo) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   PoolAndModel both(static_cast<uint32_t>(seed));
-  for (int64_t step = 0; step < StepsOr(20000); ++step) {
-    both.Step();
-    both.Compare();
-    ASSERT_FALSE(testing::Test::HasFatalFailure()) << "step " << step;
-  }
+  StepAndCompare(both, StepsOr(20000));
+  ASSERT_FALSE(HasFailure());
   EXPECT_GT(both.dropped(), 100);
 }
 
