@@ -310,8 +310,6 @@ Blocks Taken(const CapacityReport& report) {
   return report.snapshot.blocks.live + report.snapshot.blocks.reserved;
 }
 
-int64_t PreemptedBy(const ServerInfo& info) { return info.loop ? info.loop->preempted : 0; }
-
 // The state when what was taken is back to `taken`, or when it has had time enough for that.
 absl::StatusOr<CapacityReport> Settled(Client& client, Blocks taken, Duration time_to_settle) {
   const SystemClock clock;
@@ -345,9 +343,7 @@ absl::StatusOr<ReplayReport> ReplayAgainst(Client& client, const Workload& workl
   // A grant may reach us before the end that made room for it; the server never held more.
   report.peak_blocks = std::min(report.peak_blocks, report.total_blocks);
   if (Taken(*after) > Taken(*before)) report.server->leaked = Taken(*after) - Taken(*before);
-  const absl::StatusOr<ServerInfo> info_after = client.GetServerInfo();
-  if (!info_after.ok()) return info_after.status();
-  report.preempted = PreemptedBy(*info_after) - PreemptedBy(*info);
+  report.preempted = after->snapshot.preempted - before->snapshot.preempted;
   report.server->device = info->device;
   for (const MemoryStage& stage : info->memory) {
     report.server->memory.push_back({stage.name, stage.predicted, stage.measured});

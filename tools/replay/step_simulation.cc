@@ -141,10 +141,11 @@ void Steps::Arrive() {
 // policy says no whatever is found.
 bool Steps::MayStart(size_t i) const {
   const Demand demand = DemandOf(i);
-  const std::vector<uint64_t> names = NamesOf(i);
   const Blocks free = cache_.available();
-  if (!policy_.MayStart(demand, free + Blocks(std::ssize(names)))) return false;
-  if (names.empty()) return true;
+  if (!cache_.shares_prefixes()) return policy_.MayStart(demand, free);
+  const Blocks most_found(demand.prompt / options_.block_tokens);
+  if (!policy_.MayStart(demand, free + most_found)) return false;
+  const std::vector<uint64_t> names = NamesOf(i);
   const PrefixFound found = cache_.Find({.salt = {}, .names = BlockNames::OfHashes(names)});
   return policy_.MayStart(demand, free - found.cached + found.blocks);
 }
