@@ -9,7 +9,6 @@ namespace plimsoll {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 TEST(GroupSharing, AForkSharesWhatIsNamedAndCopiesTheRest) {
   GroupEngine engine(Options({kFull, kWindow, kState}, 60));
