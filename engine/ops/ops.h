@@ -26,11 +26,20 @@ namespace plimsoll {
 enum class Device : uint8_t { kCpu, kCuda };
 
 // A weight as stored: [rows, cols], or [1, cols] for a vector. Null data: absent.
+//
+// A quantised matrix has scales beside it, row-major [rows, ceil(cols / group)]:
+//
+//   int8   weight = scale * q            q signed, a byte; a scale is one fp16
+//   int4   weight = scale * (q - zero)   q in [0, 15], two to a byte, the even column in the low
+//                                        bits, rows of whole bytes; a scale is two fp16: {scale,
+//                                        zero}
 struct WeightView {
   const std::byte* data = nullptr;
   ElementType type = ElementType::kFp32;
   int64_t rows = 0;
   int64_t cols = 0;
+  const std::byte* scales = nullptr;  // of int8 and int4
+  int64_t group = 0;                  // columns that share one; `cols` for one scale a row
 };
 
 // out[r, :] = scale * table[ids[r], :]
@@ -94,9 +103,11 @@ struct RotateAndAppendArgs {
   PagedLayer cache;
 };
 
-// out[r, h, :] = softmax over positions p in (position - window, position] of
-//                (scale * q[r, h, :] . K[p, h / group, :]) times V[p, h / group, :]
-// Token slots past `position` are never read.
+// score[p]     = scale * q[r, h, :] . K[p, h / group, :], then softcap * tanh(score / softcap)
+// out[r, h, :] = softmax over positions p in (position - window, position] of score[p]
+//                times V[p, h / group, :]
+// A sink is one more score in the softmax, which has no value. Token slots past `position` are
+// never read.
 struct AttentionArgs {
   const float* q;  // [rows, heads, head_dim]
   int64_t rows;
@@ -105,7 +116,9 @@ struct AttentionArgs {
   int64_t window;  // > 0; pass INT64_MAX for none
   const RowPlace* places;
   PagedLayer cache;
-  float* out;  // [rows, heads, head_dim]
+  float* out;                    // [rows, heads, head_dim]
+  float softcap = 0;             // 0: none
+  const float* sinks = nullptr;  // [heads], or null for none
 };
 
 // out[r, i] = activation(gate[r, i]) * up[r, i]; out may equal gate or up.
