@@ -1,5 +1,6 @@
 #include "engine/ops/arguments.h"
 
+#include <limits>
 #include <string>
 
 #include "absl/strings/str_format.h"
@@ -84,6 +85,36 @@ absl::Status CheckArguments(const AttentionArgs& args) {
 
 absl::Status CheckArguments(const GatedActivationArgs& args) {
   PLIMSOLL_CHECK(args.count >= 0, args.count);
+  return absl::OkStatus();
+}
+
+absl::Status CheckArguments(const SoftcapArgs& args) {
+  PLIMSOLL_CHECK(args.count >= 0 && args.cap > 0, args.count, args.cap);
+  return absl::OkStatus();
+}
+
+absl::Status CheckArguments(const RouteArgs& args) {
+  PLIMSOLL_CHECK(args.rows >= 0, args.rows);
+  PLIMSOLL_CHECK(args.active > 0 && args.active <= args.experts, args.active, args.experts);
+  return absl::OkStatus();
+}
+
+// The types of the weights are for linear to judge.
+absl::Status CheckArguments(const ExpertsArgs& args) {
+  PLIMSOLL_CHECK(args.rows >= 0 && args.choices > 0, args.rows, args.choices);
+  PLIMSOLL_CHECK(args.count > 0, args.count);
+  PLIMSOLL_CHECK(args.rows <= std::numeric_limits<int32_t>::max() / args.choices, args.rows);
+  for (int64_t i = 0; i < args.rows * args.choices; ++i) {
+    PLIMSOLL_CHECK(args.chosen[i] >= 0 && args.chosen[i] < args.count, args.chosen[i], args.count);
+  }
+  const int64_t hidden = args.experts[0].gate.cols;
+  for (int64_t e = 0; e < args.count; ++e) {
+    const ExpertWeights& expert = args.experts[e];
+    const int64_t width = expert.gate.rows;
+    PLIMSOLL_CHECK(expert.gate.cols == hidden && expert.up.cols == hidden, e, hidden);
+    PLIMSOLL_CHECK(expert.up.rows == width && expert.down.cols == width, e, width);
+    PLIMSOLL_CHECK(expert.down.rows == hidden, e, expert.down.rows, hidden);
+  }
   return absl::OkStatus();
 }
 

@@ -20,5 +20,7 @@ absl::Status Linear(const LinearArgs& args);
 absl::Status RotateAndAppend(const RotateAndAppendArgs& args);
 absl::Status Attention(const AttentionArgs& args);
 absl::Status GatedActivation(const GatedActivationArgs& args);
+absl::Status Softcap(const SoftcapArgs& args);
+absl::Status Experts(const ExpertsArgs& args);
 
 }  // namespace plimsoll::cpu

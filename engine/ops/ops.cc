@@ -15,6 +15,9 @@ const Ops& ReferenceOps() {
       .rotate_and_append = &reference::RotateAndAppend,
       .attention = &reference::Attention,
       .gated_activation = &reference::GatedActivation,
+      .softcap = &reference::Softcap,
+      .route = &reference::Route,
+      .experts = &reference::Experts,
   };
   return ops;
 }
@@ -29,6 +32,9 @@ const Ops& CpuOps() {
       .rotate_and_append = &cpu::RotateAndAppend,
       .attention = &cpu::Attention,
       .gated_activation = &cpu::GatedActivation,
+      .softcap = &cpu::Softcap,
+      .route = &reference::Route,  // a few numbers a row
+      .experts = &cpu::Experts,
   };
   return ops;
 }

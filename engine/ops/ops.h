@@ -52,6 +52,7 @@ struct EmbedArgs {
 };
 
 // out[r, c] = (gain[c] + gain_offset) * x[r, c] / sqrt(mean over c of x[r, c]^2 + epsilon)
+//             (+ out[r, c] when accumulating)
 struct RmsNormArgs {
   const float* x;  // [rows, cols]; may equal out
   int64_t rows;
@@ -60,6 +61,7 @@ struct RmsNormArgs {
   float gain_offset;
   float epsilon;
   float* out;
+  bool accumulate = false;
 };
 
 // out[r, n] = sum over k of x[r, k] * weight[n, k] + bias[n] (+ out[r, n] when accumulating)
@@ -130,6 +132,57 @@ struct GatedActivationArgs {
   float* out;
 };
 
+// x[i] = cap * tanh(x[i] / cap)
+struct SoftcapArgs {
+  float* x;
+  int64_t count;
+  float cap;  // > 0
+};
+
+// Chooses the experts of each row: the `active` with the largest logits, of equal ones the first.
+//   share = exp(logit) / sum over experts of exp(logit); when renormalised, over the chosen ones
+// An expert that all rows share is chosen last, as number `experts`, with a share of
+// 1 / (1 + exp(-shared logit)).
+struct RouteArgs {
+  const float* logits;  // [rows, experts]
+  const float* shared;  // [rows], or null: no expert is shared
+  int64_t rows;
+  int64_t experts;
+  int64_t active;  // in [1, experts]
+  bool renormalise;
+  int32_t* chosen;  // [rows, active, and one more if shared], by falling logit
+  float* shares;    // the same
+};
+
+// down . (activation(gate . x) * up . x)
+struct ExpertWeights {
+  WeightView gate, up, down;
+};
+
+// What an experts call may write to; `width` is the widest expert's.
+struct ExpertScratch {
+  float* gathered;  // [rows, hidden]
+  float* gate;      // [rows, width]
+  float* up;        // [rows, width]
+  float* mixed;     // [rows, hidden]
+  int32_t* picked;  // [rows]
+};
+
+// out[r, :] += sum over i of shares[r, i] * expert chosen[r, i] of x[r, :]
+// An expert's weights are read once for all rows that chose it, and not if none did.
+struct ExpertsArgs {
+  const float* x;         // [rows, hidden]
+  const int32_t* chosen;  // [rows, choices], different ones in a row
+  const float* shares;    // [rows, choices]
+  int64_t rows;
+  int64_t choices;
+  const ExpertWeights* experts;  // [count]
+  int64_t count;
+  Activation activation;
+  ExpertScratch scratch;
+  float* out;  // [rows, hidden], not x
+};
+
 struct Ops {
   std::string_view name;  // "reference", "cpu", "cuda"
   Device device;
@@ -139,6 +192,10 @@ struct Ops {
   absl::Status (*rotate_and_append)(const RotateAndAppendArgs&);
   absl::Status (*attention)(const AttentionArgs&);
   absl::Status (*gated_activation)(const GatedActivationArgs&);
+  // Null in a table that has none: it runs no model that asks for them.
+  absl::Status (*softcap)(const SoftcapArgs&) = nullptr;
+  absl::Status (*route)(const RouteArgs&) = nullptr;
+  absl::Status (*experts)(const ExpertsArgs&) = nullptr;
 };
 
 // Scalar loops with double sums, in index order: repeatable, and more exact than what it judges.

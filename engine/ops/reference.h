@@ -15,5 +15,8 @@ absl::Status Linear(const LinearArgs& args);
 absl::Status RotateAndAppend(const RotateAndAppendArgs& args);
 absl::Status Attention(const AttentionArgs& args);
 absl::Status GatedActivation(const GatedActivationArgs& args);
+absl::Status Softcap(const SoftcapArgs& args);
+absl::Status Route(const RouteArgs& args);
+absl::Status Experts(const ExpertsArgs& args);
 
 }  // namespace plimsoll::reference

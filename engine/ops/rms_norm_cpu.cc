@@ -38,6 +38,14 @@ float SumOfSquares(const float* x, int64_t count) {
   return Sum(d, hn::Add(even, odd));
 }
 
+// A vector of the `left` numbers that are left, or of as many of them as it holds.
+template <class T>
+HWY_INLINE FloatVector LoadUpTo(const T* from, int64_t left) {
+  const Floats d;
+  if (left >= static_cast<int64_t>(hn::Lanes(d))) return LoadFloats(d, from);
+  return LoadTail(d, from, static_cast<size_t>(left));
+}
+
 void NormRows(const RmsNormArgs& args, int64_t begin, int64_t end) {
   const Floats d;
   const FloatVector offset = hn::Set(d, args.gain_offset);
@@ -46,14 +54,12 @@ void NormRows(const RmsNormArgs& args, int64_t begin, int64_t end) {
       const float* const x = args.x + r * args.cols;
       const float mean = SumOfSquares(x, args.cols) / static_cast<float>(args.cols);
       const FloatVector scale = hn::Set(d, 1.0f / std::sqrt(mean + args.epsilon));
-      const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-      TransformFloats(
-          x, args.cols, args.out + r * args.cols, [&](FloatVector v, int64_t c) HWY_ATTR {
-            const int64_t left = args.cols - c;
-            const FloatVector g = left >= lanes ? LoadFloats(d, gain + c)
-                                                : LoadTail(d, gain + c, static_cast<size_t>(left));
-            return hn::Mul(hn::Mul(hn::Add(g, offset), v), scale);
-          });
+      float* const out = args.out + r * args.cols;
+      TransformFloats(x, args.cols, out, [&](FloatVector v, int64_t c) HWY_ATTR {
+        const FloatVector g = LoadUpTo(gain + c, args.cols - c);
+        const FloatVector normed = hn::Mul(hn::Mul(hn::Add(g, offset), v), scale);
+        return args.accumulate ? hn::Add(LoadUpTo(out + c, args.cols - c), normed) : normed;
+      });
     }
   });
 }

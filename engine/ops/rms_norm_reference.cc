@@ -18,7 +18,8 @@ absl::Status RmsNorm(const RmsNormArgs& args) {
     const double scale = 1.0 / std::sqrt(mean + args.epsilon);
     for (int64_t c = 0; c < args.cols; ++c) {
       const double gain = double{ReadElement(args.gain.data, args.gain.type, c)} + args.gain_offset;
-      out[c] = static_cast<float>(gain * x[c] * scale);
+      const double normed = gain * x[c] * scale;
+      out[c] = static_cast<float>(args.accumulate ? out[c] + normed : normed);
     }
   }
   return absl::OkStatus();

@@ -59,6 +59,24 @@ TEST(Reference, RmsNormOfZerosIsZero) {
   EXPECT_THAT(x, ElementsAre(0, 0));
 }
 
+TEST(Reference, RmsNormAddsToWhatIsThere) {
+  const Stored gain(ElementType::kFp32, {1, 1});
+  const std::vector<float> x = {3, 4};
+  std::vector<float> out = {10, 20};
+  ASSERT_TRUE(Judge()
+                  .rms_norm({.x = x.data(),
+                             .rows = 1,
+                             .cols = 2,
+                             .gain = gain.View(1, 2),
+                             .gain_offset = 0,
+                             .epsilon = 1e-9f,
+                             .out = out.data(),
+                             .accumulate = true})
+                  .ok());
+  const float rms = 3.5355339f;  // sqrt(12.5)
+  EXPECT_THAT(out, Pointwise(FloatNear(1e-5f), {10 + 3 / rms, 20 + 4 / rms}));
+}
+
 // [1 2 3] . [1 0 -1] = -2 and . [2 2 2] = 12.
 TEST(Reference, LinearMultipliesAddsBiasAndAccumulates) {
   const Stored weight(ElementType::kFp16, {1, 0, -1, 2, 2, 2});
