@@ -174,6 +174,7 @@ class GroupCache {
   struct Hit {
     Path path;
     std::vector<NodeId> nodes;  // at least those of the path
+    std::vector<PrefixKey> keys;
   };
   // Blocks [first, last) that a group has after an append from `before` to `length`.
   struct Extent {

@@ -50,6 +50,7 @@ void GroupCache::FindNodes(const PrefixKey& root, const BlockNames& names, Hit& 
       if (!node) return;
       tree_->PrefetchBlocks(*node);
       hit.nodes.push_back(*node);
+      hit.keys.push_back(key);
       parent = PrefixParent(*node);
     }
     last = keys.back();
@@ -59,7 +60,7 @@ void GroupCache::FindNodes(const PrefixKey& root, const BlockNames& names, Hit& 
 GroupCache::Hit GroupCache::LookUp(const Prompt& prompt, Tokens total) const {
   const PrefixKey root = tree_->hasher().Root(prompt.salt, prompt.names.by_hash());
   const int64_t blocks = std::min(prompt.names.size(), total / block_tokens_);
-  Hit hit{{.key = root, .tip = PrefixParent::Root(root), .named = 0, .prompt = blocks}, {}};
+  Hit hit{{.key = root, .tip = PrefixParent::Root(root), .named = 0, .prompt = blocks}, {}, {}};
   FindNodes(root, prompt.names.Subrange(0, blocks), hit);
   if (!hit.nodes.empty() && tree_->FirstChild(hit.nodes.back())) {
     hit.path.parting = std::ssize(hit.nodes);
@@ -75,7 +76,7 @@ GroupCache::Hit GroupCache::LookUp(const Prompt& prompt, Tokens total) const {
     hit.path.tip = PrefixParent(node);
     hit.path.named = length;
   }
-  if (hit.path.named > 0) hit.path.key = tree_->KeyOf(*hit.path.tip.block());
+  if (hit.path.named > 0) hit.path.key = hit.keys[static_cast<size_t>(hit.path.named) - 1];
   return hit;
 }
 

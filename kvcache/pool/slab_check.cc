@@ -15,8 +15,8 @@ std::optional<std::string> SlabPool::FindWrongSlab(int32_t link) const {
   uint64_t oldest = UINT64_MAX, latest = 0;
   for (int32_t slot = 0; slot < slab.untouched; ++slot) {
     const Entry& entry = entries_[SlotIndex(link, slot)];
-    if (entry.holders > 0) ++live;
-    if (entry.holders != kCached) continue;
+    if (entry.live()) ++live;
+    if (!entry.cached()) continue;
     ++cached;
     oldest = std::min(oldest, entry.used);
     latest = std::max(latest, entry.used);

@@ -44,7 +44,7 @@ absl::StatusOr<SlabPool> SlabPool::Create(const SlabPoolOptions& options) {
   const absl::StatusOr<int64_t> most_slots = MostSlots(options);
   if (!most_slots.ok()) return most_slots.status();
   SlabPool pool(options, *most_slots);
-  bool memory = pool.by_latest_use_ && pool.slabs_ && pool.entries_ && pool.links_ && pool.marks_;
+  bool memory = pool.by_latest_use_ && pool.slabs_ && pool.entries_ && pool.marks_;
   for (const Group& group : pool.groups_) memory = memory && group.pinned && group.idle;
   if (memory) return pool;
   return absl::ResourceExhaustedError("no memory to count the blocks of " +
@@ -59,7 +59,6 @@ SlabPool::SlabPool(const SlabPoolOptions& options, int64_t most_slots)
       by_latest_use_(options.slabs),
       slabs_(static_cast<size_t>(options.slabs)),
       entries_(indices()),
-      links_(Blocks(options.slabs * most_slots)),
       marks_(static_cast<size_t>(options.slabs)) {
   for (const Bytes bytes : options.block_bytes) {
     groups_.push_back({.counts = {.blocks_per_slab = Blocks(options.slab_bytes / bytes)},
@@ -212,6 +211,7 @@ SlabPool::Place SlabPool::PlaceOf(size_t group, BlockId block) const {
 void SlabPool::Free(const Place& place) {
   Slab& slab = At(place.link);
   Entry& entry = entries_[place.index];
+  entry.used = 0;
   entry.holders = 0;
   entry.next_free = std::exchange(slab.first_free, place.slot + 1);
 }
@@ -224,34 +224,43 @@ size_t SlabPool::LatestOf(const Slab& slab) {
   return (slab.in_turn.empty() ? slab.while_room : slab.in_turn).last - 1;
 }
 
-BlockLinks::List& SlabPool::ListOf(const Place& place) {
+SlabPool::List& SlabPool::ListOf(const Place& place) {
   Slab& slab = At(place.link);
   return (entries_[place.index].used & kInTurn) != 0 ? slab.in_turn : slab.while_room;
 }
 
 void SlabPool::Cache(const Place& place, Stay stay) {
   Entry& entry = entries_[place.index];
-  const bool was_live = entry.holders > 0;
-  entry.holders = kCached;
+  const bool was_live = entry.live();
   entry.used = ++now_ | (stay == Stay::kInTurn ? kInTurn : 0);
-  links_.PushBack(ListOf(place), BlockId(static_cast<int32_t>(place.index)));
+  List& list = ListOf(place);
+  const auto stored = static_cast<uint32_t>(place.index) + 1;
+  entry.before = list.last;
+  entry.after = 0;
+  (list.last == 0 ? list.first : entries_[list.last - 1].after) = stored;
+  list.last = stored;
   Count(place.link, was_live ? -1 : 0, 1);
 }
 
+// What the block is next is up to the caller.
 void SlabPool::Uncache(const Place& place) {
-  links_.Remove(ListOf(place), BlockId(static_cast<int32_t>(place.index)));
+  List& list = ListOf(place);
+  Entry& entry = entries_[place.index];
+  (entry.before == 0 ? list.first : entries_[entry.before - 1].after) = entry.after;
+  (entry.after == 0 ? list.last : entries_[entry.after - 1].before) = entry.before;
+  entry.used = 0;
 }
 
 void SlabPool::Share(size_t group, BlockId block) {
   Entry& entry = entries_[PlaceOf(group, block).index];
-  PLIMSOLL_CHECK(entry.holders > 0, group, block, entry.holders);
+  PLIMSOLL_CHECK(entry.live(), group, block);
   ++entry.holders;
 }
 
 void SlabPool::Release(size_t group, BlockId block) {
   const Place place = PlaceOf(group, block);
   Entry& entry = entries_[place.index];
-  PLIMSOLL_CHECK(entry.holders > 0, group, block, entry.holders);
+  PLIMSOLL_CHECK(entry.live(), group, block);
   if (--entry.holders > 0) return;
   Free(place);
   Count(place.link, -1, 0);
@@ -260,7 +269,7 @@ void SlabPool::Release(size_t group, BlockId block) {
 void SlabPool::Keep(size_t group, BlockId block, Stay stay) {
   const Place place = PlaceOf(group, block);
   Entry& entry = entries_[place.index];
-  PLIMSOLL_CHECK(entry.holders > 0, group, block, entry.holders);
+  PLIMSOLL_CHECK(entry.live(), group, block);
   if (entry.holders > 1) {
     --entry.holders;
   } else {
@@ -270,18 +279,19 @@ void SlabPool::Keep(size_t group, BlockId block, Stay stay) {
 
 void SlabPool::Drop(size_t group, BlockId block) {
   const Place place = PlaceOf(group, block);
-  PLIMSOLL_CHECK(entries_[place.index].holders == kCached, group, block);
+  PLIMSOLL_CHECK(entries_[place.index].cached(), group, block);
   Uncache(place);
   Free(place);
   Count(place.link, 0, -1);
 }
 
 int32_t SlabPool::Holders(size_t group, BlockId block) const {
-  return std::max(0, entries_[PlaceOf(group, block).index].holders);
+  const Entry& entry = entries_[PlaceOf(group, block).index];
+  return entry.cached() ? 0 : entry.holders;
 }
 
 bool SlabPool::IsCached(size_t group, BlockId block) const {
-  return entries_[PlaceOf(group, block).index].holders == kCached;
+  return entries_[PlaceOf(group, block).index].cached();
 }
 
 size_t SlabPool::IndexOf(size_t group, BlockId block) const { return PlaceOf(group, block).index; }

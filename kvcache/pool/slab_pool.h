@@ -39,7 +39,6 @@
 #include "kvcache/base/units.h"
 #include "kvcache/pool/age_heap.h"
 #include "kvcache/pool/block_counts.h"
-#include "kvcache/pool/block_list.h"
 #include "kvcache/pool/zeroed_array.h"
 
 namespace plimsoll {
@@ -136,21 +135,35 @@ class SlabPool {
   // Within a group: block = slab * blocks_per_slab + slot. Links are one more than what they link
   // to; zero is the end.
   enum class In : int32_t { kNone, kPinnedOpen, kIdleOpen };  // a list of the slab's group
+  struct List {  // of cached blocks, which are written as their index plus one
+    uint32_t first, last;
+    bool empty() const { return first == 0; }
+  };
   struct Slab {
     int32_t next, previous;  // in the list of free slabs, or of the group's that have free blocks
     In list;
     int32_t group;  // one more than the group's number; zero for a free slab
     int32_t live, cached;
-    int32_t first_free;  // slot that was released
-    int32_t untouched;   // slots from here on were never taken since the group has the slab
-    BlockLinks::List in_turn, while_room;  // cached blocks, by index, oldest first
+    int32_t first_free;        // slot that was released
+    int32_t untouched;         // slots from here on were never taken since the group has the slab
+    List in_turn, while_room;  // cached blocks, oldest first
   };
-  static constexpr int32_t kCached = -1;
   static constexpr uint64_t kInTurn = uint64_t{1} << 63;  // makes a time later than any without
-  struct Entry {                                          // of a block
-    uint64_t used;                                        // when it was let go; with kInTurn
-    int32_t holders;                                      // none: free; or kCached
-    int32_t next_free;
+  // Of a block, in 16 bytes: what it needs while it is cached, or else who holds it, or where the
+  // list of free ones goes on.
+  struct Entry {
+    uint64_t used;  // cached: when it was let go, with kInTurn; else zero
+    union {
+      int32_t holders;  // not cached; none: free
+      uint32_t before;  // cached: in its list
+    };
+    union {
+      int32_t next_free;
+      uint32_t after;
+    };
+
+    bool cached() const { return used != 0; }
+    bool live() const { return !cached() && holders > 0; }
   };
   struct Group {
     GroupCounts counts;
@@ -186,7 +199,7 @@ class SlabPool {
   BlockId TakeFrom(int32_t link, std::optional<Stay> cached);
   void Free(const Place& place);
   void Cache(const Place& place, Stay stay);
-  BlockLinks::List& ListOf(const Place& place);
+  List& ListOf(const Place& place);
   // Indices of cached blocks of a slab that has any.
   static size_t OldestOf(const Slab& slab);
   static size_t LatestOf(const Slab& slab);
@@ -208,7 +221,6 @@ class SlabPool {
   AgeHeap by_latest_use_;  // slabs with cached and without live blocks
   ZeroedArray<Slab> slabs_;
   ZeroedArray<Entry> entries_;   // by index
-  BlockLinks links_;             // by index
   ZeroedArray<uint64_t> marks_;  // by slab: the latest HoldAndReserve that counted it
   uint64_t mark_ = 0;
 };

@@ -82,7 +82,7 @@ bool SlabPool::HasRoomFor(std::span<const GroupBlock> held, std::span<const Bloc
   ++mark_;
   for (const auto& [group, block] : held) {
     const Place place = PlaceOf(group, block);
-    if (entries_[place.index].holders != kCached) continue;
+    if (!entries_[place.index].cached()) continue;
     after[group].live += kOne;
     uint64_t& mark = marks_[static_cast<size_t>(place.link) - 1];
     if (At(place.link).live == 0 && mark != mark_) ++after[group].pinned;
@@ -102,8 +102,8 @@ bool SlabPool::HoldAndReserve(std::span<const GroupBlock> held, std::span<const 
   for (const auto& [group, block] : held) {
     const Place place = PlaceOf(group, block);
     Entry& entry = entries_[place.index];
-    PLIMSOLL_CHECK(entry.holders != 0, group, block);
-    if (entry.holders != kCached) {
+    PLIMSOLL_CHECK(entry.cached() || entry.live(), group, block);
+    if (entry.live()) {
       ++entry.holders;
       continue;
     }

@@ -70,14 +70,14 @@ int64_t BytesOf(int64_t slabs, std::vector<LayerGroup> groups) {
 }
 
 // A block, which any group may have, and a node for each of so many as could all be on one path.
-TEST(Bookkeeping, GroupsTakeAtMost100BytesPerBlock) {
+TEST(Bookkeeping, GroupsTakeAtMost64BytesPerBlock) {
   if (!AllocatorTells()) GTEST_SKIP() << "this allocator does not say what is allocated";
   const LayerGroup all{Retention::All(), Bytes(8)};
   const LayerGroup window{Retention::Window(Tokens(512)), Bytes(8)};
   for (const std::vector<LayerGroup>& groups : {std::vector{all}, {all, window}}) {
     constexpr int64_t kSlabs = 10'000;
     const int64_t grown = BytesOf(kSlabs, groups) - BytesOf(1, groups);
-    EXPECT_LE(grown, 100 * kSlabs * 64);
+    EXPECT_LE(grown, 64 * kSlabs * 64);
     std::printf("%zu groups: %.2f bytes per block\n", groups.size(),
                 static_cast<double>(grown) / static_cast<double>(kSlabs * 64));
   }
