@@ -19,6 +19,8 @@ TEST(Build, EveryTestFileIsInIt) {
   const auto files = SourcesUnder("tests", {"_test.cc"});
   EXPECT_GT(files.size(), 10u);
   for (const SourceFile& file : files) {
+    const std::string name = file.path.substr(file.path.rfind('/') + 1);
+    if (std::string(PLIMSOLL_TESTS_LEFT_OUT).find(" " + name + " ") != std::string::npos) continue;
     EXPECT_NE(commands.find("/" + file.path + "\""), std::string::npos) << file.path;
   }
 }

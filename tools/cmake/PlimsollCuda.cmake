@@ -23,3 +23,7 @@ if(NOT PLIMSOLL_CUDA STREQUAL "OFF" AND PLIMSOLL_TOOLS)
   endif()
 endif()
 message(STATUS "CUDA module: ${PLIMSOLL_HAS_CUDA}")
+
+# Headers alone are enough to run kernels on the CPU, which tests do (tests/emulator).
+find_package(CUDAToolkit QUIET)
+find_path(PLIMSOLL_CUDA_INCLUDE_DIR cuda_fp8.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
