@@ -14,6 +14,7 @@
 #include "engine/ops/cpu_threads.h"
 #include "engine/ops/float16.h"
 #include "engine/ops/ops.h"
+#include "engine/ops/weight_element.h"
 
 namespace plimsoll {
 namespace {
@@ -56,6 +57,40 @@ void BM_Read(benchmark::State& state) {
 }
 BENCHMARK(BM_Read)->UseRealTime();
 
+// kMatrices of [kOutputs, kColumns], one after the other, quantised ones with their scales behind:
+// int8 with one scale a row, int4 with words of groups of 128.
+struct Matrices {
+  explicit Matrices(ElementType stored) : type(stored) {
+    if (type != ElementType::kInt8 && type != ElementType::kInt4) {
+      data = RandomElements(type, kOutputs * kColumns * kMatrices);
+      return;
+    }
+    std::mt19937 rng(2);
+    data.resize(static_cast<size_t>(DataBytes() * kMatrices));
+    for (std::byte& each : data) each = static_cast<std::byte>(rng() & 0xff);
+    scales.resize(static_cast<size_t>(ScaleBytesOf(At(0))));
+    for (int64_t i = 0; i < std::ssize(scales) / 2; ++i) {
+      const bool is_zero = type == ElementType::kInt4 && i % 2 == 1;
+      WriteElement(scales.data(), ElementType::kFp16, i, is_zero ? 8.0f : 1 / 128.0f);
+    }
+  }
+
+  int64_t DataBytes() const { return BytesOf(type, kOutputs * kColumns).value(); }
+  int64_t ReadBytes() const { return DataBytes() + std::ssize(scales); }
+  WeightView At(int64_t i) const {
+    return {.data = data.data() + i * DataBytes(),
+            .type = type,
+            .rows = kOutputs,
+            .cols = kColumns,
+            .scales = scales.data(),
+            .group = type == ElementType::kInt4 ? 128 : kColumns};
+  }
+
+  ElementType type;
+  std::vector<std::byte> data;
+  std::vector<std::byte> scales;  // the same for each
+};
+
 bool LinearAgrees(const LinearArgs& whole) {
   LinearArgs args = whole;
   args.weight.rows = 8;
@@ -76,23 +111,22 @@ void BM_Linear(benchmark::State& state) {
   const int64_t rows = state.range(0);
   const ElementType type = static_cast<ElementType>(state.range(1));
   const int64_t elements = kOutputs * kColumns;
-  const std::vector<std::byte> weights = RandomElements(type, elements * kMatrices);
+  const Matrices weights(type);
   const std::vector<float> x = RandomFloats(rows * kColumns);
   std::vector<float> out(static_cast<size_t>(rows * kOutputs));
-  const int64_t bytes = BytesOf(type, elements).value();
   LinearArgs args = {.x = x.data(),
                      .rows = rows,
-                     .weight = {weights.data(), type, kOutputs, kColumns},
+                     .weight = weights.At(0),
                      .bias = {},
                      .accumulate = false,
                      .out = out.data()};
   if (!LinearAgrees(args)) return state.SkipWithError("wrong answer");
   int64_t matrix = 0;
   for (auto _ : state) {
-    args.weight.data = weights.data() + matrix++ % kMatrices * bytes;
+    args.weight = weights.At(matrix++ % kMatrices);
     if (!CpuOps().linear(args).ok()) return state.SkipWithError("failed");
   }
-  CountBytes(state, bytes);
+  CountBytes(state, weights.ReadBytes());
   state.counters["multiply_adds"] = benchmark::Counter(
       static_cast<double>(elements * rows), benchmark::Counter::kIsIterationInvariantRate);
   state.SetLabel(std::string(NameOf(type)));
@@ -101,6 +135,8 @@ BENCHMARK(BM_Linear)
     ->ArgsProduct({{1, 2, 4, 8, 32, 256}, {static_cast<int64_t>(ElementType::kBf16)}})
     ->ArgsProduct({{1}, {static_cast<int64_t>(ElementType::kFp16)}})
     ->ArgsProduct({{1}, {static_cast<int64_t>(ElementType::kFp32)}})
+    ->ArgsProduct({{1, 2, 4, 8, 32}, {static_cast<int64_t>(ElementType::kInt8)}})
+    ->ArgsProduct({{1, 2, 4, 8, 32}, {static_cast<int64_t>(ElementType::kInt4)}})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/ops/float16.h"
+#include "engine/ops/weight_element.h"
 #include "kvcache/base/check.h"
 
 namespace plimsoll {
@@ -14,6 +15,16 @@ absl::Status CheckType(const char* operation, ElementType type) {
   if (IsFloatStorage(type)) return absl::OkStatus();
   return absl::UnimplementedError(absl::StrFormat("%s: no %s on the CPU, want fp32, fp16 or bf16",
                                                   operation, std::string(NameOf(type))));
+}
+
+// A matrix may be quantised.
+absl::Status CheckMatrix(const char* operation, const WeightView& weight) {
+  if (weight.type != ElementType::kInt8 && weight.type != ElementType::kInt4) {
+    return CheckType(operation, weight.type);
+  }
+  PLIMSOLL_CHECK(weight.scales != nullptr);
+  PLIMSOLL_CHECK(IsWeightGroup(weight.group, weight.cols), weight.group, weight.cols);
+  return absl::OkStatus();
 }
 
 absl::Status CheckCache(const char* operation, const PagedLayer& cache, int64_t heads) {
@@ -63,7 +74,7 @@ absl::Status CheckArguments(const LinearArgs& args) {
   PLIMSOLL_CHECK(args.rows >= 0, args.rows);
   PLIMSOLL_CHECK(weight.data != nullptr);
   PLIMSOLL_CHECK(weight.rows > 0 && weight.cols > 0, weight.rows, weight.cols);
-  PLIMSOLL_RETURN_IF_ERROR(CheckType("linear", weight.type));
+  PLIMSOLL_RETURN_IF_ERROR(CheckMatrix("linear", weight));
   if (args.bias.data == nullptr) return absl::OkStatus();
   PLIMSOLL_CHECK(args.bias.rows == 1 && args.bias.cols == weight.rows, args.bias.cols, weight.rows);
   return CheckType("linear", args.bias.type);

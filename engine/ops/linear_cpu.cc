@@ -12,6 +12,7 @@
 #include "engine/ops/cpu.h"
 #include "engine/ops/cpu_threads.h"
 #include "engine/ops/float16.h"
+#include "engine/ops/linear_piece.h"
 #include "kvcache/base/check.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -31,12 +32,6 @@ constexpr int64_t kRowBlock = 24;
 constexpr int64_t kColumnBlock = 2048;
 constexpr int64_t kOutputs = 4;
 constexpr int64_t kRows = 3;
-
-// One strip of one block of rows.
-struct LinearPiece {
-  int64_t row_begin, row_end;
-  int64_t output_begin, output_end;
-};
 
 }  // namespace plimsoll
 #endif
@@ -147,17 +142,19 @@ HWY_EXPORT(LinearPieceOf);
 
 absl::Status Linear(const LinearArgs& args) {
   PLIMSOLL_RETURN_IF_ERROR(CheckArguments(args));
-  const auto piece_of = HWY_DYNAMIC_DISPATCH(LinearPieceOf);
+  const bool plain = IsFloatStorage(args.weight.type);
+  const AddLinearPiece add = plain ? HWY_DYNAMIC_DISPATCH(LinearPieceOf) : AddQuantisedPiece();
+  const int64_t row_block = plain ? kRowBlock : kQuantisedRowBlock;
   const int64_t strips = CeilDivide(args.weight.rows, kStrip);
-  const int64_t blocks = CeilDivide(args.rows, kRowBlock);
+  const int64_t blocks = CeilDivide(args.rows, row_block);
   CpuThreads().ParallelFor(strips * blocks, /*grain=*/1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = i / strips * kRowBlock;
+      const int64_t row = i / strips * row_block;
       const int64_t output = i % strips * kStrip;
-      const LinearPiece piece = {row, std::min(row + kRowBlock, args.rows), output,
+      const LinearPiece piece = {row, std::min(row + row_block, args.rows), output,
                                  std::min(output + kStrip, args.weight.rows)};
       StartSums(args, piece);
-      piece_of(args, piece);
+      add(args, piece);
     }
   });
   return absl::OkStatus();

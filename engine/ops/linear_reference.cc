@@ -1,6 +1,7 @@
 #include "engine/ops/arguments.h"
 #include "engine/ops/float16.h"
 #include "engine/ops/reference.h"
+#include "engine/ops/weight_element.h"
 #include "kvcache/base/check.h"
 
 namespace plimsoll::reference {
@@ -12,8 +13,7 @@ absl::Status Linear(const LinearArgs& args) {
     for (int64_t n = 0; n < weight.rows; ++n) {
       double sum = 0;
       for (int64_t k = 0; k < weight.cols; ++k) {
-        const float element = ReadElement(weight.data, weight.type, n * weight.cols + k);
-        sum += double{args.x[r * weight.cols + k]} * element;
+        sum += double{args.x[r * weight.cols + k]} * WeightElement(weight, n, k);
       }
       if (args.bias.data != nullptr) sum += ReadElement(args.bias.data, args.bias.type, n);
       float& out = args.out[r * weight.rows + n];
