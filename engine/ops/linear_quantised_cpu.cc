@@ -8,6 +8,9 @@
 // mantissa of 1.0: 1 + q / 16. What that is too large by, 1 + zero / 16, is the same for the whole
 // group: its sum starts at minus that, times the sum of x.
 //
+// While one tile of outputs is multiplied, the rows of the next are fetched: a row is short, and
+// the machine's own prefetching starts anew with each.
+//
 // Each sum runs over the columns in the same order however many rows there are, so a row's result
 // does not depend on how many came with it.
 #include <algorithm>
@@ -20,6 +23,7 @@
 #define HWY_TARGET_INCLUDE "engine/ops/linear_quantised_cpu.cc"
 #include "hwy/foreach_target.h"  // before highway.h
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 #include "engine/ops/vectors-inl.h"
@@ -30,13 +34,14 @@ namespace HWY_NAMESPACE {
 
 constexpr int64_t kBlock = 2048;  // columns; every group that is not a whole row divides it
 constexpr int64_t kMostGroups = kBlock / 32;
-constexpr int64_t kOutputs = 4;
+constexpr int64_t kOutputs = 4;  // at a time, by rows of x:
 constexpr int64_t kRows = 3;
 constexpr int64_t kMostLanes = static_cast<int64_t>(hn::MaxLanes(Floats()));
 
 struct Int8 {
   static constexpr int64_t kVectors = 1;  // of columns in a vector's worth of bytes
   static constexpr int64_t kScaleHalves = 1;
+  static constexpr int64_t kOutputsOfOne = 4;  // at a time, of one row alone
   static HWY_INLINE void Load(Floats d, const std::byte* from, FloatVector (&to)[1]) {
     const auto bytes =
         hn::LoadU(hn::Rebind<int8_t, Floats>(), reinterpret_cast<const int8_t*>(from));
@@ -47,6 +52,7 @@ struct Int8 {
 struct Int4 {
   static constexpr int64_t kVectors = 2;
   static constexpr int64_t kScaleHalves = 2;
+  static constexpr int64_t kOutputsOfOne = 8;  // each sum waits for itself, so twice as many
   static HWY_INLINE void Load(Floats d, const std::byte* from, FloatVector (&to)[2]) {
     const hn::RebindToUnsigned<Floats> d32;
     const auto bytes =
@@ -165,13 +171,14 @@ void ReadScales(const WeightView& weight, int64_t row, const Block& block, Scale
 template <int64_t kN>
 struct Rows {
   const std::byte* data;
+  const std::byte* next;  // what is read after these, to be fetched meanwhile
   int64_t stride;
   const Scales* scales;
   HWY_ALIGN std::byte tails[kN][kMostLanes];
 
   Rows(const std::byte* first, int64_t row_stride, const Scales* of_rows, const Block& block,
        int64_t lanes)
-      : data(first), stride(row_stride), scales(of_rows), tails{} {
+      : data(first), next(first + kN * row_stride), stride(row_stride), scales(of_rows), tails{} {
     const int64_t whole = block.whole_units * lanes;
     for (int64_t n = 0; n < kN; ++n) {
       std::memcpy(tails[n], data + n * stride + whole, static_cast<size_t>(block.bytes - whole));
@@ -219,6 +226,9 @@ HWY_INLINE void AddTile(const Rows<kN>& w, const Block& block, const Inputs& in,
     const int64_t end = std::min((g + 1) * block.group_units, block.whole_units);
     const float* const x = in.x[row];
     for (int64_t u = g * block.group_units; u < end; ++u) {
+      for (int64_t n = u % 4; n < kN; n += 4) {
+        hwy::Prefetch(w.next + n * w.stride + u / 4 * (4 * lanes));
+      }
       AddUnit<Kind>(w.data + u * lanes, w.stride, x + u * lanes * Kind::kVectors, sums);
     }
     if (g + 1 == block.groups && block.whole_units < block.units) {
@@ -247,8 +257,10 @@ void AddOutputs(const LinearArgs& args, const LinearPiece& piece, const Block& b
   const int64_t rows = piece.row_end - piece.row_begin;
   float* const out = args.out + piece.row_begin * weight.rows + output;
   int64_t r = 0;
-  for (; r + kRows <= rows; r += kRows) {
-    AddTile<Kind, kN, kRows>(w, block, in, r, out + r * weight.rows, weight.rows);
+  if constexpr (kN <= kOutputs) {
+    for (; r + kRows <= rows; r += kRows) {
+      AddTile<Kind, kN, kRows>(w, block, in, r, out + r * weight.rows, weight.rows);
+    }
   }
   for (; r < rows; ++r) AddTile<Kind, kN, 1>(w, block, in, r, out + r * weight.rows, weight.rows);
 }
@@ -265,6 +277,12 @@ void AddPiece(const LinearArgs& args, const LinearPiece& piece) {
                       in.x[i], in.sums[i]);
     }
     int64_t n = piece.output_begin;
+    if (piece.row_end - piece.row_begin == 1) {
+      constexpr int64_t kN = Kind::kOutputsOfOne;
+      for (; n + kN <= piece.output_end; n += kN) {
+        AddOutputs<Kind, kN>(args, piece, block, in, n);
+      }
+    }
     for (; n + kOutputs <= piece.output_end; n += kOutputs) {
       AddOutputs<Kind, kOutputs>(args, piece, block, in, n);
     }
