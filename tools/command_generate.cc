@@ -17,6 +17,7 @@
 #include "kvcache/model/config_reader.h"
 #include "kvcache/sizing/block_demand.h"
 #include "tools/command.h"
+#include "tools/kv_type.h"
 #include "tools/npy_file.h"
 #include "tools/output_file.h"
 #include "tools/token_list.h"
@@ -76,8 +77,9 @@ absl::StatusOr<EngineOptions> EngineOptionsFrom(const GenerateArguments& argumen
   options.block_tokens = Tokens(block);
   options.kv_type = ElementType::kFp32;  // the logits are the model's, not its cache's rounding
   if (!arguments.kv.empty()) {
-    options.kv_type = ElementTypeFromName(arguments.kv);
-    if (!options.kv_type) return BadField("kv", Excerpt(arguments.kv), "fp32, fp16 or bf16");
+    const auto kv = ReadKvType(arguments.kv, "kv");
+    if (!kv.ok()) return kv.status();
+    options.kv_type = *kv;
   }
   options.reference = arguments.reference;
   options.loop.max_sequences = request.all_logits ? kLogitRows : 1;
@@ -194,8 +196,9 @@ void AddGenerateCommand(CLI::App& app, CommandResult& result) {
   command->add_option("--device", a.device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--memory", a.memory,
                       "Device memory to plan for (SIZE); default: what this request needs");
-  command->add_option("--kv", a.kv,
-                      "Type of K and V: fp32, fp16 or bf16 (default: fp32, which rounds nothing)");
+  command->add_option(
+      "--kv", a.kv,
+      std::string("Type of K and V: ") + kKvTypes + " (default: fp32, which rounds nothing)");
   command->add_option("--block-tokens", a.block_tokens, "Tokens of a block, a power of two")
       ->capture_default_str();
   command->add_option("--temperature", a.sampling.temperature, "0 takes the likeliest token")

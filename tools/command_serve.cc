@@ -13,6 +13,7 @@
 #include "rpc/http_endpoint.h"
 #include "rpc/server.h"
 #include "tools/command.h"
+#include "tools/kv_type.h"
 #include "tools/serve/ledger_pool.h"
 #include "tools/serve/serve_arguments.h"
 #include "tools/serve/stop_signals.h"
@@ -204,6 +205,9 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
                   "TENANT=MIN:MAX, one or more: blocks that are kept for a tenant, and what it may "
                   "borrow up to;\nTENANT * is all others, who share the minimum")
       ->allow_extra_args(false);
+  command.add_option("--kv", text.kv,
+                     std::string("how K and V are stored: ") + kKvTypes +
+                         "; default: fp16 for models in fp16, else bf16");
   command.add_option("--block-tokens", text.block_tokens, "token slots in a block, a power of two")
       ->capture_default_str();
   command.add_option("--max-batched-tokens", text.max_batched_tokens, "tokens of one step")

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_format.h"
 #include "engine/ops/float16.h"
+#include "engine/ops/kv_row.h"
+#include "engine/ops/token_slot.h"
 #include "engine/ops/weight_element.h"
 #include "kvcache/base/check.h"
 
@@ -27,6 +29,13 @@ absl::Status CheckMatrix(const char* operation, const WeightView& weight) {
   return absl::OkStatus();
 }
 
+absl::Status CheckCacheType(const char* operation, ElementType type) {
+  if (type != ElementType::kTf32) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrFormat("%s: no cache of %s, want fp32, fp16, bf16, fp8, int8 or int4", operation,
+                      std::string(NameOf(type))));
+}
+
 absl::Status CheckCache(const char* operation, const PagedLayer& cache, int64_t heads) {
   const LayerLayout& layer = cache.layer;
   PLIMSOLL_CHECK(cache.pool != nullptr);
@@ -34,12 +43,16 @@ absl::Status CheckCache(const char* operation, const PagedLayer& cache, int64_t 
   PLIMSOLL_CHECK((cache.block_tokens & (cache.block_tokens - 1)) == 0, cache.block_tokens);
   PLIMSOLL_CHECK(layer.kv_heads > 0 && layer.head_dim > 0, layer.kv_heads, layer.head_dim);
   PLIMSOLL_CHECK(heads > 0 && heads % layer.kv_heads == 0, heads, layer.kv_heads);
-  PLIMSOLL_RETURN_IF_ERROR(CheckType(operation, cache.type));
+  PLIMSOLL_RETURN_IF_ERROR(CheckCacheType(operation, cache.type));
   PLIMSOLL_CHECK(layer.row_bytes >= BytesOf(cache.type, layer.head_dim), layer.row_bytes);
   PLIMSOLL_CHECK(layer.kv_bytes >= cache.block_tokens * layer.row_bytes, layer.kv_bytes);
   PLIMSOLL_CHECK(layer.head_bytes >= 2 * layer.kv_bytes, layer.head_bytes);
-  PLIMSOLL_CHECK(layer.offset + layer.kv_heads * layer.head_bytes <= Bytes(cache.block_bytes),
-                 cache.block_bytes);
+  const Bytes rows_end = layer.offset + layer.kv_heads * layer.head_bytes;
+  PLIMSOLL_CHECK(rows_end <= Bytes(cache.block_bytes), cache.block_bytes);
+  if (!HasWords(cache.type)) return absl::OkStatus();
+  const Bytes words = Bytes(2 * kWordBytes) * layer.kv_heads * cache.block_tokens;
+  PLIMSOLL_CHECK(layer.scales >= rows_end, layer.scales, rows_end);
+  PLIMSOLL_CHECK(layer.scales + words <= Bytes(cache.block_bytes), layer.scales);
   return absl::OkStatus();
 }
 
@@ -90,6 +103,7 @@ absl::Status CheckArguments(const RotateAndAppendArgs& args) {
 
 absl::Status CheckArguments(const AttentionArgs& args) {
   PLIMSOLL_CHECK(args.window > 0, args.window);
+  PLIMSOLL_CHECK(args.softcap >= 0, args.softcap);
   CheckPlaces(args.places, args.rows);
   return CheckCache("attention", args.cache, args.heads);
 }

@@ -2,9 +2,14 @@
 // through the visible positions 32 at a time with an online softmax: scores of the tile, the new
 // peak, what was gathered so far scaled down to it, the tile's values added. Tiles begin at
 // multiples of 32 whatever the block size, so blocks do not change the order of any sum.
+//
+// Rows with words (int8, int4) are multiplied as the numbers they hold; scale and zero are applied
+// to scores and weights, once for a position and not for each of its dims.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "engine/ops/arguments.h"
 #include "engine/ops/cpu.h"
@@ -19,7 +24,7 @@
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
-#include "engine/ops/vectors-inl.h"
+#include "engine/ops/kv_vectors-inl.h"
 
 #ifndef PLIMSOLL_ENGINE_OPS_ATTENTION_CPU_CC_
 #define PLIMSOLL_ENGINE_OPS_ATTENTION_CPU_CC_
@@ -42,12 +47,31 @@ HWY_BEFORE_NAMESPACE();
 namespace plimsoll {
 namespace HWY_NAMESPACE {
 
-// The K and V rows of the positions of one tile.
-template <class T>
+// The words of the K rows, or of the V rows, of one tile.
+struct TileWords {
+  uint16_t scale_bits[kTile];
+  uint16_t zero_bits[kTile];
+  HWY_ALIGN float scales[kTile];
+  HWY_ALIGN float zeros[kTile];
+
+  void Read(int64_t t, const std::byte* word) {
+    std::memcpy(&scale_bits[t], word, sizeof(uint16_t));
+    std::memcpy(&zero_bits[t], word + sizeof(uint16_t), sizeof(uint16_t));
+  }
+  void Widen(int64_t count) {
+    const auto same = [](FloatVector v, int64_t) HWY_ATTR { return v; };
+    TransformFloats(reinterpret_cast<const hwy::float16_t*>(scale_bits), count, scales, same);
+    TransformFloats(reinterpret_cast<const hwy::float16_t*>(zero_bits), count, zeros, same);
+  }
+};
+
+// The K and V rows of the positions of one tile, and their words where the type has them.
 struct Tile {
   int64_t count = 0;
-  const T* keys[kTile];
-  const T* values[kTile];
+  const std::byte* keys[kTile];
+  const std::byte* values[kTile];
+  TileWords key_words = {};
+  TileWords value_words = {};
 };
 
 // What the online softmax knows of one head so far.
@@ -56,45 +80,72 @@ struct SoftmaxState {
   float total = 0;
 };
 
-template <class T>
-Tile<T> TileOf(const PagedLayer& cache, const int32_t* table, int64_t kv_head, int64_t first,
-               int64_t end) {
-  Tile<T> tile;
+template <class Row>
+void ReadTile(const PagedLayer& cache, const int32_t* table, int64_t kv_head, int64_t first,
+              int64_t end, Tile& tile) {
   tile.count = end - first;
   for (int64_t t = 0; t < tile.count; ++t) {
-    const std::byte* const key = KeySlot(cache, table, first + t, kv_head);
-    tile.keys[t] = reinterpret_cast<const T*>(key);
-    tile.values[t] = reinterpret_cast<const T*>(key + ValueOffset(cache));
+    tile.keys[t] = KeySlot(cache, table, first + t, kv_head);
+    tile.values[t] = tile.keys[t] + ValueOffset(cache);
+    if constexpr (Row::kHasWords) {
+      const std::byte* const word = KeyWord(cache, table, first + t, kv_head);
+      tile.key_words.Read(t, word);
+      tile.value_words.Read(t, word + ValueWordOffset(cache));
+    }
   }
-  return tile;
+  if constexpr (Row::kHasWords) {
+    tile.key_words.Widen(tile.count);
+    tile.value_words.Widen(tile.count);
+  }
 }
 
-// scores[h][t] = scale * q[h] . key[t]
-template <int64_t kHeads, class T>
-void ScoreTile(const float* q, int64_t dim, float scale, const Tile<T>& tile,
-               float (&scores)[kHeadsAtOnce][kTile]) {
+// scores[h][t] = q[h] . numbers of key[t]
+template <int64_t kHeads, class Row>
+void MultiplyTile(const float* q, int64_t dim, const Tile& tile,
+                  float (&scores)[kHeadsAtOnce][kTile]) {
   const Floats d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t t = 0; t < tile.count; ++t) {
-    const T* const key = tile.keys[t];
+    const std::byte* const key = tile.keys[t];
     FloatVector sums[kHeads];
     for (int64_t h = 0; h < kHeads; ++h) sums[h] = hn::Zero(d);
     int64_t i = 0;
     for (; i + lanes <= dim; i += lanes) {
-      const FloatVector k = LoadFloats(d, key + i);
+      const FloatVector k = LoadKv<Row>(d, key, i);
       for (int64_t h = 0; h < kHeads; ++h) {
         sums[h] = hn::MulAdd(hn::LoadU(d, q + h * dim + i), k, sums[h]);
       }
     }
     if (i < dim) {
       const size_t left = static_cast<size_t>(dim - i);
-      const FloatVector k = LoadTail(d, key + i, left);
+      const FloatVector k = LoadKvTail<Row>(d, key, i, left);
       for (int64_t h = 0; h < kHeads; ++h) {
         sums[h] = hn::MulAdd(LoadTail(d, q + h * dim + i, left), k, sums[h]);
       }
     }
-    for (int64_t h = 0; h < kHeads; ++h) scores[h][t] = scale * Sum(d, sums[h]);
+    for (int64_t h = 0; h < kHeads; ++h) scores[h][t] = Sum(d, sums[h]);
   }
+}
+
+// Products become scores: q . (zero + scale * numbers) = zero * sum of q + scale * product, then
+// the scale of the softmax and its cap.
+template <class Row>
+void ScoreTile(const AttentionArgs& args, const Tile& tile, float sum_of_q, float* scores) {
+  const Floats d;
+  const FloatVector scale = hn::Set(d, args.scale);
+  TransformFloats(scores, tile.count, scores, [&](FloatVector s, int64_t t) HWY_ATTR {
+    if constexpr (Row::kHasWords) {
+      const FloatVector zero = hn::Load(d, tile.key_words.zeros + t);
+      s = hn::MulAdd(hn::Load(d, tile.key_words.scales + t), s,
+                     hn::Mul(zero, hn::Set(d, sum_of_q)));
+    }
+    return hn::Mul(scale, s);
+  });
+  if (args.softcap == 0) return;
+  const FloatVector cap = hn::Set(d, args.softcap);
+  TransformFloats(scores, tile.count, scores, [&](FloatVector s, int64_t) HWY_ATTR {
+    return hn::Mul(cap, hn::Tanh(d, hn::Div(s, cap)));
+  });
 }
 
 // Turns scores into e^(score - peak) under the new peak; returns what to scale older sums by.
@@ -111,19 +162,30 @@ float AdvanceSoftmax(float* scores, int64_t count, SoftmaxState& state) {
   return rescale;
 }
 
-// out[h] = rescale[h] * out[h] + sum over t of weight[h][t] * value[t]
-template <int64_t kHeads, class T>
-void GatherTile(const Tile<T>& tile, const float (&weights)[kHeadsAtOnce][kTile],
+// Moves the words of V from its numbers to the weights; returns sum over t of weight[t] * zero[t].
+float WeighWords(const TileWords& words, int64_t count, float* weights) {
+  float sum = 0;
+  for (int64_t t = 0; t < count; ++t) {
+    sum += weights[t] * words.zeros[t];
+    weights[t] *= words.scales[t];
+  }
+  return sum;
+}
+
+// out[h] = rescale[h] * out[h] + sum over t of weight[h][t] * numbers of value[t]
+template <int64_t kHeads, class Row>
+void GatherTile(const Tile& tile, const float (&weights)[kHeadsAtOnce][kTile],
                 const float (&rescale)[kHeadsAtOnce], int64_t dim, float* out) {
   const Floats d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto gather = [&](int64_t i, const auto& load, const auto& store) HWY_ATTR {
+  const auto gather = [&](int64_t i, const auto& load_out, const auto& load_value,
+                          const auto& store) HWY_ATTR {
     FloatVector sums[kHeads];
     for (int64_t h = 0; h < kHeads; ++h) {
-      sums[h] = hn::Mul(hn::Set(d, rescale[h]), load(out + h * dim + i));
+      sums[h] = hn::Mul(hn::Set(d, rescale[h]), load_out(out + h * dim + i));
     }
     for (int64_t t = 0; t < tile.count; ++t) {
-      const FloatVector v = load(tile.values[t] + i);
+      const FloatVector v = load_value(tile.values[t]);
       for (int64_t h = 0; h < kHeads; ++h) {
         sums[h] = hn::MulAdd(hn::Set(d, weights[h][t]), v, sums[h]);
       }
@@ -133,57 +195,76 @@ void GatherTile(const Tile<T>& tile, const float (&weights)[kHeadsAtOnce][kTile]
   int64_t i = 0;
   for (; i + lanes <= dim; i += lanes) {
     gather(
-        i, [&](const auto* from) HWY_ATTR { return LoadFloats(d, from); },
+        i, [&](const float* from) HWY_ATTR { return hn::LoadU(d, from); },
+        [&](const std::byte* value) HWY_ATTR { return LoadKv<Row>(d, value, i); },
         [&](FloatVector v, float* to) HWY_ATTR { hn::StoreU(v, d, to); });
   }
   if (i == dim) return;
   const size_t left = static_cast<size_t>(dim - i);
   gather(
-      i, [&](const auto* from) HWY_ATTR { return LoadTail(d, from, left); },
+      i, [&](const float* from) HWY_ATTR { return LoadTail(d, from, left); },
+      [&](const std::byte* value) HWY_ATTR { return LoadKvTail<Row>(d, value, i, left); },
       [&](FloatVector v, float* to) HWY_ATTR { StoreTail(d, v, to, left); });
 }
 
-template <int64_t kHeads, class T>
+// A sink is a score that was there before any position, and to which nothing was added.
+SoftmaxState StartOf(const AttentionArgs& args, int64_t head) {
+  if (args.sinks == nullptr) return {};
+  return {.peak = args.sinks[head], .total = 1};
+}
+
+template <int64_t kHeads, class Row>
 void AttendHeads(const AttentionArgs& args, const AttentionPiece& piece) {
   const PagedLayer& cache = args.cache;
   const int64_t dim = cache.layer.head_dim;
   const int64_t kv_head = piece.head / (args.heads / cache.layer.kv_heads);
   const RowPlace& place = args.places[piece.row];
   const int64_t at = (piece.row * args.heads + piece.head) * dim;
+  const float* const q = args.q + at;
   float* const out = args.out + at;
   std::fill(out, out + kHeads * dim, 0.0f);
 
   SoftmaxState states[kHeads];
+  float sums_of_q[kHeads] = {};
+  float zeros[kHeads] = {};  // what belongs to every dim of out
+  for (int64_t h = 0; h < kHeads; ++h) {
+    states[h] = StartOf(args, piece.head + h);
+    if (Row::kHasWords) sums_of_q[h] = std::accumulate(q + h * dim, q + (h + 1) * dim, 0.0f);
+  }
+  Tile tile;
   float weights[kHeadsAtOnce][kTile];
   float rescale[kHeadsAtOnce];
   for (int64_t p = FirstVisible(place.position, args.window); p <= place.position;) {
     const int64_t end = std::min((p / kTile + 1) * kTile, place.position + 1);
-    const Tile<T> tile = TileOf<T>(cache, place.table, kv_head, p, end);
-    ScoreTile<kHeads>(args.q + at, dim, args.scale, tile, weights);
+    ReadTile<Row>(cache, place.table, kv_head, p, end, tile);
+    MultiplyTile<kHeads, Row>(q, dim, tile, weights);
     for (int64_t h = 0; h < kHeads; ++h) {
+      ScoreTile<Row>(args, tile, sums_of_q[h], weights[h]);
       rescale[h] = AdvanceSoftmax(weights[h], tile.count, states[h]);
+      if (!Row::kHasWords) continue;
+      zeros[h] = rescale[h] * zeros[h] + WeighWords(tile.value_words, tile.count, weights[h]);
     }
-    GatherTile<kHeads>(tile, weights, rescale, dim, out);
+    GatherTile<kHeads, Row>(tile, weights, rescale, dim, out);
     p = end;
   }
   for (int64_t h = 0; h < kHeads; ++h) {
     const float inverse = 1.0f / states[h].total;
-    for (int64_t i = 0; i < dim; ++i) out[h * dim + i] *= inverse;
+    for (int64_t i = h * dim; i < (h + 1) * dim; ++i) out[i] = (out[i] + zeros[h]) * inverse;
   }
 }
 
 void AttendPiece(const AttentionArgs& args, const AttentionPiece& piece) {
-  WithType(args.cache.type, args.cache.pool, [&](const auto* pool) HWY_ATTR {
-    using T = std::remove_cv_t<std::remove_pointer_t<decltype(pool)>>;
+  WithRowOf(args.cache.type, [&](auto row) HWY_ATTR {
+    using Row = decltype(row);
     switch (piece.heads) {
       case 1:
-        return AttendHeads<1, T>(args, piece);
+        return AttendHeads<1, Row>(args, piece);
       case 2:
-        return AttendHeads<2, T>(args, piece);
+        return AttendHeads<2, Row>(args, piece);
       case 3:
-        return AttendHeads<3, T>(args, piece);
+        return AttendHeads<3, Row>(args, piece);
       default:
-        return AttendHeads<kHeadsAtOnce, T>(args, piece);
+        return AttendHeads<kHeadsAtOnce, Row>(args, piece);
     }
   });
 }

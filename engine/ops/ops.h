@@ -77,7 +77,7 @@ struct LinearArgs {
 // One layer of the paged cache.
 struct PagedLayer {
   std::byte* pool;       // block 0
-  ElementType type;      // fp32, fp16 or bf16
+  ElementType type;      // fp32, fp16, bf16, fp8, int8 or int4; see kv_row.h
   int64_t block_bytes;   // from one block to the next
   int64_t block_tokens;  // a power of two
   LayerLayout layer;

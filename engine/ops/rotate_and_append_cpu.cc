@@ -1,7 +1,7 @@
 #include "engine/ops/arguments.h"
 #include "engine/ops/cpu.h"
 #include "engine/ops/cpu_threads.h"
-#include "engine/ops/float16.h"
+#include "engine/ops/kv_row.h"
 #include "engine/ops/token_slot.h"
 #include "kvcache/base/check.h"
 
@@ -37,11 +37,6 @@ void RotateHead(float* x, const float* cos, const float* sin, int64_t half) {
   }
 }
 
-// Highway's own narrowing truncates on some machines, so the rounding is float16.h's.
-void StoreRow(const float* x, int64_t count, ElementType type, std::byte* to) {
-  for (int64_t i = 0; i < count; ++i) WriteElement(to, type, i, x[i]);
-}
-
 void RotateAndAppendRow(const RotateAndAppendArgs& args, int64_t row) {
   const PagedLayer& cache = args.cache;
   const int64_t dim = cache.layer.head_dim;
@@ -57,8 +52,11 @@ void RotateAndAppendRow(const RotateAndAppendArgs& args, int64_t row) {
     float* const k = args.k + (row * kv_heads + h) * dim;
     RotateHead(k, cos, sin, half);
     std::byte* const slot = KeySlot(cache, place.table, place.position, h);
-    StoreRow(k, dim, cache.type, slot);
-    StoreRow(args.v + (row * kv_heads + h) * dim, dim, cache.type, slot + ValueOffset(cache));
+    std::byte* const word = KeyWord(cache, place.table, place.position, h);
+    // Highway's own narrowing truncates on some machines, so the rounding is kv_row.h's.
+    WriteKvRow(cache.type, k, dim, slot, word);
+    WriteKvRow(cache.type, args.v + (row * kv_heads + h) * dim, dim, slot + ValueOffset(cache),
+               word + ValueWordOffset(cache));
   }
 }
 

@@ -1,5 +1,5 @@
 #include "engine/ops/arguments.h"
-#include "engine/ops/float16.h"
+#include "engine/ops/kv_row.h"
 #include "engine/ops/reference.h"
 #include "engine/ops/token_slot.h"
 #include "kvcache/base/check.h"
@@ -35,10 +35,9 @@ absl::Status RotateAndAppend(const RotateAndAppendArgs& args) {
       const float* const v = args.v + (r * cache.layer.kv_heads + h) * dim;
       RotateHead(k, cos, sin, half);
       std::byte* const slot = KeySlot(cache, place.table, place.position, h);
-      for (int64_t d = 0; d < dim; ++d) {
-        WriteElement(slot, cache.type, d, k[d]);
-        WriteElement(slot + ValueOffset(cache), cache.type, d, v[d]);
-      }
+      std::byte* const word = KeyWord(cache, place.table, place.position, h);
+      WriteKvRow(cache.type, k, dim, slot, word);
+      WriteKvRow(cache.type, v, dim, slot + ValueOffset(cache), word + ValueWordOffset(cache));
     }
   }
   return absl::OkStatus();

@@ -3,24 +3,23 @@
 #include <bit>
 
 #include "kvcache/base/errors.h"
+#include "kvcache/sizing/kv_bytes.h"
 
 namespace plimsoll {
 namespace {
-
-bool IsHeldByThePool(ElementType type) {
-  return type == ElementType::kFp32 || type == ElementType::kFp16 || type == ElementType::kBf16;
-}
 
 // One layer's place in a block, from `offset` on.
 LayerLayout LayOut(const AttentionSpec& layer, ElementType kv, Tokens block_tokens, Bytes offset) {
   const Bytes row = BytesOf(kv, layer.head_dim);
   const Bytes rows = row * block_tokens.value();
+  const Bytes head = 2 * rows;
   return {.kv_heads = layer.kv_heads,
           .head_dim = layer.head_dim,
           .offset = offset,
           .row_bytes = row,
           .kv_bytes = rows,
-          .head_bytes = 2 * rows};
+          .head_bytes = head,
+          .scales = offset + head * layer.kv_heads};
 }
 
 }  // namespace
@@ -36,7 +35,9 @@ absl::Status CheckBlockTokens(Tokens block_tokens) {
 absl::StatusOr<CacheLayout> CacheLayoutFor(const ModelConfig& model, ElementType kv,
                                            Tokens block_tokens) {
   PLIMSOLL_RETURN_IF_ERROR(CheckBlockTokens(block_tokens));
-  if (!IsHeldByThePool(kv)) return BadField("kv", NameOf(kv), "fp32, fp16 or bf16");
+  if (kv == ElementType::kTf32) {
+    return BadField("kv", NameOf(kv), "fp32, fp16, bf16, fp8, int8 or int4");
+  }
   CacheLayout layout{
       .type = kv, .block_tokens = block_tokens, .block_bytes = Bytes(0), .layers = {}};
   if (!model.recurrent.empty()) {
@@ -52,7 +53,8 @@ absl::StatusOr<CacheLayout> CacheLayoutFor(const ModelConfig& model, ElementType
                       "head_dim=" + std::to_string(layer.head_dim) + ", as the pool stores both");
     }
     layout.layers.push_back(LayOut(layer, kv, block_tokens, layout.block_bytes));
-    layout.block_bytes += layout.layers.back().head_bytes * layer.kv_heads;
+    const Bytes words = 2 * ScaleBytesOf(kv) * layer.kv_heads * block_tokens.value();
+    layout.block_bytes = layout.layers.back().scales + words;
   }
   return layout;
 }

@@ -5,7 +5,10 @@
 //   block -> layer -> kv head -> {K, V} -> token -> dim
 //
 // so one block is one contiguous piece of memory, the unit of copying and of mapping. Layers may
-// differ in heads and width; each has its own offset and strides.
+// differ in heads and width; each has its own offset and strides. Of int8 and int4 every row has a
+// word beside it, {fp16 scale, fp16 zero}; a layer's words follow its rows:
+//
+//   layer -> rows as above, then words: kv head -> {K, V} -> token
 //
 // Threads: a value. Cost: O(layers) to build. Errors: InvalidArgument from CacheLayoutFor.
 #pragma once
@@ -24,10 +27,11 @@ namespace plimsoll {
 struct LayerLayout {
   int64_t kv_heads;
   int64_t head_dim;
-  Bytes offset;      // of the layer inside a block
-  Bytes row_bytes;   // one token's K (or V) of one head
-  Bytes kv_bytes;    // block_tokens rows: from K of a head to V of the same head
-  Bytes head_bytes;  // from one head to the next: 2 * kv_bytes
+  Bytes offset;             // of the layer inside a block
+  Bytes row_bytes;          // one token's K (or V) of one head
+  Bytes kv_bytes;           // block_tokens rows: from K of a head to V of the same head
+  Bytes head_bytes;         // from one head to the next: 2 * kv_bytes
+  Bytes scales = Bytes(0);  // of its words inside a block, where the type has words
 };
 
 struct CacheLayout {
@@ -43,7 +47,7 @@ absl::Status CheckBlockTokens(Tokens block_tokens);
 
 // Lays out `model`'s attention layers in blocks of `block_tokens`, with `kv` elements.
 // InvalidArgument, naming the field, unless block_tokens is a power of two in [1, 1024] and `kv`
-// is a type the pool can hold (fp32, fp16, bf16), and for a model with latent or recurrent layers.
+// is a type the pool can hold (all but tf32), and for a model with latent or recurrent layers.
 absl::StatusOr<CacheLayout> CacheLayoutFor(const ModelConfig& model, ElementType kv,
                                            Tokens block_tokens);
 

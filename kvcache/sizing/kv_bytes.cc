@@ -5,10 +5,6 @@
 namespace plimsoll {
 namespace {
 
-Bytes ScalesOfHead(ElementType kv) {
-  return Bytes(kv == ElementType::kInt8 || kv == ElementType::kInt4 ? 4 : 0);
-}
-
 constexpr Bytes kIndexScale = Bytes(4);
 
 Bytes IndexBytes(const AttentionSpec& layer) {
@@ -61,7 +57,7 @@ std::string Formula(const std::vector<AttentionSpec>& layers, ElementType kv) {
   if (one.latent_dim > 0) return LatentFormula(one, count, kv);
   if (one.value_dim != one.head_dim || one.index_dim > 0) return ApartFormula(one, count, kv);
   const std::string head = std::to_string(BytesOf(kv, one.head_dim).value()) + " bytes";
-  const Bytes scales = ScalesOfHead(kv);
+  const Bytes scales = ScaleBytesOf(kv);
   return "2 x " + count + " x " + std::to_string(one.kv_heads) + " kv heads x " +
          (scales == Bytes(0)
               ? head
@@ -71,12 +67,16 @@ std::string Formula(const std::vector<AttentionSpec>& layers, ElementType kv) {
 
 }  // namespace
 
+Bytes ScaleBytesOf(ElementType kv) {
+  return Bytes(kv == ElementType::kInt8 || kv == ElementType::kInt4 ? 4 : 0);
+}
+
 Bytes KvBytesOfLayer(const AttentionSpec& layer, ElementType kv) {
   if (layer.latent_dim > 0) {
-    return BytesOf(kv, layer.latent_dim) + ScalesOfHead(kv) + IndexBytes(layer);
+    return BytesOf(kv, layer.latent_dim) + ScaleBytesOf(kv) + IndexBytes(layer);
   }
   const Bytes head =
-      BytesOf(kv, layer.head_dim) + BytesOf(kv, layer.value_dim) + 2 * ScalesOfHead(kv);
+      BytesOf(kv, layer.head_dim) + BytesOf(kv, layer.value_dim) + 2 * ScaleBytesOf(kv);
   return head * layer.kv_heads + IndexBytes(layer);
 }
 

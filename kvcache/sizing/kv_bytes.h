@@ -31,6 +31,9 @@ struct KvBytes {
   std::string formula;        // of per_token: "2 x 32 layers x 8 kv heads x 128 x 2 bytes"
 };
 
+// What scales one row of K or of V: 4 bytes of int8 and int4, none of the others.
+Bytes ScaleBytesOf(ElementType kv);
+
 // One token's K and V in one layer.
 Bytes KvBytesOfLayer(const AttentionSpec& layer, ElementType kv);
 

@@ -88,9 +88,42 @@ TEST(Engine, PredictedAndMeasuredBytesAgree) {
   EXPECT_LE(measured.value(), plan.budget_bytes.value() + 2 * kAlignment);
 }
 
-TEST(Engine, FastAndReferenceOperationsChooseTheSameTokens) {
+// A row of 8 numbers and its word; what is saved on a block becomes more blocks.
+TEST(Engine, APoolOfQuantisedKvHoldsTheBlocksThatThePlanSays) {
+  const SimulatedClock clock;
+  std::vector<Blocks> blocks;
+  for (const auto& [type, row_bytes] :
+       {std::pair(ElementType::kBf16, 16), std::pair(ElementType::kInt8, 12),
+        std::pair(ElementType::kInt4, 8), std::pair(ElementType::kFp8, 8)}) {
+    SCOPED_TRACE(NameOf(type));
+    EngineOptions options = CpuEngine();
+    options.memory = Bytes(4 << 20);
+    options.kv_type = type;
+    const auto engine = Engine::Create(options, clock);
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    const InferencePlan& plan = (*engine)->plan();
+    EXPECT_EQ(plan.block_bytes, Bytes(2 * 3 * 2 * 4 * row_bytes));
+    EXPECT_EQ((*engine)->layout().block_bytes, plan.block_bytes);
+    EXPECT_EQ(plan.kv_pool_bytes, plan.block_bytes * plan.blocks.value());
+    const Bytes committed = (*engine)->memory().back().measured;
+    EXPECT_GE(committed, plan.kv_pool_bytes);
+    EXPECT_LT(committed, plan.kv_pool_bytes + Bytes(4096));
+    const Blocks there = (*engine)->admission().With(
+        [](AdmissionController& admission) { return admission.Snapshot().blocks.total; });
+    EXPECT_EQ(there, plan.blocks);
+    EXPECT_EQ(Generate(**engine, {1, 2, 3}, 20).size(), 20u);
+    blocks.push_back(plan.blocks);
+  }
+  EXPECT_GT(blocks[1].value(), blocks[0].value() * 5 / 4);
+  EXPECT_GT(blocks[2], blocks[1]);
+}
+
+class EveryKvType : public testing::TestWithParam<ElementType> {};
+
+TEST_P(EveryKvType, FastAndReferenceOperationsChooseTheSameTokens) {
   EngineOptions options = CpuEngine();
   options.blocks = Blocks(20);
+  options.kv_type = GetParam();
   const SimulatedClock clock;
   const auto fast = Engine::Create(options, clock);
   options.reference = true;
@@ -99,6 +132,11 @@ TEST(Engine, FastAndReferenceOperationsChooseTheSameTokens) {
   const std::vector<int32_t> prompt = {9, 8, 7, 6, 5, 4, 3, 2, 1};
   EXPECT_EQ(Generate(**fast, prompt, 8), Generate(**reference, prompt, 8));
 }
+
+INSTANTIATE_TEST_SUITE_P(Engine, EveryKvType,
+                         testing::Values(ElementType::kFp32, ElementType::kFp16, ElementType::kBf16,
+                                         ElementType::kFp8, ElementType::kInt8, ElementType::kInt4),
+                         [](const auto& each) { return std::string(NameOf(each.param)); });
 
 TEST(Engine, RequestsBeyondTheModelsContextNeverFit) {
   EngineOptions options = CpuEngine();
@@ -164,8 +202,8 @@ TEST(Engine, WhatCannotBeIsRefusedInOneLine) {
        absl::StatusCode::kInvalidArgument, "max_sequences=0"},
       {"odd blocks", with([](Options& o) { o.block_tokens = Tokens(3); }),
        absl::StatusCode::kInvalidArgument, "block_tokens=3"},
-      {"a cache of integers", with([](Options& o) { o.kv_type = ElementType::kInt8; }),
-       absl::StatusCode::kInvalidArgument, "int8"},
+      {"a cache of a way to multiply", with([](Options& o) { o.kv_type = ElementType::kTf32; }),
+       absl::StatusCode::kInvalidArgument, "tf32"},
       {"unknown device", with([](Options& o) { o.device = "tpu"; }),
        absl::StatusCode::kInvalidArgument, "tpu"},
       {"no model", with([](Options& o) { o.model_path = "/nowhere"; }),

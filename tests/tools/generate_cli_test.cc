@@ -93,6 +93,25 @@ TEST_F(GenerateCli, JsonSaysWhatItRanOnAndWhatItTook) {
   EXPECT_GT(report["memory"][2]["measured_bytes"], 1 << 20);
 }
 
+// The pool of one request: 8 tokens in one block of 16; two layers of two heads of 8, K and V.
+TEST_F(GenerateCli, KvSaysHowKAndVAreStored) {
+  const std::vector<std::pair<const char*, int>> row_bytes = {
+      {"fp32", 32}, {"fp16", 16}, {"bf16", 16}, {"fp8", 8}, {"int8", 8 + 4}, {"int4", 4 + 4}};
+  for (const auto& [type, bytes] : row_bytes) {
+    const auto generate = [kv = std::string(type)](const char* how) {
+      return Generate({"--tokens", "1,2,3", "--max-new-tokens", "5", "--kv", kv, "--format", "json",
+                       "--ignore-eos", how});
+    };
+    const ProgramResult result = generate("--seed=1");
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    const auto report = nlohmann::json::parse(result.out);
+    EXPECT_EQ(report["memory"][2]["predicted_bytes"], 16 * 2 * 2 * 2 * bytes) << type;
+    EXPECT_EQ(report["tokens"].size(), 5u);
+    EXPECT_EQ(nlohmann::json::parse(generate("--reference").out)["tokens"], report["tokens"])
+        << type;
+  }
+}
+
 TEST_F(GenerateCli, SamplingIsRepeatableBySeed) {
   const auto sample = [](const char* seed) {
     return Generate({"--tokens", "1,2", "--max-new-tokens", "20", "--temperature", "1.5", "--top-k",
@@ -147,7 +166,10 @@ TEST_F(GenerateCli, BadInputIsOneLineAndTheRightExitCode) {
       {{"--tokens", "1", "--max-new-tokens", "5", "--top-p", "0"}, 2, "top_p"},
       {{"--tokens", "1", "--max-new-tokens", "5", "--memory", "lots"}, 2, "memory"},
       {{"--tokens", "1", "--max-new-tokens", "5", "--memory", "1KiB"}, 1, "short"},
-      {{"--tokens", "1", "--max-new-tokens", "5", "--kv", "int4"}, 2, "int4"},
+      {{"--tokens", "1", "--max-new-tokens", "5", "--kv", "int3"},
+       2,
+       "kv=int3: want fp32, fp16, bf16, fp8, int8 or int4"},
+      {{"--tokens", "1", "--max-new-tokens", "5", "--kv", "tf32"}, 2, "kv=tf32"},
       {{"--tokens", "1", "--max-new-tokens", "5", "--device", "tpu"}, 2, "tpu"},
       {{"--tokens", "1", "--max-new-tokens", "5", "--logits", "/nowhere/l.npy"}, 1, "/nowhere"},
       {{"--tokens", "1", "--max-new-tokens", "5", "-o", "/dev/full"}, 1, "/dev/full"},

@@ -225,6 +225,7 @@ TEST(ServeCli, ArgumentsThatMakeNoSenseAreExitTwo) {
       {{"--device", "none", "--blocks", "10", "--quota", "chat=1:x"}, "--quota=chat=1:x: want"},
       {{"--device", "none", "--blocks", "10", "--quota", "a=1:", "--quota", "a=2:"}, "once"},
       {{"--device", "none", "--blocks", "10", "--quota", "a=11:"}, "quotas.a.guaranteed=11"},
+      {{"--device", "none", "--blocks", "10", "--kv", "int3"}, "--kv=int3: want fp32"},
       {{"--device", "none", "--blocks", "10", "--class", "a=best"}, "--class=a=best: want"},
       {{"--device", "none", "--blocks", "10", "--class", "a=watermark:2"}, "classes.a: watermark"},
       {{"--device", "none", "--blocks", "10", "--policy", "watermark", "--watermark", "-1"},
@@ -250,6 +251,12 @@ TEST(ServeCli, SizesALedgerByThePlan) {
   EXPECT_EQ(JsonOf(Ask(server, {"capacity"})).at("total_blocks"), plan.at("capacity").at("blocks"));
   ExpectOneLine(Plimsoll({"serve", "--device", "none", "--model", model, "--memory", "8GiB"}), 1,
                 "does not fit 8 GiB");
+  const ServerProcess narrow = Ledger(
+      {"--model", model, "--memory", "80GiB", "--max-batched-tokens", "8192", "--kv", "int8"});
+  const auto narrow_plan = JsonOf(Plimsoll(
+      {"plan", "--model", model, "--memory", "80GiB", "--kv", "int8", "--format", "json"}));
+  EXPECT_EQ(JsonOf(Ask(narrow, {"capacity"})).at("total_blocks"),
+            narrow_plan.at("capacity").at("blocks"));
 }
 
 TEST(ServeCli, ServesAnEngineThatReallyDecodes) {
@@ -261,7 +268,8 @@ TEST(ServeCli, ServesAnEngineThatReallyDecodes) {
                 "--kv-heads", "2", "--head-dim", "16", "--vocab", "500"});
   ASSERT_EQ(made.exit_code, 0) << made.err;
   const ServerProcess server({"--model", folder.File("tiny"), "--device", "cpu", "--memory",
-                              "64MiB", "--listen", "127.0.0.1:0", "--http", "none"});
+                              "64MiB", "--kv", "int8", "--listen", "127.0.0.1:0", "--http",
+                              "none"});
   ASSERT_NE(server.address(), "") << server.output();
   EXPECT_NE(server.output().find("weights: predicted 269.62 KiB, measured 269.62 KiB"),
             std::string::npos)
@@ -276,8 +284,8 @@ TEST(ServeCli, ServesAnEngineThatReallyDecodes) {
   EXPECT_EQ(JsonOf(replayed).at("admitted"), 2);
   const nlohmann::json capacity = JsonOf(Ask(server, {"capacity"}));
   EXPECT_EQ(capacity.at("free_blocks"), capacity.at("total_blocks"));
-  // Two layers of two heads of 16 bf16 numbers, K and V: 256 bytes a token, 16 tokens a block.
-  EXPECT_EQ(capacity.at("block_bytes"), 4096);
+  // Two layers of two heads, K and V: rows of 16 int8 numbers and their word; 16 tokens a block.
+  EXPECT_EQ(capacity.at("block_bytes"), 2 * 2 * 2 * (16 + 4) * 16);
 }
 
 TEST(ServeCli, DrainsOnSigtermAndSaysWhatItCutOff) {

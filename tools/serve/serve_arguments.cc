@@ -7,6 +7,7 @@
 #include "kvcache/sizing/block_demand.h"
 #include "rpc/address.h"
 #include "tools/duration_text.h"
+#include "tools/kv_type.h"
 #include "tools/serve/tenant_rules.h"
 
 namespace plimsoll {
@@ -62,6 +63,8 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   if (!drain.ok()) return drain.status();
   absl::StatusOr<Quotas> quotas = ReadQuotas(text.quotas);
   if (!quotas.ok()) return quotas.status();
+  const auto kv = ReadKvType(text.kv, "--kv");
+  if (!kv.ok()) return kv.status();
   auto classes = ReadClasses(text.classes);
   if (!classes.ok()) return classes.status();
   ServeArguments arguments;
@@ -75,6 +78,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   if (text.blocks) arguments.engine.blocks = Blocks(*text.blocks);
   arguments.engine.model_path = text.model;
   arguments.engine.device = text.device;
+  arguments.engine.kv_type = *kv;
   arguments.engine.utilization = text.utilization;
   arguments.engine.block_tokens = Tokens(text.block_tokens);
   arguments.engine.loop.max_batched_tokens = Tokens(text.max_batched_tokens);

@@ -18,6 +18,7 @@ struct ServeText {
   std::string model;
   std::string device = "auto";
   std::string memory;
+  std::string kv;
   std::optional<int64_t> blocks;
   std::vector<std::string> listen = {"127.0.0.1:8470"};
   std::string http = "127.0.0.1:8471";

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/ops/float16.h"
+#include "engine/ops/kv_row.h"
 #include "engine/ops/ops.h"
 #include "engine/ops/token_slot.h"
 
@@ -19,6 +20,9 @@ namespace plimsoll {
 
 inline constexpr ElementType kStorageTypes[] = {ElementType::kFp32, ElementType::kFp16,
                                                 ElementType::kBf16};
+inline constexpr ElementType kCacheTypes[] = {ElementType::kFp32, ElementType::kFp16,
+                                              ElementType::kBf16, ElementType::kFp8,
+                                              ElementType::kInt8, ElementType::kInt4};
 
 inline std::mt19937 SeededGenerator() {
   return std::mt19937(static_cast<uint32_t>(testing::UnitTest::GetInstance()->random_seed()));
@@ -77,7 +81,9 @@ class CacheUnderTest {
   CacheUnderTest(const Shape& shape, const std::vector<int64_t>& lengths, std::mt19937& rng) {
     const Bytes row = BytesOf(shape.type, shape.head_dim);
     const Bytes kv = row * shape.block_tokens;
-    const Bytes layer_bytes = kv * (2 * shape.kv_heads);
+    const Bytes rows = kv * (2 * shape.kv_heads);
+    const int64_t words = HasWords(shape.type) ? 2 * shape.kv_heads * shape.block_tokens : 0;
+    const Bytes layer_bytes = rows + Bytes(words * kWordBytes);
     int64_t blocks = 1;  // block 0 is nobody's
     for (const int64_t length : lengths) blocks += CeilDivide(length, shape.block_tokens);
     const int64_t block_bytes = 2 * layer_bytes.value();
@@ -100,7 +106,8 @@ class CacheUnderTest {
                         .offset = layer_bytes,
                         .row_bytes = row,
                         .kv_bytes = kv,
-                        .head_bytes = 2 * kv}};
+                        .head_bytes = 2 * kv,
+                        .scales = layer_bytes + rows}};
   }
 
   CacheUnderTest(const CacheUnderTest&) = delete;
@@ -116,16 +123,22 @@ class CacheUnderTest {
   void Fill(int64_t sequence, int64_t length, std::mt19937& rng) {
     for (int64_t p = 0; p < length; ++p) {
       for (int64_t h = 0; h < layer_.layer.kv_heads; ++h) {
-        std::byte* const key = KeySlot(layer_, table(sequence), p, h);
-        Write(key, RandomFloats(layer_.layer.head_dim, rng));
-        Write(key + ValueOffset(layer_), RandomFloats(layer_.layer.head_dim, rng));
+        WriteKey(sequence, p, h, RandomFloats(layer_.layer.head_dim, rng));
+        WriteValue(sequence, p, h, RandomFloats(layer_.layer.head_dim, rng));
       }
     }
   }
-  void Write(std::byte* slot, const std::vector<float>& values) {
-    for (size_t i = 0; i < values.size(); ++i) {
-      WriteElement(slot, layer_.type, static_cast<int64_t>(i), values[i]);
-    }
+  void WriteKey(int64_t sequence, int64_t position, int64_t kv_head,
+                const std::vector<float>& values) {
+    WriteKvRow(layer_.type, values.data(), std::ssize(values),
+               KeySlot(layer_, table(sequence), position, kv_head),
+               KeyWord(layer_, table(sequence), position, kv_head));
+  }
+  void WriteValue(int64_t sequence, int64_t position, int64_t kv_head,
+                  const std::vector<float>& values) {
+    WriteKvRow(layer_.type, values.data(), std::ssize(values),
+               KeySlot(layer_, table(sequence), position, kv_head) + ValueOffset(layer_),
+               KeyWord(layer_, table(sequence), position, kv_head) + ValueWordOffset(layer_));
   }
 
  private:

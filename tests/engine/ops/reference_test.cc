@@ -142,9 +142,8 @@ TEST(Reference, AttentionWeighsValuesByTheSoftmaxOfScores) {
   const std::vector<float> keys = {0, 2, 0};
   const std::vector<float> values = {4, 8, 100};
   for (int64_t p = 0; p < 2; ++p) {  // position 2 stays NaN
-    std::byte* const key = KeySlot(cache.layer(), cache.table(0), p, 0);
-    cache.Write(key, {keys[static_cast<size_t>(p)]});
-    cache.Write(key + ValueOffset(cache.layer()), {values[static_cast<size_t>(p)]});
+    cache.WriteKey(0, p, 0, {keys[static_cast<size_t>(p)]});
+    cache.WriteValue(0, p, 0, {values[static_cast<size_t>(p)]});
   }
   const std::vector<float> q = {std::log(3.0f), 0};  // two heads of one group
   std::vector<float> out(2);
@@ -159,9 +158,72 @@ TEST(Reference, AttentionWeighsValuesByTheSoftmaxOfScores) {
                         .out = out.data()};
   ASSERT_TRUE(Judge().attention(args).ok());
   EXPECT_THAT(out, Pointwise(FloatNear(1e-5f), {7.0f, 6.0f}));
+  // A sink as heavy as both together halves what is left for them; one far below changes nothing.
+  const std::vector<float> sinks = {std::log(4.0f), -100};
+  args.sinks = sinks.data();
+  ASSERT_TRUE(Judge().attention(args).ok());
+  EXPECT_THAT(out, Pointwise(FloatNear(1e-5f), {3.5f, 6.0f}));
+  args.sinks = nullptr;
   args.window = 1;  // only the row itself
   ASSERT_TRUE(Judge().attention(args).ok());
   EXPECT_THAT(out, ElementsAre(8, 8));
+}
+
+// Scores 0 and 1000, capped at ln 3 (tanh of much is one), again weigh a quarter and three
+// quarters.
+TEST(Reference, AttentionCapsScores) {
+  std::mt19937 rng = SeededGenerator();
+  CacheUnderTest cache({ElementType::kFp32, 1, 1, 1}, {2}, rng);
+  cache.WriteKey(0, 0, 0, {0});
+  cache.WriteKey(0, 1, 0, {1000});
+  cache.WriteValue(0, 0, 0, {4});
+  cache.WriteValue(0, 1, 0, {8});
+  const float q = 1;
+  float out = 0;
+  const RowPlace place = {.position = 1, .table = cache.table(0)};
+  ASSERT_TRUE(Judge()
+                  .attention({.q = &q,
+                              .rows = 1,
+                              .heads = 1,
+                              .scale = 1,
+                              .window = std::numeric_limits<int64_t>::max(),
+                              .places = &place,
+                              .cache = cache.layer(),
+                              .out = &out,
+                              .softcap = std::log(3.0f)})
+                  .ok());
+  EXPECT_NEAR(out, 7.0f, 1e-5f);
+}
+
+// One position holds all the weight, so what comes out is what was stored of V: 0, 2 and 3 in
+// steps of a fifth for int4, of 3/255 for int8.
+TEST(Reference, AttentionReadsNumbersByTheirWords) {
+  std::mt19937 rng = SeededGenerator();
+  for (const auto& [type, step] :
+       {std::pair(ElementType::kInt4, 3.0 / 15), std::pair(ElementType::kInt8, 3.0 / 255)}) {
+    CacheUnderTest cache({type, 1, 3, 2}, {2}, rng);
+    cache.WriteKey(0, 0, 0, {0, 0, 0});
+    cache.WriteValue(0, 0, 0, {9, 9, 9});
+    cache.WriteKey(0, 1, 0, {50, 0, 0});
+    cache.WriteValue(0, 1, 0, {0, 2, 3});
+    const std::vector<float> q = {10, 0, 0};
+    std::vector<float> out(3);
+    const RowPlace place = {.position = 1, .table = cache.table(0)};
+    ASSERT_TRUE(Judge()
+                    .attention({.q = q.data(),
+                                .rows = 1,
+                                .heads = 1,
+                                .scale = 1,
+                                .window = std::numeric_limits<int64_t>::max(),
+                                .places = &place,
+                                .cache = cache.layer(),
+                                .out = out.data()})
+                    .ok());
+    const double rounding = 3 * 0x1p-11;  // of the scale, to fp16
+    EXPECT_EQ(out[0], 0.0f);
+    EXPECT_NEAR(out[1], 2, step / 2 + rounding);
+    EXPECT_NEAR(out[2], 3, rounding);
+  }
 }
 
 TEST(Reference, GatedActivationAtOne) {

@@ -14,6 +14,9 @@ namespace {
 
 using testing::HasSubstr;
 
+constexpr ElementType kHeld[] = {ElementType::kFp32, ElementType::kFp16, ElementType::kBf16,
+                                 ElementType::kFp8,  ElementType::kInt8, ElementType::kInt4};
+
 // Two layers of different shape: 3 kv heads of 4, then 1 kv head of 8; fp16, 2 tokens a block.
 ModelConfig Uneven() {
   ModelConfig model;
@@ -43,7 +46,7 @@ TEST(CacheLayout, Llama31HasBlocksOfTwoMebibytes) {
 TEST(CacheLayout, ABlockIsItsTokensTimesTheBytesOfOne) {
   for (const PublishedModel& published : kPublishedModels) {
     const ModelConfig model = ModelNamed(published.name);
-    for (const ElementType type : {ElementType::kFp32, ElementType::kFp16, ElementType::kBf16}) {
+    for (const ElementType type : kHeld) {
       for (const int64_t tokens : {1, 16, 1024}) {
         EXPECT_EQ(CacheLayoutFor(model, type, Tokens(tokens))->block_bytes,
                   KvBytesOf(model, type).per_token * tokens)
@@ -53,24 +56,44 @@ TEST(CacheLayout, ABlockIsItsTokensTimesTheBytesOfOne) {
   }
 }
 
-// Every row of every token, head and layer: no two overlap, and together they fill the block.
-TEST(CacheLayout, EveryByteOfABlockBelongsToOneRow) {
-  const CacheLayout layout = *CacheLayoutFor(Uneven(), ElementType::kFp32, Tokens(4));
-  std::vector<int> owners(static_cast<size_t>(layout.block_bytes.value()), 0);
-  for (const LayerLayout& layer : layout.layers) {
-    for (int64_t head = 0; head < layer.kv_heads; ++head) {
-      for (int64_t kv = 0; kv < 2; ++kv) {
-        for (int64_t token = 0; token < 4; ++token) {
-          const Bytes row = layer.offset + layer.head_bytes * head + layer.kv_bytes * kv +
-                            layer.row_bytes * token;
-          for (int64_t byte = 0; byte < layer.row_bytes.value(); ++byte) {
-            ++owners.at(static_cast<size_t>(row.value() + byte));
+// The same two layers in int4: heads of 4 take 2 bytes a row and 4 a word.
+TEST(CacheLayout, WordsFollowTheRowsOfTheirLayer) {
+  const CacheLayout layout = *CacheLayoutFor(Uneven(), ElementType::kInt4, Tokens(2));
+  EXPECT_EQ(layout.layers[0].row_bytes, Bytes(2));
+  EXPECT_EQ(layout.layers[0].scales, Bytes(3 * 2 * 2 * 2));
+  EXPECT_EQ(layout.layers[1].offset, Bytes(24 + 3 * 2 * 2 * 4));
+  EXPECT_EQ(layout.layers[1].scales, layout.layers[1].offset + Bytes(2 * 2 * 4));
+  EXPECT_EQ(layout.block_bytes, layout.layers[1].scales + Bytes(2 * 2 * 4));
+}
+
+// Every row and word of every token, head and layer: no two overlap, and together they fill the
+// block.
+TEST(CacheLayout, EveryByteOfABlockBelongsToOneRowOrWord) {
+  for (const ElementType type : kHeld) {
+    SCOPED_TRACE(NameOf(type));
+    const CacheLayout layout = *CacheLayoutFor(Uneven(), type, Tokens(4));
+    std::vector<int> owners(static_cast<size_t>(layout.block_bytes.value()), 0);
+    const auto own = [&](Bytes first, Bytes count) {
+      for (int64_t byte = 0; byte < count.value(); ++byte) {
+        ++owners.at(static_cast<size_t>(first.value() + byte));
+      }
+    };
+    for (const LayerLayout& layer : layout.layers) {
+      Bytes word = layer.scales;
+      for (int64_t head = 0; head < layer.kv_heads; ++head) {
+        for (int64_t kv = 0; kv < 2; ++kv) {
+          for (int64_t token = 0; token < 4; ++token) {
+            own(layer.offset + layer.head_bytes * head + layer.kv_bytes * kv +
+                    layer.row_bytes * token,
+                layer.row_bytes);
+            own(word, ScaleBytesOf(type));
+            word += ScaleBytesOf(type);
           }
         }
       }
     }
+    EXPECT_THAT(owners, testing::Each(1));
   }
-  EXPECT_THAT(owners, testing::Each(1));
 }
 
 TEST(CacheLayout, RefusesBlocksThatAreNoPowerOfTwo) {
@@ -83,11 +106,9 @@ TEST(CacheLayout, RefusesBlocksThatAreNoPowerOfTwo) {
 }
 
 TEST(CacheLayout, RefusesTypesThatThePoolCannotHold) {
-  for (const ElementType type : {ElementType::kFp8, ElementType::kInt8, ElementType::kInt4}) {
-    const absl::Status status = CacheLayoutFor(Uneven(), type, Tokens(16)).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(std::string(status.message()), HasSubstr("kv="));
-  }
+  const absl::Status status = CacheLayoutFor(Uneven(), ElementType::kTf32, Tokens(16)).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("kv=tf32: want fp32, fp16, bf16, fp8"));
 }
 
 }  // namespace
