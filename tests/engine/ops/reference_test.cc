@@ -250,7 +250,7 @@ TEST(Reference, GatedActivationAtOne) {
 
 TEST(Arguments, ATypeNoTableCanDoIsUnimplementedByName) {
   const std::vector<std::byte> bytes(16);
-  const WeightView weight = {bytes.data(), ElementType::kInt4, 2, 2};
+  const WeightView weight = {bytes.data(), ElementType::kFp8, 2, 2};
   const std::vector<float> x(2);
   std::vector<float> out(2);
   for (const Ops* const ops : AllOps()) {
@@ -261,7 +261,7 @@ TEST(Arguments, ATypeNoTableCanDoIsUnimplementedByName) {
                                              .accumulate = false,
                                              .out = out.data()});
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << ops->name;
-    EXPECT_EQ(status.message(), "linear: no int4 on the CPU, want fp32, fp16 or bf16");
+    EXPECT_EQ(status.message(), "linear: no fp8 on the CPU, want fp32, fp16 or bf16");
   }
 }
 
