@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,6 +24,28 @@ namespace plimsoll {
 struct DeviceMemory {
   Bytes total;  // what this process may ever have
   Bytes free;   // what it could have now
+};
+
+// A piece of a device's memory, given back when this ends.
+class DeviceSlab {
+ public:
+  using Release = void (*)(const void* owner, std::byte* data);
+
+  DeviceSlab() = default;  // empty
+  DeviceSlab(std::byte* data, Bytes bytes, Release release, const void* owner)
+      : data_(data), bytes_(bytes), release_(release), owner_(owner) {}
+  DeviceSlab(DeviceSlab&& other) noexcept { *this = std::move(other); }
+  DeviceSlab& operator=(DeviceSlab&& other) noexcept;
+  ~DeviceSlab();
+
+  std::byte* data() const { return data_; }
+  Bytes bytes() const { return bytes_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  Bytes bytes_;
+  Release release_ = nullptr;
+  const void* owner_ = nullptr;  // what release_ is told
 };
 
 class DeviceBackend {
@@ -38,6 +61,9 @@ class DeviceBackend {
   // The unit of an arena's chunks: they are a multiple of it.
   virtual Bytes ChunkGranule() const = 0;
   virtual absl::StatusOr<std::unique_ptr<Arena>> CreateArena(Bytes max, Bytes chunk) const = 0;
+
+  // Not zeroed, at a multiple of 256 bytes.
+  virtual absl::StatusOr<DeviceSlab> Allocate(Bytes bytes) const = 0;
 
   virtual absl::Status CopyToDevice(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
   virtual absl::Status CopyToHost(std::byte* to, const std::byte* from, Bytes bytes) const = 0;

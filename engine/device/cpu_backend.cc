@@ -1,12 +1,16 @@
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "engine/device/backend.h"
 #include "engine/device/host_memory.h"
+#include "kvcache/base/size_text.h"
 
 namespace plimsoll {
 namespace {
+
+constexpr int64_t kAlignment = 256;  // bytes
 
 class Cpu final : public DeviceBackend {
  public:
@@ -18,6 +22,14 @@ class Cpu final : public DeviceBackend {
   Bytes ChunkGranule() const override { return Bytes(sysconf(_SC_PAGESIZE)); }
   absl::StatusOr<std::unique_ptr<Arena>> CreateArena(Bytes max, Bytes chunk) const override {
     return CreateHostArena(max, chunk);
+  }
+
+  absl::StatusOr<DeviceSlab> Allocate(Bytes bytes) const override {
+    const int64_t rounded = CeilDivide(bytes.value(), kAlignment) * kAlignment;
+    void* const data = std::aligned_alloc(kAlignment, static_cast<size_t>(rounded));
+    if (data == nullptr) return absl::ResourceExhaustedError("no " + FormatSize(bytes) + " free");
+    const auto release = [](const void*, std::byte* memory) { std::free(memory); };
+    return DeviceSlab(static_cast<std::byte*>(data), bytes, release, nullptr);
   }
 
   absl::Status CopyToDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {

@@ -1,34 +1,18 @@
 #include "engine/device/cuda_backend.h"
 
-#include "absl/strings/str_format.h"
 #include "engine/device/cuda_arena.h"
+#include "engine/device/cuda_ops.h"
 #include "engine/device/cuda_status.h"
 
 namespace plimsoll {
 namespace {
-
-absl::Status NoKernel(const char* operation) {
-  return absl::UnimplementedError(absl::StrFormat("cuda: %s has no kernel yet", operation));
-}
-
-// Answers what the module can do today. A kernel that arrives replaces its entry.
-constexpr Ops kCudaOps = {
-    .name = "cuda",
-    .device = Device::kCuda,
-    .embed = [](const EmbedArgs&) { return NoKernel("embed"); },
-    .rms_norm = [](const RmsNormArgs&) { return NoKernel("rms_norm"); },
-    .linear = [](const LinearArgs&) { return NoKernel("linear"); },
-    .rotate_and_append = [](const RotateAndAppendArgs&) { return NoKernel("rotate_and_append"); },
-    .attention = [](const AttentionArgs&) { return NoKernel("attention"); },
-    .gated_activation = [](const GatedActivationArgs&) { return NoKernel("gated_activation"); },
-};
 
 class Cuda final : public DeviceBackend {
  public:
   Cuda(const PlimsollCudaModule& module, Bytes granule) : module_(module), granule_(granule) {}
 
   std::string_view name() const override { return "cuda"; }
-  const Ops& ops() const override { return kCudaOps; }
+  const Ops& ops() const override { return CudaOps(module_); }
   absl::Status CanDecode() const override {
     if (module_.can_decode != 0) return absl::OkStatus();
     return absl::UnimplementedError("the CUDA module has no decode kernels yet");
@@ -45,6 +29,17 @@ class Cuda final : public DeviceBackend {
   Bytes ChunkGranule() const override { return granule_; }
   absl::StatusOr<std::unique_ptr<Arena>> CreateArena(Bytes max, Bytes chunk) const override {
     return CreateCudaArena(module_, granule_, max, chunk);
+  }
+
+  absl::StatusOr<DeviceSlab> Allocate(Bytes bytes) const override {
+    PlimsollCudaMessage message = {};
+    void* memory = nullptr;
+    const int code = module_.allocate(bytes.value(), &memory, &message);
+    PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "device memory", message));
+    const auto release = [](const void* module, std::byte* data) {
+      static_cast<const PlimsollCudaModule*>(module)->release(data);
+    };
+    return DeviceSlab(static_cast<std::byte*>(memory), bytes, release, &module_);
   }
 
   absl::Status CopyToDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {

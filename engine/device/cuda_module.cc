@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "engine/device/cuda_error.h"
+#include "engine/device/cuda_kernels.h"
 #include "engine/device/cuda_memory.h"
 
 namespace plimsoll::cuda {
@@ -22,7 +23,8 @@ int Open(int device, PlimsollCudaMessage* message) {
   code = Report(cudaSetDevice(device), "cudaSetDevice", message);
   if (code != PLIMSOLL_CUDA_OK) return code;
   chosen_device = device;
-  return Report(cudaFree(nullptr), "cudaFree", message);  // starts the context
+  code = Report(cudaFree(nullptr), "cudaFree", message);  // starts the context
+  return code == PLIMSOLL_CUDA_OK ? OpenKernels(message) : code;
 }
 
 int Memory(int64_t* total, int64_t* free, PlimsollCudaMessage* message) {
@@ -38,9 +40,19 @@ int Synchronize(PlimsollCudaMessage* message) {
   return Report(cudaDeviceSynchronize(), "cudaDeviceSynchronize", message);
 }
 
+int Allocate(int64_t bytes, void** memory, PlimsollCudaMessage* message) {
+  return Report(cudaMalloc(memory, static_cast<size_t>(bytes)), "cudaMalloc", message);
+}
+
+void Release(void* memory) { static_cast<void>(cudaFree(memory)); }
+
+// In order with the kernels, and done when it returns.
 int Copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind,
          PlimsollCudaMessage* message) {
-  return Report(cudaMemcpy(to, from, static_cast<size_t>(bytes), kind), "cudaMemcpy", message);
+  const int code = Report(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, Stream()),
+                          "cudaMemcpyAsync", message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  return Report(cudaStreamSynchronize(Stream()), "cudaStreamSynchronize", message);
 }
 
 int CopyToDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
@@ -89,12 +101,14 @@ int ArenaExport(PlimsollCudaArena* arena, int64_t chunk, int* file, PlimsollCuda
   return arena->Export(chunk, file, message);
 }
 
-constexpr PlimsollCudaModule kModule = {
+const PlimsollCudaModule kModule = {
     .version = PLIMSOLL_CUDA_VERSION,
     .can_decode = 0,
     .open = &Open,
     .memory = &Memory,
     .synchronize = &Synchronize,
+    .allocate = &Allocate,
+    .release = &Release,
     .copy_to_device = &CopyToDevice,
     .copy_to_host = &CopyToHost,
     .arena_granule = &ArenaGranule,
@@ -106,6 +120,7 @@ constexpr PlimsollCudaModule kModule = {
     .arena_decommit = &ArenaDecommit,
     .arena_can_export = &ArenaCanExport,
     .arena_export = &ArenaExport,
+    .kernels = Kernels(),
 };
 
 }  // namespace

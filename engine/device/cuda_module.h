@@ -9,12 +9,14 @@
 
 #include <stdint.h>
 
+#include "engine/ops/cuda_arguments.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* Goes up with every change to this file. */
-#define PLIMSOLL_CUDA_VERSION 1
+#define PLIMSOLL_CUDA_VERSION 2
 #define PLIMSOLL_CUDA_ENTRY "plimsoll_cuda_module"
 
 enum PlimsollCudaCode {
@@ -31,6 +33,19 @@ typedef struct PlimsollCudaMessage {
 
 typedef struct PlimsollCudaArena PlimsollCudaArena;
 
+/* The operations of engine/ops/ops.h. Each is queued, in the order of the calls, and reads and
+ * writes device memory; a null has no kernel yet. UNSUPPORTED, before anything is queued, for a
+ * type or shape that the kernel cannot do. */
+typedef struct PlimsollCudaKernels {
+  int (*embed)(const PlimsollCudaEmbed*, PlimsollCudaMessage*);
+  int (*rms_norm)(const PlimsollCudaRmsNorm*, PlimsollCudaMessage*);
+  int (*linear)(const PlimsollCudaLinear*, PlimsollCudaMessage*);
+  int (*rotate_and_append)(const PlimsollCudaAppend*, PlimsollCudaMessage*);
+  int (*gated_activation)(const PlimsollCudaGatedActivation*, PlimsollCudaMessage*);
+  int (*softcap)(const PlimsollCudaSoftcap*, PlimsollCudaMessage*);
+  int (*copy_blocks)(const PlimsollCudaBlockCopies*, PlimsollCudaMessage*);
+} PlimsollCudaKernels;
+
 typedef struct PlimsollCudaModule {
   uint32_t version;    /* PLIMSOLL_CUDA_VERSION, of the module; read before anything else */
   uint32_t can_decode; /* whether it has a kernel for every operation */
@@ -39,6 +54,9 @@ typedef struct PlimsollCudaModule {
   int (*open)(int device, PlimsollCudaMessage* message);
   int (*memory)(int64_t* total, int64_t* free, PlimsollCudaMessage* message);
   int (*synchronize)(PlimsollCudaMessage* message);
+  /* At a multiple of 256 bytes. */
+  int (*allocate)(int64_t bytes, void** memory, PlimsollCudaMessage* message);
+  void (*release)(void* memory);
   int (*copy_to_device)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
   int (*copy_to_host)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
 
@@ -59,6 +77,8 @@ typedef struct PlimsollCudaModule {
   int (*arena_can_export)(const PlimsollCudaArena* arena);
   int (*arena_export)(PlimsollCudaArena* arena, int64_t chunk, int* file,
                       PlimsollCudaMessage* message);
+
+  PlimsollCudaKernels kernels;
 } PlimsollCudaModule;
 
 /* The module's only symbol, named PLIMSOLL_CUDA_ENTRY. Touches no driver. */

@@ -42,6 +42,14 @@ struct WeightView {
   int64_t group = 0;                  // columns that share one; `cols` for one scale a row
 };
 
+// Numbers that a product will read, in the 16 bits that CUDA's products are made in. Where `data`
+// is not null, an operation's results go there, rounded, and `out` is not used; a linear layer's
+// input comes from there. CUDA alone has it.
+struct Narrowed {
+  std::byte* data = nullptr;
+  ElementType type = ElementType::kBf16;  // or fp16
+};
+
 // out[r, :] = scale * table[ids[r], :]
 struct EmbedArgs {
   const int32_t* ids;  // [rows], each in [0, table.rows)
@@ -62,6 +70,7 @@ struct RmsNormArgs {
   float epsilon;
   float* out;
   bool accumulate = false;
+  Narrowed narrowed = {};
 };
 
 // out[r, n] = sum over k of x[r, k] * weight[n, k] + bias[n] (+ out[r, n] when accumulating)
@@ -72,6 +81,7 @@ struct LinearArgs {
   WeightView bias;    // [1, out] or absent
   bool accumulate;
   float* out;  // [rows, weight.rows]
+  Narrowed narrowed = {};
 };
 
 // One layer of the paged cache.
@@ -121,6 +131,7 @@ struct AttentionArgs {
   float* out;                    // [rows, heads, head_dim]
   float softcap = 0;             // 0: none
   const float* sinks = nullptr;  // [heads], or null for none
+  Narrowed narrowed = {};
 };
 
 // out[r, i] = activation(gate[r, i]) * up[r, i]; out may equal gate or up.
@@ -130,6 +141,7 @@ struct GatedActivationArgs {
   int64_t count;
   Activation activation;
   float* out;
+  Narrowed narrowed = {};
 };
 
 // x[i] = cap * tanh(x[i] / cap)

@@ -61,7 +61,7 @@ TEST(CudaLoader, ALibraryOfSomethingElseIsReported) {
 
 TEST(CudaLoader, AnotherVersionIsReportedWithBoth) {
   EXPECT_EQ(WhyNot({Fake("fake_cuda_of_version_999")}),
-            "CUDA module has interface version 999, this program wants 1");
+            "CUDA module has interface version 999, this program wants 2");
 }
 
 TEST(CudaLoader, AMachineWithoutGpuIsReportedByTheModule) {
@@ -107,6 +107,7 @@ class DecodingGpu final : public DeviceBackend {
   absl::StatusOr<std::unique_ptr<Arena>> CreateArena(Bytes, Bytes) const override {
     return absl::UnimplementedError("none");
   }
+  absl::StatusOr<DeviceSlab> Allocate(Bytes) const override { return DeviceSlab(); }
   absl::Status CopyToDevice(std::byte*, const std::byte*, Bytes) const override { return {}; }
   absl::Status CopyToHost(std::byte*, const std::byte*, Bytes) const override { return {}; }
   absl::Status Synchronize() const override { return {}; }

@@ -39,6 +39,11 @@ int Synchronize(PlimsollCudaMessage* message) {
   return Fail(PLIMSOLL_CUDA_FAILED, "cudaDeviceSynchronize: pretended (700)", message);
 }
 
+int Allocate(int64_t bytes, void** memory, PlimsollCudaMessage*) {
+  *memory = std::malloc(static_cast<size_t>(bytes));
+  return PLIMSOLL_CUDA_OK;
+}
+
 int Copy(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
   return PLIMSOLL_CUDA_OK;
@@ -86,8 +91,9 @@ int Export(PlimsollCudaArena*, int64_t, int* file, PlimsollCudaMessage*) {
 }
 
 constexpr PlimsollCudaModule kModule = {
-    FAKE_VERSION, 0,        &Open, &Memory, &Synchronize, &Copy,     &Copy,      &Granule,
-    &Create,      &Destroy, &Kind, &Base,   &Commit,      &Decommit, &CanExport, &Export};
+    FAKE_VERSION, 0,        &Open, &Memory, &Synchronize, &Allocate, &std::free, &Copy,     &Copy,      &Granule,
+    &Create,      &Destroy, &Kind, &Base,   &Commit,      &Decommit, &CanExport, &Export,
+    {}};
 
 }  // namespace
 

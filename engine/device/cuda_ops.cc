@@ -1,0 +1,162 @@
+#include "engine/device/cuda_ops.h"
+
+#include <bit>
+#include <cstddef>
+#include <type_traits>
+
+#include "absl/strings/str_format.h"
+#include "engine/device/cuda_status.h"
+#include "kvcache/base/check.h"
+
+namespace plimsoll {
+namespace {
+
+static_assert(int{PLIMSOLL_CUDA_FP16} == static_cast<int>(ElementType::kFp16));
+static_assert(int{PLIMSOLL_CUDA_BF16} == static_cast<int>(ElementType::kBf16));
+static_assert(int{PLIMSOLL_CUDA_FP8} == static_cast<int>(ElementType::kFp8));
+static_assert(int{PLIMSOLL_CUDA_INT8} == static_cast<int>(ElementType::kInt8));
+static_assert(int{PLIMSOLL_CUDA_INT4} == static_cast<int>(ElementType::kInt4));
+
+// A row's place is the same bytes in both.
+static_assert(sizeof(RowPlace) == sizeof(PlimsollCudaRow));
+static_assert(offsetof(RowPlace, table) == offsetof(PlimsollCudaRow, table));
+
+const PlimsollCudaKernels* kernels = nullptr;
+
+// Calls the kernel with its arguments, if there is one.
+template <class Kernel, class Arguments>
+absl::Status Run(const char* operation, Kernel kernel, const Arguments& arguments) {
+  PLIMSOLL_CHECK(kernels != nullptr);
+  if (kernels->*kernel == nullptr) {
+    return absl::UnimplementedError(absl::StrFormat("cuda: %s has no kernel yet", operation));
+  }
+  PlimsollCudaMessage message = {};
+  return CudaStatus((kernels->*kernel)(&arguments, &message), operation, message);
+}
+
+int32_t CudaType(ElementType type) { return static_cast<int32_t>(type); }
+
+PlimsollCudaWeight CudaWeight(const WeightView& weight) {
+  return {.data = weight.data,
+          .scales = weight.scales,
+          .rows = weight.rows,
+          .cols = weight.cols,
+          .group = weight.group,
+          .type = CudaType(weight.type)};
+}
+
+// Where results go, and as what.
+struct Output {
+  void* data;
+  int32_t type;
+};
+
+Output OutputOf(float* out, const Narrowed& narrowed) {
+  if (narrowed.data == nullptr) return {out, PLIMSOLL_CUDA_FP32};
+  return {narrowed.data, CudaType(narrowed.type)};
+}
+
+PlimsollCudaCache CudaCache(const PagedLayer& cache) {
+  return {.pool = reinterpret_cast<unsigned char*>(cache.pool),
+          .type = CudaType(cache.type),
+          .block_tokens_log2 = std::countr_zero(static_cast<uint64_t>(cache.block_tokens)),
+          .block_bytes = cache.block_bytes,
+          .layer_offset = cache.layer.offset.value(),
+          .head_bytes = cache.layer.head_bytes.value(),
+          .kv_bytes = cache.layer.kv_bytes.value(),
+          .row_bytes = cache.layer.row_bytes.value(),
+          .scales_offset = cache.layer.scales.value(),
+          .kv_heads = static_cast<int32_t>(cache.layer.kv_heads),
+          .head_dim = static_cast<int32_t>(cache.layer.head_dim)};
+}
+
+absl::Status Embed(const EmbedArgs& args) {
+  return Run("embed", &PlimsollCudaKernels::embed,
+             PlimsollCudaEmbed{.ids = args.ids,
+                               .rows = args.rows,
+                               .table = CudaWeight(args.table),
+                               .scale = args.scale,
+                               .out = args.out});
+}
+
+absl::Status RmsNorm(const RmsNormArgs& args) {
+  const Output out = OutputOf(args.out, args.narrowed);
+  return Run("rms_norm", &PlimsollCudaKernels::rms_norm,
+             PlimsollCudaRmsNorm{.x = args.x,
+                                 .rows = args.rows,
+                                 .cols = args.cols,
+                                 .gain = CudaWeight(args.gain),
+                                 .gain_offset = args.gain_offset,
+                                 .epsilon = args.epsilon,
+                                 .out = out.data,
+                                 .out_type = out.type,
+                                 .accumulate = args.accumulate});
+}
+
+absl::Status Linear(const LinearArgs& args) {
+  const bool narrowed = args.narrowed.data != nullptr;  // without, the kernel has no such type
+  return Run("linear", &PlimsollCudaKernels::linear,
+             PlimsollCudaLinear{
+                 .x = args.narrowed.data,
+                 .x_type = narrowed ? CudaType(args.narrowed.type) : int32_t{PLIMSOLL_CUDA_FP32},
+                 .rows = args.rows,
+                 .weight = CudaWeight(args.weight),
+                 .bias = CudaWeight(args.bias),
+                 .accumulate = args.accumulate,
+                 .out = args.out});
+}
+
+absl::Status RotateAndAppend(const RotateAndAppendArgs& args) {
+  return Run("rotate_and_append", &PlimsollCudaKernels::rotate_and_append,
+             PlimsollCudaAppend{.q = args.q,
+                                .k = args.k,
+                                .v = args.v,
+                                .rows = args.rows,
+                                .heads = args.heads,
+                                .rotated_dims = args.rotated_dims,
+                                .cos = args.cos,
+                                .sin = args.sin,
+                                .places = reinterpret_cast<const PlimsollCudaRow*>(args.places),
+                                .cache = CudaCache(args.cache)});
+}
+
+absl::Status Attention(const AttentionArgs&) {
+  return absl::UnimplementedError("cuda: attention has no kernel yet");
+}
+
+absl::Status GatedActivation(const GatedActivationArgs& args) {
+  const Output out = OutputOf(args.out, args.narrowed);
+  return Run("gated_activation", &PlimsollCudaKernels::gated_activation,
+             PlimsollCudaGatedActivation{.gate = args.gate,
+                                         .up = args.up,
+                                         .count = args.count,
+                                         .activation = static_cast<int32_t>(args.activation),
+                                         .out = out.data,
+                                         .out_type = out.type});
+}
+
+absl::Status Softcap(const SoftcapArgs& args) {
+  return Run("softcap", &PlimsollCudaKernels::softcap,
+             PlimsollCudaSoftcap{.x = args.x, .count = args.count, .cap = args.cap});
+}
+
+constexpr Ops kOps = {
+    .name = "cuda",
+    .device = Device::kCuda,
+    .embed = &Embed,
+    .rms_norm = &RmsNorm,
+    .linear = &Linear,
+    .rotate_and_append = &RotateAndAppend,
+    .attention = &Attention,
+    .gated_activation = &GatedActivation,
+    .softcap = &Softcap,
+};
+
+}  // namespace
+
+const Ops& CudaOps(const PlimsollCudaModule& module) {
+  kernels = &module.kernels;
+  return kOps;
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,19 @@
+#include <utility>
+
+#include "engine/device/backend.h"
+
+namespace plimsoll {
+
+DeviceSlab& DeviceSlab::operator=(DeviceSlab&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(release_, other.release_);
+  std::swap(owner_, other.owner_);
+  return *this;
+}
+
+DeviceSlab::~DeviceSlab() {
+  if (data_ != nullptr) release_(owner_, data_);
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,136 @@
+/* The operations of ops.h as CUDA's kernels take them: plain C, since programs and the CUDA module
+ * share no C++ types, and files of kernels include no Abseil.
+ *
+ * All pointers are to device memory. Shapes are row-major and were checked by the caller. What is
+ * computed is said in ops.h; this file says only what differs:
+ *
+ *   - Results that a product will read next are stored in 16 bits, the type that products are made
+ *     in (`out_type`); everything else is fp32.
+ *   - Quantised weights are stored fragment-major (linear_cuda.cuh).
+ *   - Attention is cut into items beforehand (attention_items.h).
+ */
+#ifndef PLIMSOLL_ENGINE_OPS_CUDA_ARGUMENTS_H_
+#define PLIMSOLL_ENGINE_OPS_CUDA_ARGUMENTS_H_
+
+#include <stdint.h>
+
+/* Element types, by the values of plimsoll::ElementType. */
+enum PlimsollCudaType {
+  PLIMSOLL_CUDA_FP32 = 0,
+  PLIMSOLL_CUDA_FP16 = 2,
+  PLIMSOLL_CUDA_BF16 = 3,
+  PLIMSOLL_CUDA_FP8 = 4,
+  PLIMSOLL_CUDA_INT8 = 5,
+  PLIMSOLL_CUDA_INT4 = 6
+};
+
+typedef struct PlimsollCudaWeight {
+  const void* data; /* null: absent */
+  const void* scales;
+  int64_t rows;
+  int64_t cols;
+  int64_t group;
+  int32_t type;
+} PlimsollCudaWeight;
+
+typedef struct PlimsollCudaEmbed {
+  const int32_t* ids;
+  int64_t rows;
+  PlimsollCudaWeight table;
+  float scale;
+  float* out;
+} PlimsollCudaEmbed;
+
+typedef struct PlimsollCudaRmsNorm {
+  const float* x;
+  int64_t rows;
+  int64_t cols;
+  PlimsollCudaWeight gain;
+  float gain_offset;
+  float epsilon;
+  void* out; /* may be x where out_type is fp32 */
+  int32_t out_type;
+  int32_t accumulate; /* of fp32 results alone */
+} PlimsollCudaRmsNorm;
+
+typedef struct PlimsollCudaGatedActivation {
+  const float* gate;
+  const float* up;
+  int64_t count;
+  int32_t activation; /* by the values of plimsoll::Activation */
+  void* out;          /* may be gate where out_type is fp32 */
+  int32_t out_type;
+} PlimsollCudaGatedActivation;
+
+typedef struct PlimsollCudaLinear {
+  const void* x; /* 16-bit, [rows, weight.cols] */
+  int32_t x_type;
+  int64_t rows;
+  PlimsollCudaWeight weight;
+  PlimsollCudaWeight bias;
+  int32_t accumulate;
+  float* out;
+} PlimsollCudaLinear;
+
+/* out[r, n] (+)= sum over k of x[r, k] * weight[n, k], for numbers of one 16-bit type. */
+typedef struct PlimsollCudaGemm {
+  const void* x;      /* [rows, inner] */
+  const void* weight; /* [cols, inner] */
+  int32_t type;
+  int64_t rows;
+  int64_t cols;
+  int64_t inner;
+  int32_t accumulate;
+  float* out; /* [rows, out_stride] */
+  int64_t out_stride;
+} PlimsollCudaGemm;
+
+typedef struct PlimsollCudaSoftcap {
+  float* x;
+  int64_t count;
+  float cap;
+} PlimsollCudaSoftcap;
+
+/* pool[to[i]] = pool[from[i]], whole blocks; no block is both read and written. */
+typedef struct PlimsollCudaBlockCopies {
+  unsigned char* pool;
+  int64_t block_bytes; /* a multiple of 16 */
+  const int32_t* from;
+  const int32_t* to;
+  int64_t count;
+} PlimsollCudaBlockCopies;
+
+/* One layer of the paged cache; offsets and strides in bytes. */
+typedef struct PlimsollCudaCache {
+  unsigned char* pool;
+  int32_t type;
+  int32_t block_tokens_log2;
+  int64_t block_bytes;
+  int64_t layer_offset;
+  int64_t head_bytes;
+  int64_t kv_bytes;
+  int64_t row_bytes;
+  int64_t scales_offset; /* of the layer's words, from the start of a block */
+  int32_t kv_heads;
+  int32_t head_dim;
+} PlimsollCudaCache;
+
+typedef struct PlimsollCudaRow {
+  int64_t position;
+  const int32_t* table;
+} PlimsollCudaRow;
+
+typedef struct PlimsollCudaAppend {
+  float* q;
+  float* k;
+  const float* v;
+  int64_t rows;
+  int64_t heads;
+  int64_t rotated_dims;
+  const float* cos;
+  const float* sin;
+  const PlimsollCudaRow* places;
+  PlimsollCudaCache cache;
+} PlimsollCudaAppend;
+
+#endif

@@ -1,0 +1,190 @@
+#include "tests/emulator/emulated_module.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "engine/ops/block_copy_cuda.cuh"
+#include "engine/ops/embed_cuda.cuh"
+#include "engine/ops/gated_activation_cuda.cuh"
+#include "engine/ops/linear_many_rows_cuda.cuh"
+#include "engine/ops/rms_norm_cuda.cuh"
+#include "engine/ops/rotate_and_append_cuda.cuh"
+#include "engine/ops/softcap_cuda.cuh"
+#include "kvcache/base/check.h"
+
+struct PlimsollCudaArena {
+  char* base;
+  int64_t chunk_bytes;
+  int64_t chunks;
+};
+
+namespace plimsoll::emulator {
+namespace {
+
+constexpr int64_t kDeviceBytes = int64_t{1} << 30;
+constexpr int64_t kGranule = 4096;
+constexpr int64_t kAlignment = 256;
+constexpr int64_t kSliceBytes = int64_t{64} << 10;  // small, so that tests take several
+constexpr int kPoison = 0xff;
+int64_t used = 0;
+
+int Fail(int code, const char* text, PlimsollCudaMessage* message) {
+  std::snprintf(message->text, sizeof message->text, "%s", text);
+  return code;
+}
+
+int Open(int, PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
+
+int Memory(int64_t* total, int64_t* free, PlimsollCudaMessage*) {
+  *total = kDeviceBytes;
+  *free = kDeviceBytes - used;
+  return PLIMSOLL_CUDA_OK;
+}
+
+int Synchronize(PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
+
+int Allocate(int64_t bytes, void** memory, PlimsollCudaMessage* message) {
+  if (used + bytes > kDeviceBytes) {
+    return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "out of memory", message);
+  }
+  const size_t size = static_cast<size_t>(bytes);
+  if (posix_memalign(memory, kAlignment, size) != 0) {
+    return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "posix_memalign", message);
+  }
+  std::memset(*memory, kPoison, size);
+  return PLIMSOLL_CUDA_OK;
+}
+
+void Release(void* memory) { std::free(memory); }
+
+int Copy(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*) {
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+  return PLIMSOLL_CUDA_OK;
+}
+
+int Granule(int64_t* bytes, PlimsollCudaMessage*) {
+  *bytes = kGranule;
+  return PLIMSOLL_CUDA_OK;
+}
+
+int CreateArena(int64_t chunk_bytes, int64_t chunks, PlimsollCudaArena** arena,
+                PlimsollCudaMessage* message) {
+  void* const base = mmap(nullptr, static_cast<size_t>(chunk_bytes * chunks), PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "mmap", message);
+  *arena = new PlimsollCudaArena{static_cast<char*>(base), chunk_bytes, chunks};
+  return PLIMSOLL_CUDA_OK;
+}
+
+void DestroyArena(PlimsollCudaArena* arena) {
+  munmap(arena->base, static_cast<size_t>(arena->chunk_bytes * arena->chunks));
+  delete arena;
+}
+
+const char* Kind(const PlimsollCudaArena*) { return "emulated"; }
+void* Base(const PlimsollCudaArena* arena) { return arena->base; }
+
+int Commit(PlimsollCudaArena* arena, int64_t first, int64_t count, PlimsollCudaMessage* message) {
+  const int64_t bytes = count * arena->chunk_bytes;
+  char* const from = arena->base + first * arena->chunk_bytes;
+  if (used + bytes > kDeviceBytes ||
+      mprotect(from, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE) != 0) {
+    return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "out of memory", message);
+  }
+  std::memset(from, kPoison, static_cast<size_t>(bytes));
+  used += bytes;
+  return PLIMSOLL_CUDA_OK;
+}
+
+int Decommit(PlimsollCudaArena* arena, int64_t first, int64_t count, PlimsollCudaMessage*) {
+  const int64_t bytes = count * arena->chunk_bytes;
+  mprotect(arena->base + first * arena->chunk_bytes, static_cast<size_t>(bytes), PROT_NONE);
+  used -= bytes;
+  return PLIMSOLL_CUDA_OK;
+}
+
+int CanExport(const PlimsollCudaArena*) { return 0; }
+int Export(PlimsollCudaArena*, int64_t, int*, PlimsollCudaMessage* message) {
+  return Fail(PLIMSOLL_CUDA_UNSUPPORTED, "the emulator exports nothing", message);
+}
+
+template <class T>
+int Multiply(const PlimsollCudaGemm& args) {
+  const T* const x = static_cast<const T*>(args.x);
+  const T* const weight = static_cast<const T*>(args.weight);
+  for (int64_t r = 0; r < args.rows; ++r) {
+    for (int64_t c = 0; c < args.cols; ++c) {
+      float sum = 0;
+      for (int64_t k = 0; k < args.inner; ++k) {
+        sum += cuda::Widen(x[r * args.inner + k]) * cuda::Widen(weight[c * args.inner + k]);
+      }
+      float& out = args.out[r * args.out_stride + c];
+      out = args.accumulate != 0 ? out + sum : sum;
+    }
+  }
+  return 0;
+}
+
+int Gemm(const PlimsollCudaGemm& args, simt::Stream) {
+  return args.type == PLIMSOLL_CUDA_FP16 ? Multiply<__half>(args) : Multiply<__nv_bfloat16>(args);
+}
+
+cuda::LinearResources Resources() {
+  static std::vector<uint4> slice(static_cast<size_t>(kSliceBytes) / sizeof(uint4));
+  return {.gemm = &Gemm, .slice = slice.data(), .slice_bytes = kSliceBytes};
+}
+
+// What a launch answers, as a code. The emulator itself ends the process when something is wrong.
+int Answer(int launched, PlimsollCudaMessage* message) {
+  PLIMSOLL_CHECK(launched <= 0, launched);
+  if (launched == 0) return PLIMSOLL_CUDA_OK;
+  return Fail(PLIMSOLL_CUDA_UNSUPPORTED, "no kernel for this type or shape", message);
+}
+
+template <auto kLaunch, class Arguments>
+int Run(const Arguments* args, PlimsollCudaMessage* message) {
+  return Answer(kLaunch(*args, nullptr), message);
+}
+
+int Linear(const PlimsollCudaLinear* args, PlimsollCudaMessage* message) {
+  return Answer(cuda::LaunchLinear(*args, Resources(), nullptr), message);
+}
+
+constexpr PlimsollCudaModule kModule = {
+    .version = PLIMSOLL_CUDA_VERSION,
+    .can_decode = 0,
+    .open = &Open,
+    .memory = &Memory,
+    .synchronize = &Synchronize,
+    .allocate = &Allocate,
+    .release = &Release,
+    .copy_to_device = &Copy,
+    .copy_to_host = &Copy,
+    .arena_granule = &Granule,
+    .arena_create = &CreateArena,
+    .arena_destroy = &DestroyArena,
+    .arena_kind = &Kind,
+    .arena_base = &Base,
+    .arena_commit = &Commit,
+    .arena_decommit = &Decommit,
+    .arena_can_export = &CanExport,
+    .arena_export = &Export,
+    .kernels = {.embed = &Run<&cuda::LaunchEmbed>,
+                .rms_norm = &Run<&cuda::LaunchRmsNorm>,
+                .linear = &Linear,
+                .rotate_and_append = &Run<&cuda::LaunchRotateAndAppend>,
+                .gated_activation = &Run<&cuda::LaunchGatedActivation>,
+                .softcap = &Run<&cuda::LaunchSoftcap>,
+                .copy_blocks = &Run<&cuda::LaunchBlockCopies>},
+};
+
+}  // namespace
+
+const PlimsollCudaModule& EmulatedModule() { return kModule; }
+
+}  // namespace plimsoll::emulator
