@@ -64,7 +64,10 @@ absl::Status Engine::Parts::Load(const EngineOptions& options) {
   std::error_code ignored;
   std::filesystem::path folder = options.model_path;
   if (!std::filesystem::is_directory(folder, ignored)) folder = folder.parent_path();
-  absl::StatusOr<std::unique_ptr<Weights>> loaded = Weights::Load(folder.string(), model);
+  std::optional<ElementType> quantised;
+  if (options.weights) quantised = std::get<ElementType>(*options.weights);  // PlanEngine saw to it
+  absl::StatusOr<std::unique_ptr<Weights>> loaded =
+      Weights::Load(folder.string(), model, quantised);
   if (!loaded.ok()) return loaded.status();
   weights = *std::move(loaded);
   return absl::OkStatus();

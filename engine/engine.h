@@ -36,6 +36,8 @@ struct EngineOptions {
   std::optional<Blocks> blocks = std::nullopt;  // a pool of exactly this many blocks instead
   double utilization = 0.92;
   Tokens block_tokens = Tokens(16);
+  // How matrices are held: int8 or int4, into which they are rounded; default: as stored.
+  std::optional<WeightFormat> weights = std::nullopt;
   // How K and V are stored; default: fp16 for fp16 models, bf16 otherwise.
   std::optional<ElementType> kv_type = std::nullopt;
   LoopOptions loop = {};

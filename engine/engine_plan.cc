@@ -22,11 +22,17 @@ absl::Status CheckOptions(const EngineOptions& options) {
   if (options.blocks && (*options.blocks < Blocks(1) || *options.blocks > Blocks(kMostBlocks))) {
     return BadField("blocks", options.blocks->value(), "1 to 2^31 - 1");
   }
-  return absl::OkStatus();
+  if (!options.weights) return absl::OkStatus();
+  const auto* const type = std::get_if<ElementType>(&*options.weights);
+  if (type != nullptr && (*type == ElementType::kInt8 || *type == ElementType::kInt4)) {
+    return absl::OkStatus();
+  }
+  return BadField("weights", NameOf(*options.weights), "int8 or int4, or nothing: as stored");
 }
 
 InferenceOptions SizingOf(const EngineOptions& options) {
-  InferenceOptions sizing{.device_bytes = kMaxBytes, .weights = {}, .kv = options.kv_type};
+  InferenceOptions sizing{
+      .device_bytes = kMaxBytes, .weights = options.weights, .kv = options.kv_type};
   sizing.attention_pieces = 0;  // the CPU works on whole sequences
   sizing.utilization = options.utilization;
   sizing.block_tokens = options.block_tokens;

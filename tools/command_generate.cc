@@ -26,7 +26,7 @@ namespace plimsoll {
 namespace {
 
 struct GenerateArguments {
-  std::string model, tokens, device = "auto", memory, kv, logits, format = "text", output;
+  std::string model, tokens, device = "auto", memory, weights, kv, logits, format = "text", output;
   int64_t max_new_tokens = 0;
   int64_t block_tokens = 16;
   SamplingOptions sampling;
@@ -80,6 +80,10 @@ absl::StatusOr<EngineOptions> EngineOptionsFrom(const GenerateArguments& argumen
     const auto kv = ReadKvType(arguments.kv, "kv");
     if (!kv.ok()) return kv.status();
     options.kv_type = *kv;
+  }
+  if (!arguments.weights.empty()) {
+    options.weights = WeightFormatFromName(arguments.weights);
+    if (!options.weights) return BadField("weights", Excerpt(arguments.weights), "int8 or int4");
   }
   options.reference = arguments.reference;
   options.loop.max_sequences = request.all_logits ? kLogitRows : 1;
@@ -196,6 +200,8 @@ void AddGenerateCommand(CLI::App& app, CommandResult& result) {
   command->add_option("--device", a.device, "auto, cpu or cuda")->capture_default_str();
   command->add_option("--memory", a.memory,
                       "Device memory to plan for (SIZE); default: what this request needs");
+  command->add_option("--weights", a.weights,
+                      "int8 or int4: round matrices to that when loading (default: as stored)");
   command->add_option(
       "--kv", a.kv,
       std::string("Type of K and V: ") + kKvTypes + " (default: fp32, which rounds nothing)");

@@ -176,6 +176,9 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
       "--memory", text.memory, "device memory to plan for, such as 80GiB; default: the device's");
   command.add_option("--blocks", text.blocks, "a pool of exactly this many blocks instead")
       ->excludes(memory);
+  command.add_option("--weights", text.weights,
+                     "int8 or int4: round matrices to that when loading; a ledger takes what plan\n"
+                     "takes (default: as stored)");
   command
       .add_option(
           "--policy", text.policy,

@@ -71,4 +71,11 @@ absl::Status Checkpoint::Read(const std::string& name, std::span<std::byte> out)
   return files_[place->second.file].Read(*place->second.tensor, out);
 }
 
+absl::Status Checkpoint::ReadPart(const std::string& name, int64_t begin,
+                                  std::span<std::byte> out) const {
+  const auto place = places_.find(name);
+  PLIMSOLL_CHECK(place != places_.end(), name);
+  return files_[place->second.file].ReadPart(*place->second.tensor, begin, out);
+}
+
 }  // namespace plimsoll

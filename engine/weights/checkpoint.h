@@ -27,6 +27,8 @@ class Checkpoint {
   const StoredTensor* Find(const std::string& name) const;  // null if it is not there
   // Copies the bytes of a tensor that Find knows to `out`, which has exactly its size.
   absl::Status Read(const std::string& name, std::span<std::byte> out) const;
+  // Its bytes from `begin` on, as many as `out` has.
+  absl::Status ReadPart(const std::string& name, int64_t begin, std::span<std::byte> out) const;
 
  private:
   struct Place {

@@ -26,7 +26,14 @@ SafetensorsFile::~SafetensorsFile() {
 
 absl::Status SafetensorsFile::Read(const StoredTensor& tensor, std::span<std::byte> out) const {
   PLIMSOLL_CHECK(std::ssize(out) == tensor.bytes.value(), out.size(), tensor.bytes);
-  return Annotate(ReadAt(fd_, tensor.offset, out), path_);
+  return ReadPart(tensor, 0, out);
+}
+
+absl::Status SafetensorsFile::ReadPart(const StoredTensor& tensor, int64_t begin,
+                                       std::span<std::byte> out) const {
+  PLIMSOLL_CHECK(begin >= 0 && begin + std::ssize(out) <= tensor.bytes.value(), begin, out.size(),
+                 tensor.bytes);
+  return Annotate(ReadAt(fd_, tensor.offset + begin, out), path_);
 }
 
 }  // namespace plimsoll

@@ -35,6 +35,8 @@ class SafetensorsFile {
 
   // Copies the tensor's bytes to `out`, which has exactly its size.
   absl::Status Read(const StoredTensor& tensor, std::span<std::byte> out) const;
+  // Its bytes from `begin` on, as many as `out` has.
+  absl::Status ReadPart(const StoredTensor& tensor, int64_t begin, std::span<std::byte> out) const;
 
  private:
   SafetensorsFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}

@@ -1,11 +1,10 @@
 #include "engine/weights/weights.h"
 
-#include <span>
 #include <utility>
-#include <vector>
 
 #include "engine/weights/checkpoint.h"
 #include "engine/weights/tensor_names.h"
+#include "engine/weights/tensor_source.h"
 #include "kvcache/base/errors.h"
 
 namespace plimsoll {
@@ -13,73 +12,77 @@ namespace {
 
 constexpr int64_t kAlignment = 64;  // a cache line, and the widest vector
 
-std::string Shown(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (const int64_t extent : shape) {
-    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+// What one tensor is and where it goes in the slab.
+struct Placed {
+  TensorSource source;
+  Bytes data, scales;  // offsets
+};
+
+// The tensors of a model, one behind the other.
+class Layout {
+ public:
+  absl::Status Add(const Checkpoint& checkpoint, const ModelConfig& model,
+                   const std::optional<ElementType>& quantised);
+
+  const std::map<std::string, Placed>& placed() const { return placed_; }
+  Bytes tensor_bytes() const { return tensor_bytes_; }
+  Bytes slab_bytes() const { return slab_bytes_; }
+
+ private:
+  Bytes Reserve(Bytes bytes) {
+    const Bytes offset = slab_bytes_;
+    tensor_bytes_ += bytes;
+    slab_bytes_ += Bytes(CeilDivide(bytes.value(), kAlignment) * kAlignment);
+    return offset;
   }
-  return text + "]";
-}
 
-absl::Status CheckTensor(const StoredTensor* tensor, const TensorSpec& spec) {
-  if (tensor == nullptr) return absl::InvalidArgumentError("missing");
-  if (tensor->shape != spec.shape) {
-    return BadField("shape", Shown(tensor->shape), Shown(spec.shape) + ", as config.json says");
-  }
-  if (!ElementTypeOfDtype(tensor->dtype)) {
-    return BadField("dtype", tensor->dtype, "F32, F16 or BF16");
-  }
-  return absl::OkStatus();
-}
+  std::map<std::string, Placed> placed_;
+  Bytes tensor_bytes_;
+  Bytes slab_bytes_;
+};
 
-WeightView ViewOf(const StoredTensor& tensor) {
-  WeightView view{.data = nullptr, .type = *ElementTypeOfDtype(tensor.dtype), .rows = 1, .cols = 1};
-  if (!tensor.shape.empty()) view.cols = tensor.shape.back();
-  for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) view.rows *= tensor.shape[i];
-  return view;
-}
-
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Weights>> Weights::Load(const std::string& folder,
-                                                       const ModelConfig& model) {
-  const absl::StatusOr<Checkpoint> checkpoint = Checkpoint::Open(folder);
-  if (!checkpoint.ok()) return checkpoint.status();
-  std::unique_ptr<Weights> weights(new Weights);
-  PLIMSOLL_RETURN_IF_ERROR(weights->Place(*checkpoint, model));
-  absl::StatusOr<Slab> slab = Slab::Create(weights->placed_bytes_);
-  if (!slab.ok()) return Annotate(slab.status(), "weights");
-  weights->slab_ = *std::move(slab);
-  PLIMSOLL_RETURN_IF_ERROR(weights->Fill(*checkpoint));
-  return weights;
-}
-
-absl::Status Weights::Place(const Checkpoint& checkpoint, const ModelConfig& model) {
+absl::Status Layout::Add(const Checkpoint& checkpoint, const ModelConfig& model,
+                         const std::optional<ElementType>& quantised) {
   absl::Status status;
   ForEachTensor(model, [&](const std::string& name, const TensorSpec& spec) {
-    const StoredTensor* const tensor = checkpoint.Find(name);
-    status = CheckTensor(tensor, spec);
-    if (!status.ok()) {
-      status = Annotate(Annotate(status, "tensor " + name), checkpoint.path());
+    absl::StatusOr<TensorSource> source = FindTensor(checkpoint, name, spec, quantised);
+    if (!source.ok()) {
+      status = Annotate(Annotate(source.status(), "tensor " + name), checkpoint.path());
       return false;
     }
-    offsets_.emplace(name, placed_bytes_);
-    views_.emplace(name, ViewOf(*tensor));
-    tensor_bytes_ += tensor->bytes;
-    placed_bytes_ += Bytes(CeilDivide(tensor->bytes.value(), kAlignment) * kAlignment);
+    const Bytes data = Reserve(source->DataBytes());
+    const Bytes scales = Reserve(source->ScaleBytes());
+    placed_.emplace(name, Placed{*std::move(source), data, scales});
     return true;
   });
   return status;
 }
 
-absl::Status Weights::Fill(const Checkpoint& checkpoint) {
-  for (auto& [name, view] : views_) {
-    std::byte* const data = slab_.data() + offsets_.at(name).value();
-    const size_t bytes = static_cast<size_t>(checkpoint.Find(name)->bytes.value());
-    PLIMSOLL_RETURN_IF_ERROR(checkpoint.Read(name, std::span(data, bytes)));
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Weights>> Weights::Load(
+    const std::string& folder, const ModelConfig& model,
+    const std::optional<ElementType>& quantised) {
+  const absl::StatusOr<Checkpoint> checkpoint = Checkpoint::Open(folder);
+  if (!checkpoint.ok()) return checkpoint.status();
+  Layout layout;
+  PLIMSOLL_RETURN_IF_ERROR(layout.Add(*checkpoint, model, quantised));
+  absl::StatusOr<Slab> slab = Slab::Create(layout.slab_bytes());
+  if (!slab.ok()) return Annotate(slab.status(), "weights");
+  std::unique_ptr<Weights> weights(new Weights);
+  weights->slab_ = *std::move(slab);
+  weights->tensor_bytes_ = layout.tensor_bytes();
+  std::byte* const base = weights->slab_.data();
+  for (const auto& [name, placed] : layout.placed()) {
+    std::byte* const data = base + placed.data.value();
+    std::byte* const scales = base + placed.scales.value();
+    PLIMSOLL_RETURN_IF_ERROR(FillTensor(*checkpoint, placed.source, data, scales));
+    WeightView view = placed.source.resident;
     view.data = data;
+    if (placed.source.ScaleBytes() > Bytes(0)) view.scales = scales;
+    weights->views_.emplace(name, view);
   }
-  return absl::OkStatus();
+  return weights;
 }
 
 WeightView Weights::Find(const std::string& name) const {

@@ -118,6 +118,29 @@ TEST(Engine, APoolOfQuantisedKvHoldsTheBlocksThatThePlanSays) {
   EXPECT_GT(blocks[2], blocks[1]);
 }
 
+TEST(Engine, RoundsWeightsWhenAskedAndPlansForThat) {
+  EngineOptions options = CpuEngine();
+  options.blocks = Blocks(20);
+  const SimulatedClock clock;
+  const auto plain = Engine::Create(options, clock);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  for (const ElementType type : {ElementType::kInt8, ElementType::kInt4}) {
+    options.weights = type;
+    const auto rounded = Engine::Create(options, clock);
+    ASSERT_TRUE(rounded.ok()) << rounded.status();
+    EXPECT_EQ((*rounded)->plan().weights_type, type);
+    EXPECT_LT((*rounded)->memory()[0].measured, (*plain)->memory()[0].measured);
+    options.reference = true;
+    const auto reference = Engine::Create(options, clock);
+    options.reference = false;
+    ASSERT_TRUE(reference.ok()) << reference.status();
+    EXPECT_EQ(Generate(**rounded, {5, 6, 7}, 6), Generate(**reference, {5, 6, 7}, 6));
+  }
+  options.weights = ElementType::kFp8;
+  EXPECT_THAT(std::string(Engine::Create(options, clock).status().message()),
+              HasSubstr("weights=fp8: want int8 or int4"));
+}
+
 class EveryKvType : public testing::TestWithParam<ElementType> {};
 
 TEST_P(EveryKvType, FastAndReferenceOperationsChooseTheSameTokens) {

@@ -80,6 +80,26 @@ TEST_F(GenerateCli, TokensComeOutAsTheyGoIn) {
   EXPECT_EQ(Generate({"--tokens", "1,2,3", "--max-new-tokens", "5", "--reference"}).out, first.out);
 }
 
+TEST_F(GenerateCli, WeightsAreRoundedWhenAsked) {
+  const std::vector<std::string> request = {"--tokens", "1,2,3", "--max-new-tokens", "2"};
+  const auto weights_of = [&](const std::string& type) {
+    std::vector<std::string> arguments = request;
+    arguments.insert(arguments.end(), {"--weights", type, "--format", "json"});
+    const ProgramResult result = Generate(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return nlohmann::json::parse(result.out)["memory"][0]["predicted_bytes"].get<int64_t>();
+  };
+  // A layer's matrices have 416 rows, none longer than a group of int4.
+  const int64_t matrices = 2 * (2 * 64 * 64 + 2 * 16 * 64 + 3 * 64 * 96);
+  const int64_t rest = 2 * (2 * 100 * 64 + 5 * 64);
+  EXPECT_EQ(weights_of("int8"), rest + matrices + 2 * 2 * 416);
+  EXPECT_EQ(weights_of("int4"), rest + matrices / 2 + 2 * 4 * 416);
+  const ProgramResult refused =
+      Generate({"--tokens", "1", "--max-new-tokens", "1", "--weights", "nf4"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("weights=nf4: want int8 or int4"));
+}
+
 TEST_F(GenerateCli, JsonSaysWhatItRanOnAndWhatItTook) {
   const ProgramResult result = Generate(
       {"--tokens", "1,2,3", "--max-new-tokens", "5", "--memory", "4MiB", "--format", "json"});

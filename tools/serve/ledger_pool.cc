@@ -33,7 +33,8 @@ absl::Status LedgerPool::Size(const EngineOptions& options) {
   if (!model.ok()) return model.status();
   // With a number of blocks given, the plan only says how large one is.
   const Bytes memory = options.memory.value_or(kMaxBytes);
-  InferenceOptions sizing{.device_bytes = memory, .weights = {}, .kv = options.kv_type};
+  InferenceOptions sizing{
+      .device_bytes = memory, .weights = options.weights, .kv = options.kv_type};
   sizing.utilization = options.utilization;
   sizing.block_tokens = options.block_tokens;
   sizing.max_batched_tokens = options.loop.max_batched_tokens;

@@ -75,6 +75,12 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
     if (!memory.ok()) return memory.status();
     arguments.engine.memory = *memory;
   }
+  if (!text.weights.empty()) {
+    arguments.engine.weights = WeightFormatFromName(text.weights);
+    if (!arguments.engine.weights) {
+      return BadField("--weights", Excerpt(text.weights), WeightFormatNames());
+    }
+  }
   if (text.blocks) arguments.engine.blocks = Blocks(*text.blocks);
   arguments.engine.model_path = text.model;
   arguments.engine.device = text.device;

@@ -19,6 +19,7 @@ struct ServeText {
   std::string device = "auto";
   std::string memory;
   std::string kv;
+  std::string weights;  // empty: as stored
   std::optional<int64_t> blocks;
   std::vector<std::string> listen = {"127.0.0.1:8470"};
   std::string http = "127.0.0.1:8471";
