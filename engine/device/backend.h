@@ -9,7 +9,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -24,6 +27,11 @@ namespace plimsoll {
 struct DeviceMemory {
   Bytes total;  // what this process may ever have
   Bytes free;   // what it could have now
+};
+
+struct DeviceTraits {
+  std::string model;            // "NVIDIA H100 80GB HBM3"; of a CPU, empty
+  int64_t multiprocessors = 0;  // of a GPU
 };
 
 // A piece of a device's memory, given back when this ends.
@@ -57,6 +65,7 @@ class DeviceBackend {
   // OK, or Unimplemented with the reason why a decoder cannot run on `ops` yet.
   virtual absl::Status CanDecode() const = 0;
 
+  virtual const DeviceTraits& traits() const = 0;
   virtual absl::StatusOr<DeviceMemory> Memory() const = 0;
   // The unit of an arena's chunks: they are a multiple of it.
   virtual Bytes ChunkGranule() const = 0;
@@ -67,6 +76,10 @@ class DeviceBackend {
 
   virtual absl::Status CopyToDevice(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
   virtual absl::Status CopyToHost(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
+  // Queued like an operation.
+  virtual absl::Status CopyOnDevice(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
+  // How long the device takes for what `work` queues, in seconds; waits for it.
+  virtual absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const = 0;
   // Returns when everything queued on the device is done, with what went wrong in it.
   virtual absl::Status Synchronize() const = 0;
 };

@@ -1,10 +1,12 @@
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
 #include "engine/device/backend.h"
 #include "engine/device/host_memory.h"
+#include "kvcache/base/errors.h"
 #include "kvcache/base/size_text.h"
 
 namespace plimsoll {
@@ -18,6 +20,7 @@ class Cpu final : public DeviceBackend {
   const Ops& ops() const override { return CpuOps(); }
   absl::Status CanDecode() const override { return absl::OkStatus(); }
 
+  const DeviceTraits& traits() const override { return traits_; }
   absl::StatusOr<DeviceMemory> Memory() const override { return HostMemory("/"); }
   Bytes ChunkGranule() const override { return Bytes(sysconf(_SC_PAGESIZE)); }
   absl::StatusOr<std::unique_ptr<Arena>> CreateArena(Bytes max, Bytes chunk) const override {
@@ -39,7 +42,18 @@ class Cpu final : public DeviceBackend {
   absl::Status CopyToHost(std::byte* to, const std::byte* from, Bytes bytes) const override {
     return CopyToDevice(to, from, bytes);
   }
+  absl::Status CopyOnDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    return CopyToDevice(to, from, bytes);
+  }
+  absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const override {
+    const auto begin = std::chrono::steady_clock::now();
+    PLIMSOLL_RETURN_IF_ERROR(work());
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
   absl::Status Synchronize() const override { return absl::OkStatus(); }
+
+ private:
+  const DeviceTraits traits_;
 };
 
 }  // namespace

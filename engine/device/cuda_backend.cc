@@ -1,5 +1,7 @@
 #include "engine/device/cuda_backend.h"
 
+#include <utility>
+
 #include "engine/device/cuda_arena.h"
 #include "engine/device/cuda_ops.h"
 #include "engine/device/cuda_status.h"
@@ -9,7 +11,8 @@ namespace {
 
 class Cuda final : public DeviceBackend {
  public:
-  Cuda(const PlimsollCudaModule& module, Bytes granule) : module_(module), granule_(granule) {}
+  Cuda(const PlimsollCudaModule& module, DeviceTraits traits, Bytes granule)
+      : module_(module), traits_(std::move(traits)), granule_(granule) {}
 
   std::string_view name() const override { return "cuda"; }
   const Ops& ops() const override { return CudaOps(module_); }
@@ -18,6 +21,7 @@ class Cuda final : public DeviceBackend {
     return absl::UnimplementedError("the CUDA module has no decode kernels yet");
   }
 
+  const DeviceTraits& traits() const override { return traits_; }
   absl::StatusOr<DeviceMemory> Memory() const override {
     PlimsollCudaMessage message = {};
     int64_t total = 0;
@@ -52,6 +56,19 @@ class Cuda final : public DeviceBackend {
     return CudaStatus(module_.copy_to_host(to, from, bytes.value(), &message), "copy to host",
                       message);
   }
+  absl::Status CopyOnDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    PlimsollCudaMessage message = {};
+    return CudaStatus(module_.copy_on_device(to, from, bytes.value(), &message), "copy on device",
+                      message);
+  }
+  absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const override {
+    PlimsollCudaMessage message = {};
+    PLIMSOLL_RETURN_IF_ERROR(CudaStatus(module_.start_timer(&message), "timer", message));
+    PLIMSOLL_RETURN_IF_ERROR(work());
+    double seconds = 0;
+    PLIMSOLL_RETURN_IF_ERROR(CudaStatus(module_.stop_timer(&seconds, &message), "timer", message));
+    return seconds;
+  }
   absl::Status Synchronize() const override {
     PlimsollCudaMessage message = {};
     return CudaStatus(module_.synchronize(&message), "synchronize", message);
@@ -59,6 +76,7 @@ class Cuda final : public DeviceBackend {
 
  private:
   const PlimsollCudaModule& module_;
+  const DeviceTraits traits_;
   const Bytes granule_;
 };
 
@@ -70,10 +88,14 @@ absl::StatusOr<std::unique_ptr<DeviceBackend>> CreateCudaBackend(const PlimsollC
   int code = module.open(device, &message);
   PLIMSOLL_RETURN_IF_ERROR(
       CudaStatus(code, code == PLIMSOLL_CUDA_NO_DEVICE ? "no GPU" : "open GPU", message));
+  PlimsollCudaDevice described = {};
+  code = module.describe(&described, &message);
+  PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "describe GPU", message));
+  DeviceTraits traits = {.model = described.name, .multiprocessors = described.multiprocessors};
   int64_t granule = 0;
   code = module.arena_granule(&granule, &message);
   PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "arena granule", message));
-  return std::make_unique<Cuda>(module, Bytes(granule));
+  return std::make_unique<Cuda>(module, std::move(traits), Bytes(granule));
 }
 
 }  // namespace plimsoll

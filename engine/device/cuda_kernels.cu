@@ -37,6 +37,10 @@ int Linear(const PlimsollCudaLinear* args, PlimsollCudaMessage* message) {
   return Answer(LaunchLinear(*args, resources, stream), message);
 }
 
+int Product(const PlimsollCudaGemm* args, PlimsollCudaMessage* message) {
+  return Answer(Gemm(*args, stream), message);
+}
+
 }  // namespace
 
 int OpenKernels(PlimsollCudaMessage* message) {
@@ -57,7 +61,8 @@ PlimsollCudaKernels Kernels() {
           .rotate_and_append = &Run<&LaunchRotateAndAppend, PlimsollCudaAppend>,
           .gated_activation = &Run<&LaunchGatedActivation, PlimsollCudaGatedActivation>,
           .softcap = &Run<&LaunchSoftcap, PlimsollCudaSoftcap>,
-          .copy_blocks = &Run<&LaunchBlockCopies, PlimsollCudaBlockCopies>};
+          .copy_blocks = &Run<&LaunchBlockCopies, PlimsollCudaBlockCopies>,
+          .gemm = &Product};
 }
 
 }  // namespace plimsoll::cuda

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdio>
 #include <memory>
 
 #include "engine/device/cuda_error.h"
@@ -25,6 +26,17 @@ int Open(int device, PlimsollCudaMessage* message) {
   chosen_device = device;
   code = Report(cudaFree(nullptr), "cudaFree", message);  // starts the context
   return code == PLIMSOLL_CUDA_OK ? OpenKernels(message) : code;
+}
+
+int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage* message) {
+  cudaDeviceProp properties;
+  const int code = Report(cudaGetDeviceProperties(&properties, chosen_device),
+                          "cudaGetDeviceProperties", message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  std::snprintf(device->name, sizeof device->name, "%s", properties.name);
+  device->multiprocessors = properties.multiProcessorCount;
+  device->compute_capability = properties.major * 10 + properties.minor;
+  return PLIMSOLL_CUDA_OK;
 }
 
 int Memory(int64_t* total, int64_t* free, PlimsollCudaMessage* message) {
@@ -61,6 +73,36 @@ int CopyToDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*
 
 int CopyToHost(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
   return Copy(to, from, bytes, cudaMemcpyDeviceToHost, message);
+}
+
+int CopyOnDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
+  return Report(
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, Stream()),
+      "cudaMemcpyAsync", message);
+}
+
+cudaEvent_t timer_begin = nullptr;
+cudaEvent_t timer_end = nullptr;
+
+int StartTimer(PlimsollCudaMessage* message) {
+  for (cudaEvent_t* event : {&timer_begin, &timer_end}) {
+    if (*event != nullptr) continue;
+    const int code = Report(cudaEventCreate(event), "cudaEventCreate", message);
+    if (code != PLIMSOLL_CUDA_OK) return code;
+  }
+  return Report(cudaEventRecord(timer_begin, Stream()), "cudaEventRecord", message);
+}
+
+int StopTimer(double* seconds, PlimsollCudaMessage* message) {
+  int code = Report(cudaEventRecord(timer_end, Stream()), "cudaEventRecord", message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  code = Report(cudaEventSynchronize(timer_end), "cudaEventSynchronize", message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  float milliseconds = 0;
+  code = Report(cudaEventElapsedTime(&milliseconds, timer_begin, timer_end), "cudaEventElapsedTime",
+                message);
+  *seconds = milliseconds / 1000.0;
+  return code;
 }
 
 int ArenaGranule(int64_t* bytes, PlimsollCudaMessage* message) {
@@ -105,12 +147,16 @@ const PlimsollCudaModule kModule = {
     .version = PLIMSOLL_CUDA_VERSION,
     .can_decode = 0,
     .open = &Open,
+    .describe = &Describe,
     .memory = &Memory,
     .synchronize = &Synchronize,
     .allocate = &Allocate,
     .release = &Release,
     .copy_to_device = &CopyToDevice,
     .copy_to_host = &CopyToHost,
+    .copy_on_device = &CopyOnDevice,
+    .start_timer = &StartTimer,
+    .stop_timer = &StopTimer,
     .arena_granule = &ArenaGranule,
     .arena_create = &ArenaCreate,
     .arena_destroy = &ArenaDestroy,

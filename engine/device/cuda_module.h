@@ -31,6 +31,12 @@ typedef struct PlimsollCudaMessage {
   char text[240]; /* ends in a zero */
 } PlimsollCudaMessage;
 
+typedef struct PlimsollCudaDevice {
+  char name[256];             /* "NVIDIA H100 80GB HBM3"; ends in a zero */
+  int32_t multiprocessors;    /* 132 */
+  int32_t compute_capability; /* 90 for sm_90 */
+} PlimsollCudaDevice;
+
 typedef struct PlimsollCudaArena PlimsollCudaArena;
 
 /* The operations of engine/ops/ops.h. Each is queued, in the order of the calls, and reads and
@@ -44,6 +50,8 @@ typedef struct PlimsollCudaKernels {
   int (*gated_activation)(const PlimsollCudaGatedActivation*, PlimsollCudaMessage*);
   int (*softcap)(const PlimsollCudaSoftcap*, PlimsollCudaMessage*);
   int (*copy_blocks)(const PlimsollCudaBlockCopies*, PlimsollCudaMessage*);
+  /* The library's product, which linear uses for many rows. */
+  int (*gemm)(const PlimsollCudaGemm*, PlimsollCudaMessage*);
 } PlimsollCudaKernels;
 
 typedef struct PlimsollCudaModule {
@@ -52,6 +60,7 @@ typedef struct PlimsollCudaModule {
 
   /* Chooses a device and starts its context. Before all others. */
   int (*open)(int device, PlimsollCudaMessage* message);
+  int (*describe)(PlimsollCudaDevice* device, PlimsollCudaMessage* message);
   int (*memory)(int64_t* total, int64_t* free, PlimsollCudaMessage* message);
   int (*synchronize)(PlimsollCudaMessage* message);
   /* At a multiple of 256 bytes. */
@@ -59,6 +68,12 @@ typedef struct PlimsollCudaModule {
   void (*release)(void* memory);
   int (*copy_to_device)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
   int (*copy_to_host)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
+
+  /* Queued like a kernel. */
+  int (*copy_on_device)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
+  /* Device time of what is queued between the two calls; the second waits for it. */
+  int (*start_timer)(PlimsollCudaMessage* message);
+  int (*stop_timer)(double* seconds, PlimsollCudaMessage* message);
 
   /* Bytes of which an arena's chunks are a multiple. */
   int (*arena_granule)(int64_t* bytes, PlimsollCudaMessage* message);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -30,8 +31,10 @@ constexpr int64_t kDeviceBytes = int64_t{1} << 30;
 constexpr int64_t kGranule = 4096;
 constexpr int64_t kAlignment = 256;
 constexpr int64_t kSliceBytes = int64_t{64} << 10;  // small, so that tests take several
+constexpr int32_t kMultiprocessors = 8;  // few, so that tests need not be large to fill them
 constexpr int kPoison = 0xff;
 int64_t used = 0;
+std::chrono::steady_clock::time_point timer;
 
 int Fail(int code, const char* text, PlimsollCudaMessage* message) {
   std::snprintf(message->text, sizeof message->text, "%s", text);
@@ -39,6 +42,11 @@ int Fail(int code, const char* text, PlimsollCudaMessage* message) {
 }
 
 int Open(int, PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
+
+int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage*) {
+  *device = {.name = "emulator", .multiprocessors = kMultiprocessors, .compute_capability = 80};
+  return PLIMSOLL_CUDA_OK;
+}
 
 int Memory(int64_t* total, int64_t* free, PlimsollCudaMessage*) {
   *total = kDeviceBytes;
@@ -64,6 +72,16 @@ void Release(void* memory) { std::free(memory); }
 
 int Copy(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
+  return PLIMSOLL_CUDA_OK;
+}
+
+int StartTimer(PlimsollCudaMessage*) {
+  timer = std::chrono::steady_clock::now();
+  return PLIMSOLL_CUDA_OK;
+}
+
+int StopTimer(double* seconds, PlimsollCudaMessage*) {
+  *seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - timer).count();
   return PLIMSOLL_CUDA_OK;
 }
 
@@ -151,6 +169,10 @@ int Run(const Arguments* args, PlimsollCudaMessage* message) {
   return Answer(kLaunch(*args, nullptr), message);
 }
 
+int Product(const PlimsollCudaGemm* args, PlimsollCudaMessage* message) {
+  return Answer(Gemm(*args, nullptr), message);
+}
+
 int Linear(const PlimsollCudaLinear* args, PlimsollCudaMessage* message) {
   return Answer(cuda::LaunchLinear(*args, Resources(), nullptr), message);
 }
@@ -159,12 +181,16 @@ constexpr PlimsollCudaModule kModule = {
     .version = PLIMSOLL_CUDA_VERSION,
     .can_decode = 0,
     .open = &Open,
+    .describe = &Describe,
     .memory = &Memory,
     .synchronize = &Synchronize,
     .allocate = &Allocate,
     .release = &Release,
     .copy_to_device = &Copy,
     .copy_to_host = &Copy,
+    .copy_on_device = &Copy,
+    .start_timer = &StartTimer,
+    .stop_timer = &StopTimer,
     .arena_granule = &Granule,
     .arena_create = &CreateArena,
     .arena_destroy = &DestroyArena,
@@ -180,7 +206,8 @@ constexpr PlimsollCudaModule kModule = {
                 .rotate_and_append = &Run<&cuda::LaunchRotateAndAppend>,
                 .gated_activation = &Run<&cuda::LaunchGatedActivation>,
                 .softcap = &Run<&cuda::LaunchSoftcap>,
-                .copy_blocks = &Run<&cuda::LaunchBlockCopies>},
+                .copy_blocks = &Run<&cuda::LaunchBlockCopies>,
+                .gemm = &Product},
 };
 
 }  // namespace

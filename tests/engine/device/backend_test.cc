@@ -96,12 +96,23 @@ TEST(CudaBackend, AnErrorOfTheDeviceIsInternalAndNamed) {
             absl::InternalError("synchronize: cudaDeviceSynchronize: pretended (700)"));
 }
 
+TEST(CudaBackend, TellsWhatTheGpuIsAndHowLongItTook) {
+  const auto backend = LoadForGood({Fake("fake_cuda")});
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  EXPECT_EQ((*backend)->traits().model, "pretended");
+  EXPECT_EQ((*backend)->traits().multiprocessors, 4);
+  EXPECT_EQ((*backend)->Time([] { return absl::OkStatus(); }).value(), 0.25);
+  EXPECT_EQ((*backend)->Time([] { return absl::AbortedError("x"); }).status(),
+            absl::AbortedError("x"));
+}
+
 // A GPU that could decode, for what ChooseDevice makes of one.
 class DecodingGpu final : public DeviceBackend {
  public:
   std::string_view name() const override { return "cuda"; }
   const Ops& ops() const override { return ReferenceOps(); }
   absl::Status CanDecode() const override { return absl::OkStatus(); }
+  const DeviceTraits& traits() const override { return traits_; }
   absl::StatusOr<DeviceMemory> Memory() const override { return DeviceMemory{}; }
   Bytes ChunkGranule() const override { return Bytes(1); }
   absl::StatusOr<std::unique_ptr<Arena>> CreateArena(Bytes, Bytes) const override {
@@ -110,7 +121,12 @@ class DecodingGpu final : public DeviceBackend {
   absl::StatusOr<DeviceSlab> Allocate(Bytes) const override { return DeviceSlab(); }
   absl::Status CopyToDevice(std::byte*, const std::byte*, Bytes) const override { return {}; }
   absl::Status CopyToHost(std::byte*, const std::byte*, Bytes) const override { return {}; }
+  absl::Status CopyOnDevice(std::byte*, const std::byte*, Bytes) const override { return {}; }
+  absl::StatusOr<double> Time(const std::function<absl::Status()>&) const override { return 0.0; }
   absl::Status Synchronize() const override { return {}; }
+
+ private:
+  DeviceTraits traits_;
 };
 
 absl::StatusOr<const DeviceBackend*> LoadDecodingGpu() {

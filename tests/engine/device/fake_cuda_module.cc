@@ -29,6 +29,11 @@ int Open(int, PlimsollCudaMessage* message) {
   return Fail(kOpenCode, "cudaGetDeviceCount: pretended (35)", message);
 }
 
+int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage*) {
+  *device = {"pretended", 4, 80};
+  return PLIMSOLL_CUDA_OK;
+}
+
 int Memory(int64_t* total, int64_t* free, PlimsollCudaMessage*) {
   *total = kDeviceBytes;
   *free = kDeviceBytes - used;
@@ -46,6 +51,12 @@ int Allocate(int64_t bytes, void** memory, PlimsollCudaMessage*) {
 
 int Copy(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
+  return PLIMSOLL_CUDA_OK;
+}
+
+int StartTimer(PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
+int StopTimer(double* seconds, PlimsollCudaMessage*) {
+  *seconds = 0.25;
   return PLIMSOLL_CUDA_OK;
 }
 
@@ -91,9 +102,30 @@ int Export(PlimsollCudaArena*, int64_t, int* file, PlimsollCudaMessage*) {
 }
 
 constexpr PlimsollCudaModule kModule = {
-    FAKE_VERSION, 0,        &Open, &Memory, &Synchronize, &Allocate, &std::free, &Copy,     &Copy,      &Granule,
-    &Create,      &Destroy, &Kind, &Base,   &Commit,      &Decommit, &CanExport, &Export,
-    {}};
+    .version = FAKE_VERSION,
+    .can_decode = 0,
+    .open = &Open,
+    .describe = &Describe,
+    .memory = &Memory,
+    .synchronize = &Synchronize,
+    .allocate = &Allocate,
+    .release = &std::free,
+    .copy_to_device = &Copy,
+    .copy_to_host = &Copy,
+    .copy_on_device = &Copy,
+    .start_timer = &StartTimer,
+    .stop_timer = &StopTimer,
+    .arena_granule = &Granule,
+    .arena_create = &Create,
+    .arena_destroy = &Destroy,
+    .arena_kind = &Kind,
+    .arena_base = &Base,
+    .arena_commit = &Commit,
+    .arena_decommit = &Decommit,
+    .arena_can_export = &CanExport,
+    .arena_export = &Export,
+    .kernels = {},
+};
 
 }  // namespace
 
