@@ -1,6 +1,7 @@
 #include "engine/decoder/decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "engine/decoder/layer_weights.h"
 #include "engine/decoder/rotary.h"
 #include "engine/decoder/step_buffers.h"
+#include "engine/ops/float16.h"
 #include "engine/weights/weights.h"
 #include "kvcache/base/check.h"
 
@@ -21,6 +23,13 @@ constexpr int64_t kNoWindow = std::numeric_limits<int64_t>::max();
 static_assert(sizeof(BlockId) == sizeof(int32_t) && std::is_standard_layout_v<BlockId>);
 const int32_t* IndicesOf(std::span<const BlockId> table) {
   return reinterpret_cast<const int32_t*>(table.data());
+}
+
+// `value` as a tensor of `type` would hold it.
+float RoundedTo(ElementType type, double value) {
+  std::array<std::byte, sizeof(float)> stored;
+  WriteElement(stored.data(), type, 0, static_cast<float>(value));
+  return ReadElement(stored.data(), type, 0);
 }
 
 class LlamaDecoder final : public Decoder {
@@ -55,11 +64,15 @@ class LlamaDecoder final : public Decoder {
   absl::Status Embed();
   absl::Status Attend(int64_t layer);
   absl::Status FeedForward(int64_t layer);
+  absl::Status UseExperts(const LayerWeights& weights);
   absl::Status ComputeLogits();
 
-  absl::Status Norm(const float* x, int64_t rows, const WeightView& gain, float* out);
+  absl::Status Norm(const float* x, int64_t rows, const WeightView& gain, float* out,
+                    bool accumulate = false);
   absl::Status NormHeads(const WeightView& gain, int64_t heads, float* x);
   absl::Status Project(const Projection& projection, const float* x, bool accumulate, float* out);
+  // Adds the projection to the residual stream, through a norm where there is one behind it.
+  absl::Status AddBranch(const Projection& projection, const float* x, const WeightView& norm);
   PagedLayer Cache(int64_t layer) const;
 
   const ModelConfig model_;
@@ -118,7 +131,7 @@ absl::Status LlamaDecoder::Embed() {
   return ops_.embed({.ids = buffers_.ids,
                      .rows = rows_,
                      .table = weights_.embedding,
-                     .scale = 1,
+                     .scale = RoundedTo(model_.dtype, model_.embedding_scale),
                      .out = buffers_.x});
 }
 
@@ -146,18 +159,21 @@ absl::Status LlamaDecoder::Attend(int64_t layer) {
       ops_.attention({.q = b.q,
                       .rows = rows_,
                       .heads = spec.heads,
-                      .scale = 1 / std::sqrt(static_cast<float>(spec.head_dim)),
+                      .scale = static_cast<float>(model_.attention_scale.value_or(
+                          1 / std::sqrt(static_cast<double>(spec.head_dim)))),
                       .window = spec.window ? spec.window->value() : kNoWindow,
                       .places = places_.data(),
                       .cache = Cache(layer),
-                      .out = b.attended}));
-  return Project(weights.o, b.attended, /*accumulate=*/true, b.x);
+                      .out = b.attended,
+                      .softcap = static_cast<float>(model_.attention_softcap.value_or(0))}));
+  return AddBranch(weights.o, b.attended, weights.attention_out_norm);
 }
 
 absl::Status LlamaDecoder::FeedForward(int64_t layer) {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   StepBuffers& b = buffers_;
   PLIMSOLL_RETURN_IF_ERROR(Norm(b.x, rows_, weights.mlp_norm, b.normed));
+  if (!weights.experts.empty()) return UseExperts(weights);
   PLIMSOLL_RETURN_IF_ERROR(Project(weights.gate, b.normed, false, b.gate));
   PLIMSOLL_RETURN_IF_ERROR(Project(weights.up, b.normed, false, b.up));
   PLIMSOLL_RETURN_IF_ERROR(ops_.gated_activation({.gate = b.gate,
@@ -165,7 +181,37 @@ absl::Status LlamaDecoder::FeedForward(int64_t layer) {
                                                   .count = rows_ * weights.gate.weight.rows,
                                                   .activation = model_.activation,
                                                   .out = b.gate}));
-  return Project(weights.down, b.gate, /*accumulate=*/true, b.x);
+  return AddBranch(weights.down, b.gate, weights.mlp_out_norm);
+}
+
+absl::Status LlamaDecoder::UseExperts(const LayerWeights& weights) {
+  const Mixture& mixture = *model_.mixture;
+  StepBuffers& b = buffers_;
+  const bool shared = weights.shared_router.weight.data != nullptr;
+  PLIMSOLL_RETURN_IF_ERROR(Project(weights.router, b.normed, false, b.router));
+  if (shared) PLIMSOLL_RETURN_IF_ERROR(Project(weights.shared_router, b.normed, false, b.shared));
+  PLIMSOLL_RETURN_IF_ERROR(ops_.route({.logits = b.router,
+                                       .shared = shared ? b.shared : nullptr,
+                                       .rows = rows_,
+                                       .experts = mixture.experts,
+                                       .active = mixture.active,
+                                       .renormalise = mixture.renormalised,
+                                       .chosen = b.chosen,
+                                       .shares = b.shares}));
+  return ops_.experts({.x = b.normed,
+                       .chosen = b.chosen,
+                       .shares = b.shares,
+                       .rows = rows_,
+                       .choices = ChoicesOf(mixture),
+                       .experts = weights.experts.data(),
+                       .count = std::ssize(weights.experts),
+                       .activation = model_.activation,
+                       .scratch = {.gathered = b.gathered,
+                                   .gate = b.gate,
+                                   .up = b.up,
+                                   .mixed = b.mixed,
+                                   .picked = b.routed},
+                       .out = b.x});
 }
 
 // Picking rows out of x is a look-up in a table, on every device, so embed does it.
@@ -177,22 +223,28 @@ absl::Status LlamaDecoder::ComputeLogits() {
   PLIMSOLL_RETURN_IF_ERROR(ops_.embed(
       {.ids = b.picked, .rows = picked_, .table = rows_of_x, .scale = 1, .out = b.last}));
   PLIMSOLL_RETURN_IF_ERROR(Norm(b.last, picked_, weights_.final_norm, b.last));
-  return ops_.linear({.x = b.last,
-                      .rows = picked_,
-                      .weight = weights_.head,
-                      .bias = {},
-                      .accumulate = false,
-                      .out = b.logits});
+  PLIMSOLL_RETURN_IF_ERROR(ops_.linear({.x = b.last,
+                                        .rows = picked_,
+                                        .weight = weights_.head,
+                                        .bias = {},
+                                        .accumulate = false,
+                                        .out = b.logits}));
+  if (!model_.final_softcap) return absl::OkStatus();
+  return ops_.softcap({.x = b.logits,
+                       .count = picked_ * model_.vocab_size,
+                       .cap = static_cast<float>(*model_.final_softcap)});
 }
 
-absl::Status LlamaDecoder::Norm(const float* x, int64_t rows, const WeightView& gain, float* out) {
+absl::Status LlamaDecoder::Norm(const float* x, int64_t rows, const WeightView& gain, float* out,
+                                bool accumulate) {
   return ops_.rms_norm({.x = x,
                         .rows = rows,
                         .cols = gain.cols,
                         .gain = gain,
-                        .gain_offset = 0,
+                        .gain_offset = static_cast<float>(model_.norm_offset),
                         .epsilon = static_cast<float>(model_.norm_epsilon),
-                        .out = out});
+                        .out = out,
+                        .accumulate = accumulate});
 }
 
 absl::Status LlamaDecoder::NormHeads(const WeightView& gain, int64_t heads, float* x) {
@@ -209,12 +261,30 @@ absl::Status LlamaDecoder::Project(const Projection& projection, const float* x,
                       .out = out});
 }
 
+// The norm that the branch began with is no longer needed: its place takes what the branch ends in.
+absl::Status LlamaDecoder::AddBranch(const Projection& projection, const float* x,
+                                     const WeightView& norm) {
+  StepBuffers& b = buffers_;
+  if (norm.data == nullptr) return Project(projection, x, /*accumulate=*/true, b.x);
+  PLIMSOLL_RETURN_IF_ERROR(Project(projection, x, /*accumulate=*/false, b.normed));
+  return Norm(b.normed, rows_, norm, b.x, /*accumulate=*/true);
+}
+
 PagedLayer LlamaDecoder::Cache(int64_t layer) const {
   return {.pool = pool_,
           .type = layout_.type,
           .block_bytes = layout_.block_bytes.value(),
           .block_tokens = layout_.block_tokens.value(),
           .layer = layout_.layers[static_cast<size_t>(layer)]};
+}
+
+absl::Status CheckOps(const ModelConfig& model, const Ops& ops) {
+  const bool lacks_experts = model.mixture && (ops.route == nullptr || ops.experts == nullptr);
+  const bool lacks_cap = model.final_softcap && ops.softcap == nullptr;
+  if (!lacks_experts && !lacks_cap) return absl::OkStatus();
+  return absl::UnimplementedError("no " + std::string(lacks_experts ? "experts" : "capped logits") +
+                                  " on " + std::string(ops.name) + ", which " + model.architecture +
+                                  " needs");
 }
 
 }  // namespace
@@ -230,6 +300,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& mode
                                                          const Options& options) {
   PLIMSOLL_CHECK(std::ssize(layout.layers) == model.layers, layout.layers.size(), model.layers);
   PLIMSOLL_CHECK(options.max_batched_tokens > Tokens(0) && options.max_logit_rows > 0);
+  PLIMSOLL_RETURN_IF_ERROR(CheckOps(model, ops));
   absl::StatusOr<DecoderWeights> found = DecoderWeightsOf(model, weights);
   if (!found.ok()) return found.status();
   absl::StatusOr<StepBuffers> buffers =

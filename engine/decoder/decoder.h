@@ -1,4 +1,4 @@
-// One forward pass of a LLaMA-family model over block tables.
+// One forward pass of a model of LLaMA's kind over block tables.
 //
 // A batch is rows; each row is one token of one sequence at one position. The pass writes the K and
 // V of every row into its sequence's blocks, attends over positions [0, position], and returns the

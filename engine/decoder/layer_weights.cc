@@ -10,29 +10,99 @@
 namespace plimsoll {
 namespace {
 
-// Architectures whose layers are LLaMA's; biases, head norms and windows come with the tensors and
-// the configuration.
-constexpr std::array<std::string_view, 4> kDecodable = {"LlamaForCausalLM", "MistralForCausalLM",
-                                                        "Qwen2ForCausalLM", "Qwen3ForCausalLM"};
+// Architectures whose layers are LLaMA's but for what the tensors and the configuration tell:
+// biases, norms, windows, scales, caps, experts.
+constexpr std::array<std::string_view, 10> kDecodable = {
+    "LlamaForCausalLM",    "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM",
+    "GemmaForCausalLM",    "Gemma2ForCausalLM",  "Phi3ForCausalLM",  "MixtralForCausalLM",
+    "Qwen2MoeForCausalLM", "Qwen3MoeForCausalLM"};
 
-LayerWeights LayerOf(const Weights& weights, int64_t layer) {
-  const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-  const auto find = [&](const char* name) { return weights.Find(prefix + name); };
-  const auto projection = [&](const std::string& name) {
-    return Projection{weights.Find(prefix + name + ".weight"),
-                      weights.Find(prefix + name + ".bias")};
+// The tensors of one layer, by what follows its prefix.
+class LayerReader {
+ public:
+  LayerReader(const Weights& weights, int64_t layer)
+      : weights_(weights), prefix_("model.layers." + std::to_string(layer) + ".") {}
+
+  WeightView Find(const std::string& name) const { return weights_.Find(prefix_ + name); }
+  bool Has(const std::string& name) const { return Find(name).data != nullptr; }
+  Projection Matrix(const std::string& name) const {
+    return {Find(name + ".weight"), Find(name + ".bias")};
+  }
+
+ private:
+  const Weights& weights_;
+  const std::string prefix_;
+};
+
+// Where there is a norm before the feed-forward part and one behind each part, the second norm in
+// the file is the one behind attention.
+void FindNorms(const LayerReader& reader, LayerWeights& layer) {
+  const bool behind = reader.Has("pre_feedforward_layernorm.weight");
+  const WeightView second = reader.Find("post_attention_layernorm.weight");
+  layer.attention_norm = reader.Find("input_layernorm.weight");
+  layer.mlp_norm = behind ? reader.Find("pre_feedforward_layernorm.weight") : second;
+  if (behind) layer.attention_out_norm = second;
+  layer.mlp_out_norm = reader.Find("post_feedforward_layernorm.weight");
+  layer.q_norm = reader.Find("self_attn.q_norm.weight");
+  layer.k_norm = reader.Find("self_attn.k_norm.weight");
+}
+
+void FindAttention(const LayerReader& reader, const AttentionSpec& spec, LayerWeights& layer) {
+  layer.q = reader.Matrix("self_attn.q_proj");
+  layer.k = reader.Matrix("self_attn.k_proj");
+  layer.v = reader.Matrix("self_attn.v_proj");
+  layer.o = reader.Matrix("self_attn.o_proj");
+  const WeightView fused = reader.Find("self_attn.qkv_proj.weight");
+  if (fused.data == nullptr) return;
+  const int64_t q = spec.heads * spec.head_dim;
+  const int64_t kv = spec.kv_heads * spec.head_dim;
+  layer.q.weight = RowsOf(fused, 0, q);
+  layer.k.weight = RowsOf(fused, q, kv);
+  layer.v.weight = RowsOf(fused, q + kv, kv);
+}
+
+void FindMlp(const LayerReader& reader, LayerWeights& layer) {
+  layer.gate = reader.Matrix("mlp.gate_proj");
+  layer.up = reader.Matrix("mlp.up_proj");
+  layer.down = reader.Matrix("mlp.down_proj");
+  const WeightView fused = reader.Find("mlp.gate_up_proj.weight");
+  if (fused.data == nullptr) return;
+  layer.gate.weight = RowsOf(fused, 0, fused.rows / 2);
+  layer.up.weight = RowsOf(fused, fused.rows / 2, fused.rows / 2);
+}
+
+// Mixtral has names of its own, and the Qwens those of their MLPs.
+void FindExperts(const LayerReader& reader, LayerWeights& layer) {
+  const bool mixtral = reader.Has("block_sparse_moe.gate.weight");
+  const std::string prefix = mixtral ? "block_sparse_moe." : "mlp.";
+  layer.router = reader.Matrix(prefix + "gate");
+  if (layer.router.weight.data == nullptr) return;
+  const auto expert = [&](const std::string& name) {
+    return ExpertWeights{reader.Find(name + (mixtral ? ".w1.weight" : ".gate_proj.weight")),
+                         reader.Find(name + (mixtral ? ".w3.weight" : ".up_proj.weight")),
+                         reader.Find(name + (mixtral ? ".w2.weight" : ".down_proj.weight"))};
   };
-  return {.attention_norm = find("input_layernorm.weight"),
-          .mlp_norm = find("post_attention_layernorm.weight"),
-          .q_norm = find("self_attn.q_norm.weight"),
-          .k_norm = find("self_attn.k_norm.weight"),
-          .q = projection("self_attn.q_proj"),
-          .k = projection("self_attn.k_proj"),
-          .v = projection("self_attn.v_proj"),
-          .o = projection("self_attn.o_proj"),
-          .gate = projection("mlp.gate_proj"),
-          .up = projection("mlp.up_proj"),
-          .down = projection("mlp.down_proj")};
+  for (int64_t e = 0; e < layer.router.weight.rows; ++e) {
+    layer.experts.push_back(expert(prefix + "experts." + std::to_string(e)));
+  }
+  layer.shared_router = reader.Matrix("mlp.shared_expert_gate");
+  if (layer.shared_router.weight.data == nullptr) return;
+  layer.experts.push_back(expert("mlp.shared_expert"));
+}
+
+LayerWeights LayerOf(const ModelConfig& model, const Weights& weights, int64_t index) {
+  const LayerReader reader(weights, index);
+  LayerWeights layer;
+  FindNorms(reader, layer);
+  FindAttention(reader, model.attention[static_cast<size_t>(index)], layer);
+  FindMlp(reader, layer);
+  FindExperts(reader, layer);
+  return layer;
+}
+
+int64_t ScaleBytesOfRow(const WeightView& matrix) {
+  const int64_t one = matrix.type == ElementType::kInt4 ? 4 : 2;
+  return one * CeilDivide(matrix.cols, matrix.group);
 }
 
 }  // namespace
@@ -49,6 +119,16 @@ absl::Status CheckDecodable(const ModelConfig& model) {
   return absl::OkStatus();
 }
 
+WeightView RowsOf(const WeightView& matrix, int64_t first, int64_t count) {
+  if (matrix.data == nullptr) return {};
+  PLIMSOLL_CHECK(first >= 0 && first + count <= matrix.rows, first, count, matrix.rows);
+  WeightView rows = matrix;
+  rows.rows = count;
+  rows.data += first * BytesOf(matrix.type, matrix.cols).value();
+  if (matrix.scales != nullptr) rows.scales += first * ScaleBytesOfRow(matrix);
+  return rows;
+}
+
 absl::StatusOr<DecoderWeights> DecoderWeightsOf(const ModelConfig& model, const Weights& weights) {
   PLIMSOLL_RETURN_IF_ERROR(CheckDecodable(model));
   DecoderWeights found{.embedding = weights.Find("model.embed_tokens.weight"),
@@ -57,7 +137,7 @@ absl::StatusOr<DecoderWeights> DecoderWeightsOf(const ModelConfig& model, const 
                        .layers = {}};
   if (model.tied_embeddings) found.head = found.embedding;
   for (int64_t layer = 0; layer < model.layers; ++layer) {
-    found.layers.push_back(LayerOf(weights, layer));
+    found.layers.push_back(LayerOf(model, weights, layer));
   }
   return found;
 }

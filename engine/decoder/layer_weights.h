@@ -1,7 +1,10 @@
 // The weights that one forward pass uses, found by name once.
 //
-// Threads: values. Cost: O(layers) look-ups. Errors: Unimplemented, naming the architecture, for a
-// model whose layers this decoder does not know.
+// Where a checkpoint keeps several matrices in one (q, k and v, or gate and up), each is a view of
+// its rows.
+//
+// Threads: values. Cost: O(layers and experts) look-ups. Errors: Unimplemented, naming the
+// architecture, for a model whose layers this decoder does not know.
 #pragma once
 
 #include <vector>
@@ -20,9 +23,13 @@ struct Projection {
 
 struct LayerWeights {
   WeightView attention_norm, mlp_norm;
-  WeightView q_norm, k_norm;  // over each head; without data: none
+  WeightView attention_out_norm, mlp_out_norm;  // behind each branch; without data: none
+  WeightView q_norm, k_norm;                    // over each head; without data: none
   Projection q, k, v, o;
-  Projection gate, up, down;
+  Projection gate, up, down;           // without data where there are experts
+  Projection router;                   // [experts, hidden]
+  Projection shared_router;            // [1, hidden]; without data: no expert is shared
+  std::vector<ExpertWeights> experts;  // a shared one comes last
 };
 
 struct DecoderWeights {
@@ -36,5 +43,8 @@ absl::StatusOr<DecoderWeights> DecoderWeightsOf(const ModelConfig& model, const 
 
 // OK, or Unimplemented with the reason in one line. Needs no weights.
 absl::Status CheckDecodable(const ModelConfig& model);
+
+// Rows [first, first + count) of `matrix`, with their scales. A slice of an absent one is absent.
+WeightView RowsOf(const WeightView& matrix, int64_t first, int64_t count);
 
 }  // namespace plimsoll

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kAlignment = 64;  // bytes
 constexpr int64_t kElementBytes = 4;
+constexpr size_t kPieces = 19;
 static_assert(sizeof(float) == kElementBytes && sizeof(int32_t) == kElementBytes);
 
 struct Piece {
@@ -24,7 +25,7 @@ struct Piece {
 };
 
 // In the order of StepBuffers.
-std::array<Piece, 12> PiecesOf(const ModelConfig& model, int64_t rows, int64_t logit_rows) {
+std::array<Piece, kPieces> PiecesOf(const ModelConfig& model, int64_t rows, int64_t logit_rows) {
   int64_t q_width = 0;
   int64_t kv_width = 0;
   for (const AttentionSpec& layer : model.attention) {
@@ -32,7 +33,9 @@ std::array<Piece, 12> PiecesOf(const ModelConfig& model, int64_t rows, int64_t l
     kv_width = std::max(kv_width, layer.kv_heads * layer.head_dim);
   }
   const int64_t hidden = model.hidden_size;
-  const int64_t wide = model.intermediate_size;
+  const Mixture mixture = model.mixture.value_or(Mixture{});  // of nothing
+  const int64_t wide = std::max({model.intermediate_size, mixture.width, mixture.shared_width});
+  const int64_t routed = model.mixture ? rows : 0;
   return {{{rows, hidden},
            {rows, hidden},
            {rows, q_width},
@@ -43,11 +46,22 @@ std::array<Piece, 12> PiecesOf(const ModelConfig& model, int64_t rows, int64_t l
            {rows, wide},
            {logit_rows, hidden},
            {logit_rows, model.vocab_size},
+           {routed, mixture.experts},
+           {routed, 1},
+           {routed, ChoicesOf(mixture)},
+           {routed, hidden},
+           {routed, hidden},
            {rows, 1},
-           {logit_rows, 1}}};
+           {logit_rows, 1},
+           {routed, ChoicesOf(mixture)},
+           {routed, 1}}};
 }
 
 }  // namespace
+
+int64_t ChoicesOf(const Mixture& mixture) {
+  return mixture.active + (mixture.shared_width > 0 ? 1 : 0);
+}
 
 Bytes StepBufferBytes(const ModelConfig& model, int64_t rows, int64_t logit_rows) {
   Bytes bytes;
@@ -61,15 +75,16 @@ absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, int64_t row
   if (!slab.ok()) return Annotate(slab.status(), "step buffers");
   StepBuffers buffers;
   std::byte* next = slab->data();
-  const std::array<Piece, 12> pieces = PiecesOf(model, rows, logit_rows);
+  const std::array<Piece, kPieces> pieces = PiecesOf(model, rows, logit_rows);
   const Piece* piece = pieces.data();
   const auto take = [&] { return std::exchange(next, next + piece++->AlignedBytes()); };
   for (float** each :
        {&buffers.x, &buffers.normed, &buffers.q, &buffers.k, &buffers.v, &buffers.attended,
-        &buffers.gate, &buffers.up, &buffers.last, &buffers.logits}) {
+        &buffers.gate, &buffers.up, &buffers.last, &buffers.logits, &buffers.router,
+        &buffers.shared, &buffers.shares, &buffers.gathered, &buffers.mixed}) {
     *each = reinterpret_cast<float*>(take());
   }
-  for (int32_t** each : {&buffers.ids, &buffers.picked}) {
+  for (int32_t** each : {&buffers.ids, &buffers.picked, &buffers.chosen, &buffers.routed}) {
     *each = reinterpret_cast<int32_t*>(take());
   }
   buffers.slab = *std::move(slab);

@@ -20,15 +20,27 @@ struct StepBuffers {
   float* k;         // [rows, kv_heads * head_dim]
   float* v;         // [rows, kv_heads * head_dim]
   float* attended;  // [rows, heads * head_dim]
-  float* gate;      // [rows, intermediate]
-  float* up;        // [rows, intermediate]
+  float* gate;      // [rows, intermediate], of the widest MLP or expert
+  float* up;        // the same
   float* last;      // [logit_rows, hidden]
   float* logits;    // [logit_rows, vocab]
+  // Of a mixture of experts; empty without one.
+  float* router;    // [rows, experts]
+  float* shared;    // [rows]
+  float* shares;    // [rows, choices]
+  float* gathered;  // [rows, hidden]
+  float* mixed;     // [rows, hidden]
+
   int32_t* ids;     // [rows]
   int32_t* picked;  // [logit_rows]: which rows
+  int32_t* chosen;  // [rows, choices], of a mixture
+  int32_t* routed;  // [rows], of a mixture
 
   Slab slab;  // that holds them all
 };
+
+// The experts that each row uses, the shared one included.
+int64_t ChoicesOf(const Mixture& mixture);
 
 // What they occupy together.
 Bytes StepBufferBytes(const ModelConfig& model, int64_t rows, int64_t logit_rows);

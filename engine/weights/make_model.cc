@@ -99,7 +99,7 @@ absl::StatusOr<Bytes> WriteWeights(const std::string& path, const ModelConfig& m
   std::vector<std::byte> piece;
   Bytes written;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    RandomTensor random(options.seed, tensors[i].name, *specs[i]);
+    RandomTensor random(options.seed, tensors[i].name, *specs[i], 1 - model.norm_offset);
     int64_t left = BytesOf(model.dtype, specs[i]->ElementsOfOne()).value();
     for (; left > 0; left -= std::ssize(piece)) {
       piece.resize(static_cast<size_t>(std::min(left, kPieceBytes)));

@@ -34,13 +34,14 @@ double Normal(uint64_t bits) {
 
 }  // namespace
 
-RandomTensor::RandomTensor(uint64_t seed, std::string_view name, const TensorSpec& spec)
+RandomTensor::RandomTensor(uint64_t seed, std::string_view name, const TensorSpec& spec,
+                           double norm_mean)
     : state_(Start(seed, name)) {
   switch (spec.role) {
     case TensorRole::kEmbedding:
       return;
     case TensorRole::kNorm:
-      mean_ = 1;
+      mean_ = norm_mean;
       deviation_ = 0.2;
       return;
     case TensorRole::kBias:

@@ -1,9 +1,9 @@
 // Seeded random weights for test models, scaled so that every part of the model shows in the
 // logits.
 //
-// Matrices have a standard deviation of 1.5 / sqrt(fan in), embeddings 1, norms 0.2 around 1 and
-// biases 0.1. With all weights small and alike, a wrong position or a wrong head would change next
-// to nothing; with these it changes everything.
+// Matrices have a standard deviation of 1.5 / sqrt(fan in), embeddings 1, norms 0.2 around what
+// multiplies by 1, and biases 0.1. With all weights small and alike, a wrong position or a wrong
+// head would change next to nothing; with these it changes everything.
 //
 // Threads: pure. Cost: a few nanoseconds per element. Errors: none.
 #pragma once
@@ -23,7 +23,8 @@ namespace plimsoll {
 // never beyond 3.5 standard deviations.
 class RandomTensor {
  public:
-  RandomTensor(uint64_t seed, std::string_view name, const TensorSpec& spec);
+  // `norm_mean` is the gain of a norm that multiplies by 1.
+  RandomTensor(uint64_t seed, std::string_view name, const TensorSpec& spec, double norm_mean = 1);
 
   float Next();
   // The next elements, stored as `type` (fp32, fp16 or bf16) from the start of `out`, a whole

@@ -1,6 +1,7 @@
 // Gemma 1 to 3, text models: wide heads, a tied embedding, and from Gemma 2 on four norms a layer
 // and windows in most layers.
 #include <algorithm>
+#include <cmath>
 
 #include "kvcache/model/decoder_parts.h"
 #include "kvcache/model/families.h"
@@ -21,6 +22,14 @@ void ReadGemmaDecoder(ConfigFields& fields, const DecoderDefaults& defaults, boo
   AddAttention(model, {.qkv_bias = bias, .output_bias = bias, .head_norms = head_norms});
   AddGatedMlp(model, {.width = model.intermediate_size}, AllLayers(model));
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
+  model.norm_offset = 1;
+  model.embedding_scale = std::sqrt(static_cast<double>(model.hidden_size));
+}
+
+// Absent: `fallback`. Null: none.
+std::optional<double> ReadCap(ConfigFields& fields, std::string_view name, double fallback) {
+  if (fields.IsNull(name)) return std::nullopt;
+  return fields.Positive(name, fallback);
 }
 
 // All layers slide but each `period`-th, counted from one.
@@ -43,6 +52,9 @@ void ReadGemma2(ConfigFields& fields, ModelConfig& model) {
   AddLayerNorms(model, {"pre_feedforward_layernorm", "post_feedforward_layernorm"});
   SetWindow(model, SlidingLayers(fields, model).value_or(AllButEach(2, model)),
             fields.CountOrNull("sliding_window", kMaxContext, 4096));
+  model.attention_scale = 1 / std::sqrt(fields.Positive("query_pre_attn_scalar", 256));
+  model.attention_softcap = ReadCap(fields, "attn_logit_softcapping", 50);
+  model.final_softcap = ReadCap(fields, "final_logit_softcapping", 30);
 }
 
 void ReadGemma3(ConfigFields& fields, ModelConfig& model) {

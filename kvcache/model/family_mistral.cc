@@ -17,6 +17,7 @@ void ReadMistral(ConfigFields& fields, ModelConfig& model) {
 void ReadMixtral(ConfigFields& fields, ModelConfig& model) {
   ReadDecoder(fields, {.kv_heads = 8, .norm_epsilon = 1e-5, .rope_theta = 1e6}, model);
   const int64_t experts = fields.Count("num_local_experts", kMaxExperts);
+  const int64_t active = fields.Count("num_experts_per_tok", experts);
   AddAttention(model, {});
   AddExperts(model,
              {.prefix = "block_sparse_moe",
@@ -24,11 +25,13 @@ void ReadMixtral(ConfigFields& fields, ModelConfig& model) {
               .up = "w3",
               .down = "w2",
               .count = experts,
-              .active = fields.Count("num_experts_per_tok", experts),
+              .active = active,
               .width = model.intermediate_size},
              AllLayers(model));
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
   SetWindow(model, AllLayers(model), fields.OptionalCount("sliding_window", kMaxContext));
+  model.mixture = {
+      .experts = experts, .active = active, .width = model.intermediate_size, .renormalised = true};
 }
 
 }  // namespace plimsoll

@@ -21,6 +21,16 @@ void ReadWindow(ConfigFields& fields, ModelConfig& model) {
             fields.CountOrNull("sliding_window", kMaxContext, 4096));
 }
 
+// How tokens use the experts that ReadQwenExperts read.
+Mixture ReadMixture(ConfigFields& fields, int64_t default_top_k) {
+  const int64_t experts = fields.Count("num_experts", kMaxExperts);
+  return {.experts = experts,
+          .active = fields.Count("num_experts_per_tok", experts, default_top_k),
+          .width = fields.Count("moe_intermediate_size", kMaxWidth),
+          .shared_width = fields.Index("shared_expert_intermediate_size", kMaxWidth, 0),
+          .renormalised = fields.Flag("norm_topk_prob", false)};
+}
+
 void AddNorms(ModelConfig& model) {
   AddLayerNorms(model, {"input_layernorm", "post_attention_layernorm"});
 }
@@ -83,6 +93,7 @@ void ReadQwen2Moe(ConfigFields& fields, ModelConfig& model) {
   ReadDecoder(fields, {.kv_heads = 16}, model);
   AddAttention(model, {.qkv_bias = fields.Flag("qkv_bias", true)});
   ReadQwenExperts(fields, model, 4);
+  model.mixture = ReadMixture(fields, 4);
   AddNorms(model);
   ReadWindow(fields, model);
 }
@@ -101,6 +112,7 @@ void ReadQwen3Moe(ConfigFields& fields, ModelConfig& model) {
   const bool bias = fields.Flag("attention_bias", false);
   AddAttention(model, {.qkv_bias = bias, .output_bias = bias, .head_norms = true});
   ReadQwenExperts(fields, model, 8);
+  model.mixture = ReadMixture(fields, 8);
   AddNorms(model);
   ReadWindow(fields, model);
 }

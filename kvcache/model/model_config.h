@@ -143,6 +143,15 @@ struct RotaryConfig {
   std::vector<double> long_factor = {};
 };
 
+// Layers in which each token uses some of many gated MLPs.
+struct Mixture {
+  int64_t experts = 0;
+  int64_t active = 0;         // of them, how many a token uses
+  int64_t width = 0;          // intermediate values of one
+  int64_t shared_width = 0;   // of one more that every token uses; 0: none
+  bool renormalised = false;  // the shares of those that a token uses add up to 1
+};
+
 struct ModelConfig {
   std::string name;                        // the folder's name, or the file's stem
   std::string architecture;                // "LlamaForCausalLM"
@@ -173,6 +182,13 @@ struct ModelConfig {
   RotaryConfig rotary;
   bool tied_embeddings = false;
   std::optional<int64_t> eos_token = std::nullopt;
+  double norm_offset = 0;      // norms multiply by their gain plus this
+  double embedding_scale = 1;  // rounded to the model's type, it multiplies embeddings
+  std::optional<double> attention_scale = std::nullopt;  // of q . k; none: 1 / sqrt(head_dim)
+  // Each value becomes cap * tanh(value / cap): a score before the softmax, and a logit.
+  std::optional<double> attention_softcap = std::nullopt;
+  std::optional<double> final_softcap = std::nullopt;
+  std::optional<Mixture> mixture = std::nullopt;  // of Mixtral, Qwen2-MoE and Qwen3-MoE
 
   int64_t Parameters() const;  // unique parameters
   // And those of what is left out, where known; or what the files hold, where headers were read.

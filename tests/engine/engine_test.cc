@@ -68,8 +68,9 @@ TEST(Engine, APoolOfExactlyTheBlocksAskedForIsCommitted) {
 
 // The plan and what is allocated, side by side: weights to the byte, but for alignment; buffers no
 // more than planned; the pool to the page.
-TEST(Engine, PredictedAndMeasuredBytesAgree) {
+void ExpectBytesAsPredicted(const TinyModel& model) {
   EngineOptions options = CpuEngine();
+  options.model_path = model.folder();
   options.memory = Bytes(8 << 20);
   const SimulatedClock clock;
   const auto engine = Engine::Create(options, clock);
@@ -86,6 +87,15 @@ TEST(Engine, PredictedAndMeasuredBytesAgree) {
   }
   EXPECT_EQ((*engine)->memory().size(), 3u);
   EXPECT_LE(measured.value(), plan.budget_bytes.value() + 2 * kAlignment);
+}
+
+TEST(Engine, PredictedAndMeasuredBytesAgree) { ExpectBytesAsPredicted(Model()); }
+
+TEST(Engine, PredictedAndMeasuredBytesOfExpertsAgree) {
+  const TinyModel model({.architecture = "Qwen2MoeForCausalLM",
+                         .more = R"(, "num_experts": 8, "num_experts_per_tok": 4,
+                         "moe_intermediate_size": 64, "shared_expert_intermediate_size": 200)"});
+  ExpectBytesAsPredicted(model);
 }
 
 // A row of 8 numbers and its word; what is saved on a block becomes more blocks.

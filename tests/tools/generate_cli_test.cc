@@ -248,7 +248,7 @@ TEST_F(GenerateCli, TruncatedWeightsAreRefusedByName) {
 TEST_F(GenerateCli, AnArchitectureWithoutADecoderIsNamed) {
   const TempDir dir;
   std::string config = kConfig;
-  config.replace(config.find("LlamaForCausalLM"), 16, "GemmaForCausalLM");
+  config.replace(config.find("LlamaForCausalLM"), 16, "Gemma3ForCausalLM");
   const std::string like = dir.Write("config.json", config);
   ASSERT_EQ(
       Plimsoll({"make-model", "--like", like, "--out", dir.File("m"), "--layers", "1"}).exit_code,
@@ -256,7 +256,7 @@ TEST_F(GenerateCli, AnArchitectureWithoutADecoderIsNamed) {
   const ProgramResult result = Plimsoll({"generate", "--model", dir.File("m"), "--device", "cpu",
                                          "--tokens", "1", "--max-new-tokens", "1"});
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(result.err, HasSubstr("no decoder for GemmaForCausalLM"));
+  EXPECT_THAT(result.err, HasSubstr("no decoder for Gemma3ForCausalLM"));
 }
 
 TEST_F(GenerateCli, BadShapesAreRefusedAndNothingIsWritten) {

@@ -1,5 +1,5 @@
-// A LLaMA that has no cache, no blocks and no table of operations: the whole sequence at once, in
-// double, straight from the formulas. It judges the decoder.
+// A LLaMA, and the families near it, without a cache, blocks or a table of operations: the whole
+// sequence at once, in double, straight from the formulas. It judges the decoder.
 //
 // The order of operations, the split of heads and the masks are written out here a second time on
 // purpose; only weights and rotary frequencies are shared with what it judges.
@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,14 +27,19 @@ class NaiveLlama {
   // Logits of every position, row-major.
   std::vector<float> Logits(std::span<const int32_t> tokens) const {
     Rows x;
-    for (const int32_t token : tokens) x.push_back(Row("model.embed_tokens.weight", token));
+    for (const int32_t token : tokens) {
+      x.push_back(Row("model.embed_tokens.weight", token));
+      if (gemma_) {
+        for (double& each : x.back()) each *= Rounded(std::sqrt(static_cast<double>(Hidden())));
+      }
+    }
     for (int64_t layer = 0; layer < model_.layers; ++layer) Layer(layer, x);
     const std::string head =
         model_.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
     std::vector<float> logits;
     for (const Vector& row : x) {
       for (const double each : Multiply(head, Norm("model.norm.weight", row))) {
-        logits.push_back(static_cast<float>(each));
+        logits.push_back(static_cast<float>(Capped(model_.final_softcap, each)));
       }
     }
     return logits;
@@ -42,6 +48,24 @@ class NaiveLlama {
  private:
   using Vector = std::vector<double>;
   using Rows = std::vector<Vector>;
+
+  int64_t Hidden() const { return model_.hidden_size; }
+
+  // To as many binary digits as the checkpoint's type has.
+  double Rounded(double value) const {
+    const int digits = model_.dtype == ElementType::kBf16   ? 8
+                       : model_.dtype == ElementType::kFp16 ? 11
+                                                            : 24;
+    int exponent = 0;
+    const double mantissa = std::frexp(value, &exponent);
+    return std::ldexp(std::nearbyint(std::ldexp(mantissa, digits)), exponent - digits);
+  }
+
+  static double Capped(std::optional<double> cap, double value) {
+    return cap ? *cap * std::tanh(value / *cap) : value;
+  }
+
+  bool Has(const std::string& name) const { return weights_.Find(name).data != nullptr; }
 
   Vector Row(const std::string& name, int64_t row) const {
     const WeightView view = weights_.Find(name);
@@ -77,7 +101,7 @@ class NaiveLlama {
     const double scale =
         1 / std::sqrt(squares / static_cast<double>(x.size()) + model_.norm_epsilon);
     const Vector gain = Row(name, 0);
-    for (size_t i = 0; i < x.size(); ++i) x[i] *= gain[i] * scale;
+    for (size_t i = 0; i < x.size(); ++i) x[i] *= (gain[i] + (gemma_ ? 1 : 0)) * scale;
     return x;
   }
 
@@ -109,10 +133,7 @@ class NaiveLlama {
     const AttentionSpec& spec = model_.attention[static_cast<size_t>(layer)];
     Rows q, k, v;
     for (const Vector& row : x) {
-      const Vector normed = Norm(prefix + "input_layernorm.weight", row);
-      q.push_back(Project(prefix + "self_attn.q_proj", normed));
-      k.push_back(Project(prefix + "self_attn.k_proj", normed));
-      v.push_back(Project(prefix + "self_attn.v_proj", normed));
+      Qkv(prefix + "self_attn.", spec, Norm(prefix + "input_layernorm.weight", row), q, k, v);
     }
     for (size_t p = 0; p < x.size(); ++p) {
       Vector attended;
@@ -120,13 +141,89 @@ class NaiveLlama {
         const Vector mix = Attend(prefix, spec, head, p, q, k, v);
         attended.insert(attended.end(), mix.begin(), mix.end());
       }
-      AddTo(x[p], Project(prefix + "self_attn.o_proj", attended));
-      const Vector normed = Norm(prefix + "post_attention_layernorm.weight", x[p]);
-      Vector gate = Project(prefix + "mlp.gate_proj", normed);
-      const Vector up = Project(prefix + "mlp.up_proj", normed);
-      for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
-      AddTo(x[p], Project(prefix + "mlp.down_proj", gate));
+      Vector branch = Project(prefix + "self_attn.o_proj", attended);
+      if (four_norms_) branch = Norm(prefix + "post_attention_layernorm.weight", branch);
+      AddTo(x[p], branch);
+      const std::string before = four_norms_ ? "pre_feedforward" : "post_attention";
+      branch = FeedForward(prefix, Norm(prefix + before + "_layernorm.weight", x[p]));
+      if (four_norms_) branch = Norm(prefix + "post_feedforward_layernorm.weight", branch);
+      AddTo(x[p], branch);
     }
+  }
+
+  void Qkv(const std::string& prefix, const AttentionSpec& spec, const Vector& x, Rows& q, Rows& k,
+           Rows& v) const {
+    if (!Has(prefix + "qkv_proj.weight")) {
+      q.push_back(Project(prefix + "q_proj", x));
+      k.push_back(Project(prefix + "k_proj", x));
+      v.push_back(Project(prefix + "v_proj", x));
+      return;
+    }
+    const Vector all = Project(prefix + "qkv_proj", x);
+    const auto k_begin = all.begin() + spec.heads * spec.head_dim;
+    const auto v_begin = k_begin + spec.kv_heads * spec.head_dim;
+    q.emplace_back(all.begin(), k_begin);
+    k.emplace_back(k_begin, v_begin);
+    v.emplace_back(v_begin, all.end());
+  }
+
+  Vector FeedForward(const std::string& prefix, const Vector& x) const {
+    if (Has(prefix + "block_sparse_moe.gate.weight")) {
+      return Mix(prefix + "block_sparse_moe.", {"w1", "w3", "w2"}, x);
+    }
+    if (Has(prefix + "mlp.gate.weight")) return Mix(prefix + "mlp.", kUsualNames, x);
+    if (!Has(prefix + "mlp.gate_up_proj.weight")) return Mlp(prefix + "mlp.", kUsualNames, x);
+    const Vector both = Project(prefix + "mlp.gate_up_proj", x);
+    const auto middle = both.begin() + std::ssize(both) / 2;
+    return Project(prefix + "mlp.down_proj", Gated({both.begin(), middle}, {middle, both.end()}));
+  }
+
+  struct MlpNames {
+    const char* gate;
+    const char* up;
+    const char* down;
+  };
+  static constexpr MlpNames kUsualNames = {"gate_proj", "up_proj", "down_proj"};
+
+  Vector Mlp(const std::string& prefix, const MlpNames& names, const Vector& x) const {
+    return Project(prefix + names.down,
+                   Gated(Project(prefix + names.gate, x), Project(prefix + names.up, x)));
+  }
+
+  Vector Gated(Vector gate, const Vector& up) const {
+    for (size_t i = 0; i < gate.size(); ++i) {
+      const double g = gate[i];
+      const double inner = std::sqrt(2 / std::acos(-1.0)) * (g + 0.044715 * g * g * g);
+      gate[i] = (gemma_ ? g / 2 * (1 + std::tanh(inner)) : g / (1 + std::exp(-g))) * up[i];
+    }
+    return gate;
+  }
+
+  // Probabilities of all experts; the likeliest speak, again and again the first of the largest.
+  Vector Mix(const std::string& prefix, const MlpNames& names, const Vector& x) const {
+    Vector probability = Project(prefix + "gate", x);
+    double sum = 0;
+    for (double& each : probability) sum += each = std::exp(each);
+    for (double& each : probability) each /= sum;
+    std::vector<size_t> chosen;
+    double share_of_chosen = 0;
+    Vector left = probability;
+    for (int64_t i = 0; i < model_.mixture->active; ++i) {
+      const auto best = std::max_element(left.begin(), left.end());
+      share_of_chosen += *best;
+      *best = -1;
+      chosen.push_back(static_cast<size_t>(best - left.begin()));
+    }
+    Vector out(x.size(), 0.0);
+    for (const size_t e : chosen) {
+      const double share =
+          model_.mixture->renormalised ? probability[e] / share_of_chosen : probability[e];
+      AddTo(out, Mlp(prefix + "experts." + std::to_string(e) + ".", names, x), share);
+    }
+    if (!Has(prefix + "shared_expert_gate.weight")) return out;
+    const double open = 1 / (1 + std::exp(-Project(prefix + "shared_expert_gate", x)[0]));
+    AddTo(out, Mlp(prefix + "shared_expert.", names, x), open);
+    return out;
   }
 
   Vector Attend(const std::string& prefix, const AttentionSpec& spec, int64_t head, size_t p,
@@ -143,7 +240,9 @@ class NaiveLlama {
           NormedHead(prefix + "self_attn.k_norm.weight", Head(k[t], kv_head, spec.head_dim)), t);
       double dot = 0;
       for (size_t i = 0; i < key.size(); ++i) dot += query[i] * key[i];
-      weights.push_back(std::exp(dot / std::sqrt(static_cast<double>(spec.head_dim))));
+      const double usual = 1 / std::sqrt(static_cast<double>(spec.head_dim));
+      const double score = dot * model_.attention_scale.value_or(usual);
+      weights.push_back(std::exp(Capped(model_.attention_softcap, score)));
       sum += weights.back();
     }
     Vector out(static_cast<size_t>(spec.head_dim), 0.0);
@@ -154,12 +253,14 @@ class NaiveLlama {
     return out;
   }
 
-  static void AddTo(Vector& x, const Vector& y) {
-    for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+  static void AddTo(Vector& x, const Vector& y, double times = 1) {
+    for (size_t i = 0; i < x.size(); ++i) x[i] += times * y[i];
   }
 
   const ModelConfig& model_;
   const Weights& weights_;
+  const bool gemma_ = model_.architecture.starts_with("Gemma");
+  const bool four_norms_ = model_.architecture == "Gemma2ForCausalLM";
 };
 
 }  // namespace plimsoll

@@ -9,11 +9,16 @@
 namespace plimsoll {
 namespace {
 
+TinyShape WithExperts() {
+  return {.architecture = "MixtralForCausalLM",
+          .more = R"(, "num_local_experts": 4, "num_experts_per_tok": 2)"};
+}
+
 // With the fast operations: those that judge them may take what they like. With so many blocks and
 // reservations that a build with debug checks, which takes memory to check all of them, checks the
 // counters alone.
-TEST(GenerationLoop, AStepTakesNothingFromTheHeap) {
-  Stack stack({.blocks = Blocks(400)}, {}, Model(), CpuOps());
+void ExpectNoAllocationsInSteps(const TinyModel& model) {
+  Stack stack({.blocks = Blocks(400)}, {}, model, CpuOps());
   for (int i = 0; i < 100; ++i) stack.Reserve(1, 1);
   std::vector<std::shared_ptr<Collector>> listeners;
   for (int i = 0; i < 3; ++i) {
@@ -27,6 +32,13 @@ TEST(GenerationLoop, AStepTakesNothingFromTheHeap) {
   for (int i = 0; i < 20; ++i) stack.loop->Step();
   EXPECT_EQ(AllocationsOfThisThread(), before);
   EXPECT_EQ(listeners[0]->tokens.size(), 21u);
+}
+
+TEST(GenerationLoop, AStepTakesNothingFromTheHeap) { ExpectNoAllocationsInSteps(Model()); }
+
+TEST(GenerationLoop, AStepOfExpertsTakesNothingFromTheHeap) {
+  const TinyModel model(WithExperts());
+  ExpectNoAllocationsInSteps(model);
 }
 
 }  // namespace
