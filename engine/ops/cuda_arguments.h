@@ -7,7 +7,7 @@
  *   - Results that a product will read next are stored in 16 bits, the type that products are made
  *     in (`out_type`); everything else is fp32.
  *   - Quantised weights are stored fragment-major (linear_cuda.cuh).
- *   - Attention is cut into items beforehand (attention_items.h).
+ *   - Attention is cut into items beforehand (attention_cuda.h).
  */
 #ifndef PLIMSOLL_ENGINE_OPS_CUDA_ARGUMENTS_H_
 #define PLIMSOLL_ENGINE_OPS_CUDA_ARGUMENTS_H_

@@ -90,6 +90,13 @@ SIMT_DEVICE T ShuffleXor(T value, int lanes, uint32_t mask = kAllLanes) {
   return __shfl_xor_sync(mask, value, lanes);
 }
 
+// What lane `lane` brings, which each lane chooses for itself. All of `mask` call it.
+template <class T>
+SIMT_DEVICE T ShuffleFrom(T value, int lane, uint32_t mask = kAllLanes) {
+  static_assert(sizeof(T) == 4);
+  return __shfl_sync(mask, value, lane);
+}
+
 // 16 bytes at an address that 16 divides, which no kernel writes meanwhile. Not kept in L1: it is
 // for what is read once.
 SIMT_DEVICE uint4 Load16(const void* from) {
@@ -111,6 +118,35 @@ SIMT_DEVICE uint4 Load16If(bool wanted, const void* from) {
       "@p ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];\n\t"
       "}"
       : "=&r"(r.x), "=&r"(r.y), "=&r"(r.z), "=&r"(r.w)
+      : "l"(from), "r"(static_cast<int>(wanted)));
+  return r;
+}
+
+// 8 and 4 bytes likewise, at addresses that 8 and 4 divide.
+SIMT_DEVICE uint2 Load8If(bool wanted, const void* from) {
+  uint2 r;
+  asm volatile(
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.b32 p, %3, 0;\n\t"
+      "mov.b32 %0, 0;\n\tmov.b32 %1, 0;\n\t"
+      "@p ld.global.nc.v2.u32 {%0, %1}, [%2];\n\t"
+      "}"
+      : "=&r"(r.x), "=&r"(r.y)
+      : "l"(from), "r"(static_cast<int>(wanted)));
+  return r;
+}
+
+SIMT_DEVICE uint32_t Load4If(bool wanted, const void* from) {
+  uint32_t r;
+  asm volatile(
+      "{\n\t"
+      ".reg .pred p;\n\t"
+      "setp.ne.b32 p, %2, 0;\n\t"
+      "mov.b32 %0, 0;\n\t"
+      "@p ld.global.nc.u32 %0, [%1];\n\t"
+      "}"
+      : "=&r"(r)
       : "l"(from), "r"(static_cast<int>(wanted)));
   return r;
 }

@@ -18,11 +18,12 @@
 
 namespace plimsoll {
 
-inline constexpr Primitive kPrimitives[] = {Primitive::kLoad16,       Primitive::kLoad16If,
-                                            Primitive::kShuffleXor,   Primitive::kPermuteBytes,
-                                            Primitive::kAndOr,        Primitive::kSubtractHalves,
-                                            Primitive::kPowerOfTwo,   Primitive::kTranspose,
-                                            Primitive::kMultiplyFp16, Primitive::kMultiplyBf16};
+inline constexpr Primitive kPrimitives[] = {
+    Primitive::kLoad16,       Primitive::kLoad16If,   Primitive::kLoad8If,
+    Primitive::kLoad4If,      Primitive::kShuffleXor, Primitive::kShuffleFrom,
+    Primitive::kPermuteBytes, Primitive::kAndOr,      Primitive::kSubtractHalves,
+    Primitive::kPowerOfTwo,   Primitive::kTranspose,  Primitive::kMultiplyFp16,
+    Primitive::kMultiplyBf16};
 
 inline uint16_t Narrow(Primitive primitive, float value) {
   return primitive == Primitive::kMultiplyBf16 ? Bf16FromFloat(value) : Fp16FromFloat(value);
@@ -105,6 +106,12 @@ inline uint32_t ExactWord(Primitive primitive, const std::vector<uint32_t>& in, 
       return in[w[0] % 64 * 4 + i];
     case Primitive::kLoad16If:
       return w[1] % 2 == 1 ? in[w[0] % 64 * 4 + i] : 0;
+    case Primitive::kLoad8If:
+      return w[1] % 2 == 1 && i < 2 ? in[w[0] % 64 * 4 + i] : 0;
+    case Primitive::kLoad4If:
+      return w[1] % 2 == 1 && i < 1 ? in[w[0] % 64 * 4] : 0;
+    case Primitive::kShuffleFrom:
+      return i == 0 ? in[w[1] % 32 * 8] : 0;
     case Primitive::kShuffleXor:
       return in[(lane ^ size_t{1} << i) * 8];
     case Primitive::kPermuteBytes: {

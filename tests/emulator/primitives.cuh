@@ -5,7 +5,10 @@
 //
 //   kLoad16          out = 16 bytes at word 4 (w0 mod 64) of the whole input
 //   kLoad16If        the same where w1 is odd
+//   kLoad8If         out0, out1 = 8 bytes there, where w1 is odd
+//   kLoad4If         out0 = 4 bytes there, where w1 is odd
 //   kShuffleXor      out0 = w0 of the lane that differs in the bits of 1, out1 in 2, ... out3 in 8
+//   kShuffleFrom     out0 = w0 of lane w1 mod 32
 //   kPermuteBytes    out0 = PermuteBytes(w0, w1, w2)
 //   kAndOr           out0 = AndOr(w0, w1, w2)
 //   kSubtractHalves  out0 = SubtractHalves(w0, w1)
@@ -25,7 +28,10 @@ namespace plimsoll {
 enum class Primitive {
   kLoad16,
   kLoad16If,
+  kLoad8If,
+  kLoad4If,
   kShuffleXor,
+  kShuffleFrom,
   kPermuteBytes,
   kAndOr,
   kSubtractHalves,
@@ -59,12 +65,26 @@ SIMT_DEVICE void ApplyMultiply(const uint32_t* w, uint32_t* out) {
   for (int i = 0; i < 4; ++i) out[i] = WordOf(c[i]);
 }
 
-SIMT_DEVICE void ApplyLoad(bool wanted, const uint32_t* from, uint32_t* out) {
-  const uint4 loaded = simt::Load16If(wanted, from);
+SIMT_DEVICE void Store(const uint4& loaded, uint32_t* out) {
   out[0] = loaded.x;
   out[1] = loaded.y;
   out[2] = loaded.z;
   out[3] = loaded.w;
+}
+
+SIMT_DEVICE void ApplyLoad(Primitive primitive, bool wanted, const uint32_t* from, uint32_t* out) {
+  switch (primitive) {
+    case Primitive::kLoad16:
+      return Store(simt::Load16(from), out);
+    case Primitive::kLoad16If:
+      return Store(simt::Load16If(wanted, from), out);
+    case Primitive::kLoad8If: {
+      const uint2 loaded = simt::Load8If(wanted, from);
+      return Store({loaded.x, loaded.y, 0, 0}, out);
+    }
+    default:
+      return Store({simt::Load4If(wanted, from), 0, 0, 0}, out);
+  }
 }
 
 template <class Words>
@@ -74,18 +94,16 @@ ApplyPrimitive(Primitive primitive, const Words* in, Words* all_out) {
   Words* const out = all_out + 4 * simt::ThreadX();
   for (int i = 0; i < 4; ++i) out[i] = 0;
   switch (primitive) {
-    case Primitive::kLoad16: {
-      const uint4 loaded = simt::Load16(in + 4 * (w[0] % 64));
-      out[0] = loaded.x;
-      out[1] = loaded.y;
-      out[2] = loaded.z;
-      out[3] = loaded.w;
-      break;
-    }
+    case Primitive::kLoad16:
     case Primitive::kLoad16If:
-      return ApplyLoad(w[1] % 2 == 1, in + 4 * (w[0] % 64), out);
+    case Primitive::kLoad8If:
+    case Primitive::kLoad4If:
+      return ApplyLoad(primitive, w[1] % 2 == 1, in + 4 * (w[0] % 64), out);
     case Primitive::kShuffleXor:
       for (int i = 0; i < 4; ++i) out[i] = simt::ShuffleXor(w[0], 1 << i);
+      break;
+    case Primitive::kShuffleFrom:
+      out[0] = simt::ShuffleFrom(w[0], static_cast<int>(w[1] % 32));
       break;
     case Primitive::kPermuteBytes:
       out[0] = simt::PermuteBytes(w[0], w[1], w[2]);

@@ -39,19 +39,20 @@ inline void Synchronize(const char* file = __builtin_FILE(), int line = __builti
 
 namespace detail {
 
+// What a lane brings to a shuffle, and whose value it wants.
 template <class T>
 struct Offer {
   T value;
-  int lanes;
+  int from;
 };
 
 template <class T>
 void Shuffle(const std::array<Offer<T>, 32>& in, std::array<T, 32>& out, uint32_t mask) {
   for (size_t lane = 0; lane < 32; ++lane) {
     if ((mask >> lane & 1) == 0) continue;
-    const size_t from = lane ^ static_cast<size_t>(in[lane].lanes);
+    const auto from = static_cast<size_t>(in[lane].from);
     if (from >= 32 || (mask >> from & 1) == 0) {
-      ThreadBlock::Current().Fail("ShuffleXor: lane " + std::to_string(lane) + " asks lane " +
+      ThreadBlock::Current().Fail("shuffle: lane " + std::to_string(lane) + " asks lane " +
                                   std::to_string(from) + ", which is not in the mask");
     }
     out[lane] = in[from].value;
@@ -112,6 +113,18 @@ void MultiplyAll(const std::array<Fragments, 32>& in, std::array<Accumulator, 32
   }
 }
 
+template <class Words>
+Words Load(const char* what, const void* from) {
+  const uintptr_t past = reinterpret_cast<uintptr_t>(from) % sizeof(Words);
+  if (past != 0) {
+    ThreadBlock::Current().Fail(std::string(what) + ": the address is " + std::to_string(past) +
+                                " past a multiple of " + std::to_string(sizeof(Words)));
+  }
+  Words words;
+  std::memcpy(&words, from, sizeof words);
+  return words;
+}
+
 inline float WithoutDenormals(float x) {
   return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x;
 }
@@ -122,23 +135,31 @@ template <class T>
 T ShuffleXor(T value, int lanes, uint32_t mask = kAllLanes, const char* file = __builtin_FILE(),
              int line = __builtin_LINE()) {
   static_assert(sizeof(T) == 4);
-  return ThreadBlock::Current().Exchange<detail::Offer<T>, T>(mask, {"ShuffleXor", file, line},
-                                                              {value, lanes}, &detail::Shuffle<T>);
+  return ThreadBlock::Current().Exchange<detail::Offer<T>, T>(
+      mask, {"ShuffleXor", file, line}, {value, ThreadBlock::Current().lane() ^ lanes},
+      &detail::Shuffle<T>);
 }
 
-inline uint4 Load16(const void* from) {
-  if (reinterpret_cast<uintptr_t>(from) % 16 != 0) {
-    ThreadBlock::Current().Fail("Load16: the address is " +
-                                std::to_string(reinterpret_cast<uintptr_t>(from) % 16) +
-                                " past a multiple of 16");
-  }
-  uint4 value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
+template <class T>
+T ShuffleFrom(T value, int lane, uint32_t mask = kAllLanes, const char* file = __builtin_FILE(),
+              int line = __builtin_LINE()) {
+  static_assert(sizeof(T) == 4);
+  return ThreadBlock::Current().Exchange<detail::Offer<T>, T>(mask, {"ShuffleFrom", file, line},
+                                                              {value, lane}, &detail::Shuffle<T>);
 }
+
+inline uint4 Load16(const void* from) { return detail::Load<uint4>("Load16", from); }
 
 inline uint4 Load16If(bool wanted, const void* from) {
-  return wanted ? Load16(from) : uint4{0, 0, 0, 0};
+  return wanted ? detail::Load<uint4>("Load16If", from) : uint4{0, 0, 0, 0};
+}
+
+inline uint2 Load8If(bool wanted, const void* from) {
+  return wanted ? detail::Load<uint2>("Load8If", from) : uint2{0, 0};
+}
+
+inline uint32_t Load4If(bool wanted, const void* from) {
+  return wanted ? detail::Load<uint32_t>("Load4If", from) : 0;
 }
 
 inline uint32_t PermuteBytes(uint32_t a, uint32_t b, uint32_t selector) {

@@ -51,8 +51,19 @@ TEST(Simt, Load16IfReadsNothingWhereNotWanted) {
   EXPECT_EQ(simt::Load16If(true, words).w, 6u);
 }
 
-TEST(SimtDeathTest, Load16WantsAnAlignedAddress) {
+TEST(Simt, SmallerLoadsReadNothingWhereNotWanted) {
+  alignas(16) const uint32_t words[4] = {9, 8, 7, 6};
+  EXPECT_EQ(simt::Load8If(true, words + 2).x, 7u);
+  EXPECT_EQ(simt::Load8If(true, words + 2).y, 6u);
+  EXPECT_EQ(simt::Load4If(true, words + 1), 8u);
+  EXPECT_EQ(simt::Load8If(false, nullptr).x | simt::Load8If(false, nullptr).y, 0u);
+  EXPECT_EQ(simt::Load4If(false, nullptr), 0u);
+}
+
+TEST(SimtDeathTest, LoadsWantAnAlignedAddress) {
   alignas(16) const uint32_t words[8] = {};
+  EXPECT_DEATH(RunWarp([&] { simt::Load8If(true, words + 1); }),
+               "thread [0-9]+: Load8If: the address is 4 past a multiple of 8");
   EXPECT_DEATH(RunWarp([&] { simt::Load16(words + 1); }),
                "thread [0-9]+: Load16: the address is 4 past a multiple of 16");
 }
@@ -63,6 +74,13 @@ TEST(Simt, ShuffleXorBringsTheValueOfTheOtherLane) {
     EXPECT_EQ(simt::ShuffleXor(simt::ThreadX(), 20), simt::ThreadX() ^ 20);
     EXPECT_EQ(simt::ShuffleXor(static_cast<float>(simt::ThreadX()), 31),
               static_cast<float>(31 - simt::ThreadX()));
+  });
+}
+
+TEST(Simt, ShuffleFromBringsTheValueThatEachLaneAsksFor) {
+  RunWarp([] {
+    const int wanted = simt::ThreadX() % 4 * 8;
+    EXPECT_EQ(simt::ShuffleFrom(100 + simt::ThreadX(), wanted), 100 + wanted);
   });
 }
 

@@ -1,6 +1,7 @@
 #include "tests/emulator/thread_block.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -65,7 +66,8 @@ ThreadBlock::ThreadBlock(const Shape& shape, const Index& index)
     : shape_(shape),
       index_(index),
       shared_(std::make_unique<std::byte[]>(static_cast<size_t>(shape.shared_bytes))),
-      threads_(static_cast<size_t>(shape.threads)) {
+      threads_(static_cast<size_t>(shape.threads)),
+      gatherings_(static_cast<size_t>(shape.threads / kLanes)) {
   PLIMSOLL_CHECK(shape.threads > 0 && shape.threads % kLanes == 0, shape.threads);
   PLIMSOLL_CHECK(shape.threads <= 1024, shape.threads);
   std::memset(shared_.get(), 0xff, static_cast<size_t>(shape.shared_bytes));
@@ -134,11 +136,10 @@ void ThreadBlock::WakeBarrier() {
 
 void ThreadBlock::Barrier(const Site& site) {
   if (finished_ > 0) Fail("reaches " + Text(site) + " after other threads have ended");
-  for (int other = 0; at_barrier_ > 0 && other < shape_.threads; ++other) {
-    const Thread& thread = At(other);
-    if (thread.state == State::kAtBarrier && !(thread.site == site)) {
-      Fail("reaches " + Text(site) + " while " + Name(other) + " waits at " + Text(thread.site));
-    }
+  if (at_barrier_ == 0) first_at_barrier_ = running_;
+  if (const Thread& first = At(first_at_barrier_); at_barrier_ > 0 && !(first.site == site)) {
+    Fail("reaches " + Text(site) + " while " + Name(first_at_barrier_) + " waits at " +
+         Text(first.site));
   }
   if (++at_barrier_ == shape_.threads) return WakeBarrier();
   Wait(State::kAtBarrier, site);
@@ -148,15 +149,24 @@ bool ThreadBlock::ArriveAtExchange(uint32_t mask, const Site& site) {
   if ((mask >> lane() & 1) == 0) {
     Fail("is not in the mask " + Hex(mask) + " of its own " + Text(site));
   }
-  const int first = running_ / kLanes * kLanes;
   At(running_).mask = mask;
-  bool all = true;
+  Gathering& gathering = gatherings_[static_cast<size_t>(running_ / kLanes)];
+  if (gathering.lanes == 0 || gathering.mask != mask || !(gathering.site == site)) {
+    gathering = {mask, site, CountWaiting(mask, site)};
+  }
+  if (++gathering.lanes < std::popcount(mask)) return false;
+  gathering.lanes = 0;
+  return true;
+}
+
+int ThreadBlock::CountWaiting(uint32_t mask, const Site& site) const {
+  const int first = running_ / kLanes * kLanes;
+  int count = 0;
   for (int lane = 0; lane < kLanes; ++lane) {
     const int other = first + lane;
-    if ((mask >> lane & 1) == 0 || other == running_) continue;
-    all = Meets(other, site, mask) && all;
+    if ((mask >> lane & 1) != 0 && other != running_) count += Meets(other, site, mask);
   }
-  return all;
+  return count;
 }
 
 bool ThreadBlock::Meets(int other, const Site& site, uint32_t mask) const {

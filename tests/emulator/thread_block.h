@@ -22,6 +22,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -40,7 +41,9 @@ struct Site {
   int line = 0;
 
   friend bool operator==(const Site& a, const Site& b) {
-    return a.what == b.what && a.line == b.line && std::string(a.file) == b.file;
+    // The same text may have two addresses.
+    const auto same = [](const char* x, const char* y) { return x == y || std::strcmp(x, y) == 0; };
+    return a.line == b.line && same(a.what, b.what) && same(a.file, b.file);
   }
 };
 
@@ -100,6 +103,14 @@ class ThreadBlock {
   Thread& At(int thread) { return threads_[static_cast<size_t>(thread)]; }
   const Thread& At(int thread) const { return threads_[static_cast<size_t>(thread)]; }
 
+  // The exchange that lanes of a warp came to last, and how many of them wait in it: so that not
+  // every lane has to look at every other.
+  struct Gathering {
+    uint32_t mask = 0;
+    Site site;
+    int lanes = 0;
+  };
+
   static void ThreadMain();
   void Finish();
   void Wait(State state, const Site& site);
@@ -108,6 +119,8 @@ class ThreadBlock {
 
   // True when the running thread is the last of its exchange to come.
   bool ArriveAtExchange(uint32_t mask, const Site& site);
+  // How many lanes wait in this exchange for the running thread.
+  int CountWaiting(uint32_t mask, const Site& site) const;
   // Whether `other` waits for the running thread in the same exchange.
   bool Meets(int other, const Site& site, uint32_t mask) const;
   [[noreturn]] void FailDeadlocked() const;
@@ -118,9 +131,11 @@ class ThreadBlock {
   std::unique_ptr<std::byte[]> shared_;
   const std::function<void()>* body_ = nullptr;
   std::vector<Thread> threads_;
+  std::vector<Gathering> gatherings_;  // by warp
   std::vector<int> ready_;
   int running_ = -1;
   int at_barrier_ = 0;
+  int first_at_barrier_ = -1;
   int finished_ = 0;
 };
 

@@ -152,7 +152,7 @@ TEST(ThreadBlockDeathTest, AShuffleFromALaneOutsideTheMask) {
   EXPECT_DEATH(RunBlock([] {
                  if (simt::ThreadX() % 32 < 16) simt::ShuffleXor(1.0f, 16, 0x0000ffffu);
                }),
-               "ShuffleXor: lane 0 asks lane 16, which is not in the mask");
+               "shuffle: lane 0 asks lane 16, which is not in the mask");
 }
 
 TEST(ThreadBlockDeathTest, ExchangesAtTwoPlaces) {

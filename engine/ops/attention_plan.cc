@@ -1,0 +1,128 @@
+#include "engine/ops/attention_plan.h"
+
+#include <algorithm>
+
+#include "kvcache/base/check.h"
+
+namespace plimsoll::cuda {
+namespace {
+
+constexpr int32_t kPieceStep = 64;  // four warps, 16 positions each
+constexpr int32_t kTile = 16;
+
+// Whether row `i` goes on in the same sequence where the row before it is.
+bool Continues(std::span<const RowPlace> rows, size_t i) {
+  return rows[i].table == rows[i - 1].table && rows[i].position == rows[i - 1].position + 1;
+}
+
+int32_t FirstSeen(int64_t position, int64_t window) {
+  return static_cast<int32_t>(position < window ? 0 : position - window + 1);
+}
+
+// One item for each group of rows, over all that they see.
+void GroupRows(std::span<const RowPlace> rows, const AttentionPlanShape& shape,
+               std::vector<AttentionItem>& items) {
+  items.clear();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    PLIMSOLL_CHECK(rows[i].position >= 0 && rows[i].position < INT32_MAX, rows[i].position);
+    if (i == 0 || !Continues(rows, i) || items.back().rows == shape.rows_per_item) {
+      items.push_back({.row = static_cast<int32_t>(i),
+                       .rows = 0,
+                       .begin = FirstSeen(rows[i].position, shape.window),
+                       .end = 0,
+                       .partial = -1});
+    }
+    ++items.back().rows;
+    items.back().end = static_cast<int32_t>(rows[i].position + 1);
+  }
+}
+
+// Pieces are counted from the tile that an item begins in.
+int32_t Start(const AttentionItem& item) { return item.begin / kTile * kTile; }
+
+int64_t Pieces(const AttentionItem& item, int32_t tokens) {
+  return (item.end - Start(item) + int64_t{tokens} - 1) / tokens;
+}
+
+// The shortest piece with which everything runs at once, or 0 if nothing is to be split.
+int32_t PieceTokens(const std::vector<AttentionItem>& groups, const AttentionPlanShape& shape) {
+  const int64_t most = shape.blocks_at_once / shape.blocks_per_item;
+  if (std::ssize(groups) >= most) return 0;
+  const auto fits = [&](int32_t steps) {
+    int64_t pieces = 0;
+    for (const AttentionItem& group : groups) pieces += Pieces(group, steps * kPieceStep);
+    return pieces <= most;
+  };
+  int32_t low = shape.least_tokens / kPieceStep;  // the answer is not below
+  int32_t high = low;
+  for (const AttentionItem& group : groups) {
+    high = std::max(high, (group.end - Start(group)) / kPieceStep + 1);  // one piece each: fits
+  }
+  while (low < high) {
+    const int32_t middle = low + (high - low) / 2;
+    if (fits(middle)) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low * kPieceStep;
+}
+
+void Split(const AttentionItem& group, int32_t tokens, AttentionPlan& plan) {
+  const auto pieces = static_cast<int32_t>(Pieces(group, tokens));
+  for (int32_t row = 0; row < group.rows; ++row) {
+    plan.splits.push_back({.row = group.row + row,
+                           .first = plan.partials + row,
+                           .stride = group.rows,
+                           .count = pieces});
+  }
+  for (int32_t piece = 0; piece < pieces; ++piece) {
+    AttentionItem item = group;
+    item.begin = std::max(group.begin, Start(group) + piece * tokens);
+    item.end = piece + 1 == pieces ? group.end : Start(group) + (piece + 1) * tokens;
+    item.partial = plan.partials;
+    plan.partials += group.rows;
+    plan.items.push_back(item);
+  }
+}
+
+}  // namespace
+
+int32_t LeastTokensPerPiece(int32_t heads, int32_t kv_heads) {
+  return heads / kv_heads <= 4 ? 256 : 512;
+}
+
+void PlanAttention(std::span<const RowPlace> rows, const AttentionPlanShape& shape,
+                   AttentionPlan& plan) {
+  PLIMSOLL_CHECK(shape.least_tokens > 0 && shape.least_tokens % kPieceStep == 0,
+                 shape.least_tokens);
+  PLIMSOLL_CHECK(shape.rows_per_item > 0 && shape.blocks_per_item > 0 && shape.window > 0);
+  plan.splits.clear();
+  plan.partials = 0;
+  GroupRows(rows, shape, plan.items);
+  const int32_t tokens = PieceTokens(plan.items, shape);
+  if (tokens == 0) return;
+  // Groups are taken from the front while their pieces go to the back, then what is left is moved
+  // up.
+  const size_t groups = plan.items.size();
+  for (size_t i = 0; i < groups; ++i) {
+    const AttentionItem group = plan.items[i];
+    if (Pieces(group, tokens) > 1) {
+      Split(group, tokens, plan);
+    } else {
+      plan.items.push_back(group);
+    }
+  }
+  plan.items.erase(plan.items.begin(), plan.items.begin() + static_cast<ptrdiff_t>(groups));
+}
+
+int64_t MostAttentionItems(int64_t rows, const AttentionPlanShape& shape) {
+  return std::max<int64_t>(rows, shape.blocks_at_once / shape.blocks_per_item);
+}
+
+int64_t MostAttentionPartials(const AttentionPlanShape& shape) {
+  return int64_t{shape.blocks_at_once} / shape.blocks_per_item * shape.rows_per_item;
+}
+
+}  // namespace plimsoll::cuda
