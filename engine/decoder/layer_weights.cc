@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/ops/weight_element.h"
 #include "kvcache/base/check.h"
 
 namespace plimsoll {
@@ -100,11 +101,6 @@ LayerWeights LayerOf(const ModelConfig& model, const Weights& weights, int64_t i
   return layer;
 }
 
-int64_t ScaleBytesOfRow(const WeightView& matrix) {
-  const int64_t one = matrix.type == ElementType::kInt4 ? 4 : 2;
-  return one * CeilDivide(matrix.cols, matrix.group);
-}
-
 }  // namespace
 
 absl::Status CheckDecodable(const ModelConfig& model) {
@@ -123,9 +119,10 @@ WeightView RowsOf(const WeightView& matrix, int64_t first, int64_t count) {
   if (matrix.data == nullptr) return {};
   PLIMSOLL_CHECK(first >= 0 && first + count <= matrix.rows, first, count, matrix.rows);
   WeightView rows = matrix;
+  rows.rows = first;  // those that are passed over
+  rows.data += first * RowBytesOf(matrix);
+  if (matrix.scales != nullptr) rows.scales += ScaleBytesOf(rows);
   rows.rows = count;
-  rows.data += first * BytesOf(matrix.type, matrix.cols).value();
-  if (matrix.scales != nullptr) rows.scales += first * ScaleBytesOfRow(matrix);
   return rows;
 }
 

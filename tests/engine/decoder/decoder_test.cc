@@ -56,6 +56,7 @@ std::vector<Variant> Variants() {
       {"qwen3", {.architecture = "Qwen3ForCausalLM"}},
       {"gemma",
        {.architecture = "GemmaForCausalLM",
+        .hidden = 72,  // whose root is not a number of bf16
         .heads = 4,
         .kv_heads = 1,
         .head_dim = 32,

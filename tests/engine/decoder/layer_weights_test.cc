@@ -3,7 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <string>
 #include <vector>
+
+#include "tests/engine/decoder/naive_llama.h"
+#include "tests/engine/support/tiny_model.h"
 
 namespace plimsoll {
 namespace {
@@ -39,6 +43,30 @@ TEST(RowsOfDeathTest, RowsThatAreNotThereAbort) {
   const WeightView all{data.data(), ElementType::kBf16, 5, 6};
   EXPECT_DEATH(RowsOf(all, 4, 2), "check failed");
   EXPECT_DEATH(RowsOf(all, -1, 2), "check failed");
+}
+
+// Slices of fused matrices, and experts, with the scales that are theirs: as a float path over the
+// same weights computes it.
+TEST(QuantisedLayers, AgreeWithFloatsOverTheSameWeights) {
+  const std::vector<int32_t> tokens = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5};
+  const std::vector<TinyShape> shapes = {
+      {.architecture = "Phi3ForCausalLM", .hidden = 192, .intermediate = 160, .head_dim = 24},
+      {.architecture = "Gemma2ForCausalLM", .tied = true},
+      {.architecture = "Qwen2MoeForCausalLM", .more = R"(, "num_experts": 4,
+       "num_experts_per_tok": 2, "moe_intermediate_size": 80,
+       "shared_expert_intermediate_size": 40)"}};
+  for (const TinyShape& shape : shapes) {
+    TinyModel model(shape);
+    for (const ElementType type : {ElementType::kInt8, ElementType::kInt4}) {
+      SCOPED_TRACE(shape.architecture + " " + std::string(NameOf(type)));
+      model.weights = *Weights::Load(model.folder(), model.config, type);
+      const std::vector<float> want = NaiveLlama(model.config, *model.weights).Logits(tokens);
+      TinyEngine reference(model, ReferenceOps(), {.kv = ElementType::kFp32});
+      EXPECT_LT(RelativeError(reference.LogitsOf(tokens, 11), want), 2e-5);
+      TinyEngine fast(model, CpuOps(), {.kv = ElementType::kFp32});
+      EXPECT_LT(RelativeError(fast.LogitsOf(tokens, 4), want), 1e-3);
+    }
+  }
 }
 
 }  // namespace

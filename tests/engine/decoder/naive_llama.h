@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "engine/decoder/rotary.h"
-#include "engine/ops/float16.h"
+#include "engine/ops/weight_element.h"
 #include "engine/weights/weights.h"
 #include "kvcache/model/model_config.h"
 
@@ -71,7 +71,7 @@ class NaiveLlama {
     const WeightView view = weights_.Find(name);
     Vector out;
     for (int64_t i = 0; i < view.cols; ++i) {
-      out.push_back(ReadElement(view.data, view.type, row * view.cols + i));
+      out.push_back(WeightElement(view, row, i));
     }
     return out;
   }
