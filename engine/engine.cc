@@ -139,5 +139,8 @@ const std::vector<MemoryStage>& Engine::memory() const { return parts_->memory; 
 const CacheLayout& Engine::layout() const { return parts_->layout; }
 SharedAdmission& Engine::admission() { return *parts_->admission; }
 GenerationLoop& Engine::loop() { return *parts_->loop; }
+Decoder& Engine::decoder() { return *parts_->decoder; }
+Arena& Engine::arena() { return *parts_->arena; }
+const DeviceBackend& Engine::backend() const { return *parts_->device.backend; }
 
 }  // namespace plimsoll

@@ -21,6 +21,8 @@
 
 namespace plimsoll {
 
+class DeviceBackend;  // engine/device/backend.h
+
 // What one stage of start-up was predicted to take and what it took.
 struct MemoryStage {
   std::string name;  // "weights", "activations", "pool"
@@ -60,6 +62,11 @@ class Engine {
   const CacheLayout& layout() const;
   SharedAdmission& admission();
   GenerationLoop& loop();
+
+  // What the loop works with, for who measures or steps by themselves instead.
+  Decoder& decoder();
+  Arena& arena();
+  const DeviceBackend& backend() const;
 
  private:
   struct Parts;

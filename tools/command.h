@@ -18,6 +18,7 @@ struct CommandResult {
 // Prints `status` as the one-line error and returns the exit code that goes with it.
 int ReportError(const absl::Status& status);
 
+void AddBenchCommand(CLI::App& app, CommandResult& result);  // memory, concurrency
 void AddPlanCommand(CLI::App& app, CommandResult& result);
 void AddPlanTrainingCommand(CLI::App& app, CommandResult& result);
 void AddGpusCommand(CLI::App& app, CommandResult& result);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -87,6 +88,8 @@ absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, int64_t row
   for (int32_t** each : {&buffers.ids, &buffers.picked, &buffers.chosen, &buffers.routed}) {
     *each = reinterpret_cast<int32_t*>(take());
   }
+  // A step meets no page for the first time.
+  std::memset(slab->data(), 0, static_cast<size_t>(slab->bytes().value()));
   buffers.slab = *std::move(slab);
   return buffers;
 }
