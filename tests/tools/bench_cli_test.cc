@@ -81,6 +81,13 @@ TEST_F(BenchCli, MemoryIsWithinOnePercentOfThePlanForEveryKvType) {
   }
 }
 
+TEST_F(BenchCli, MemoryIsWithinOnePercentWithRoundedWeights) {
+  for (const std::string weights : {"int8", "int4"}) {
+    const ProgramResult result = Bench("memory", {"--memory", "128MiB", "--weights", weights});
+    EXPECT_EQ(result.exit_code, 0) << result.err << result.out;
+  }
+}
+
 TEST_F(BenchCli, MemoryIsATableForPeople) {
   const ProgramResult result = Bench("memory", {"--memory", "256MiB"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -188,6 +195,7 @@ TEST_F(BenchCli, WhatCannotBeIsOneLineOnStandardError) {
       {"memory", {"--memory", "much"}, 2, "--memory"},
       {"memory", {"--utilization", "0"}, 2, "--utilization"},
       {"memory", {"--blocks", "4", "--kv", "int3"}, 2, "--kv=int3: want fp32"},
+      {"memory", {"--blocks", "4", "--weights", "int3"}, 2, "--weights=int3: want int8 or int4"},
       {"memory", {"--blocks", "4", "--device", "tpu"}, 2, "tpu"},
       {"memory", {"--blocks", "4", "--format", "html"}, 2, "html"},
       {"memory", {"--memory", "1KiB"}, 1, "short"},

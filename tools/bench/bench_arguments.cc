@@ -16,6 +16,8 @@ void AddBenchArguments(CLI::App& command, BenchText& text) {
       "--memory", text.memory, "Device memory to plan for (SIZE); default: the device's");
   command.add_option("--blocks", text.blocks, "A pool of exactly this many blocks instead")
       ->excludes(memory);
+  command.add_option("--weights", text.weights,
+                     "Round matrices to int8 or int4 when loading; default: as stored");
   command.add_option("--kv", text.kv, std::string("How K and V are stored: ") + kKvTypes);
   command.add_option("--block-tokens", text.block_tokens, "Tokens of a block, a power of two")
       ->capture_default_str();
@@ -39,6 +41,10 @@ absl::StatusOr<EngineOptions> ReadBenchArguments(const BenchText& text) {
   if (!kv.ok()) return kv.status();
   EngineOptions options{.model_path = text.model, .device = text.device};
   options.kv_type = *kv;
+  if (!text.weights.empty()) {
+    options.weights = WeightFormatFromName(text.weights);
+    if (!options.weights) return BadField("--weights", Excerpt(text.weights), "int8 or int4");
+  }
   options.utilization = text.utilization;
   options.block_tokens = Tokens(text.block_tokens);
   if (text.blocks) options.blocks = Blocks(*text.blocks);

@@ -14,7 +14,7 @@ namespace plimsoll {
 
 // As typed.
 struct BenchText {
-  std::string model, device = "auto", memory, kv, format = "text", output;
+  std::string model, device = "auto", memory, weights, kv, format = "text", output;
   std::optional<int64_t> blocks;
   int64_t block_tokens = 16;
   double utilization = 0.92;
