@@ -133,10 +133,18 @@ SIMT_DEVICE void MultiplyBlock(const uint4 (&loads)[Tile::kLoads],
   }
 }
 
+// Blocks that a multiprocessor is to hold: two, except where a tile takes so many registers that
+// some would spill.
+template <class Tile, int kRowTiles, int kColumnTiles>
+constexpr int LinearBlocks() {
+  constexpr bool kInt8 = Tile::kLoads == 2;
+  return kColumnTiles >= 4 || (kInt8 && kRowTiles * kColumnTiles == 4) ? 1 : 2;
+}
+
 // kUnroll blocks of columns are loaded before the first is used: bytes in flight are what hides the
 // latency of memory.
 template <class Tile, int kRowTiles, int kColumnTiles, int kUnroll, int kHalves>
-SIMT_KERNEL(kLinearThreads)
+SIMT_KERNEL(kLinearThreads, (LinearBlocks<Tile, kRowTiles, kColumnTiles>()))
 LinearFewRows(PlimsollCudaLinear args) {
   const int lane = simt::ThreadX() % simt::kWarp;
   const int64_t first_tile = static_cast<int64_t>(simt::BlockX()) * kRowTiles;
