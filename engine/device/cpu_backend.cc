@@ -53,7 +53,7 @@ class Cpu final : public DeviceBackend {
   absl::Status Synchronize() const override { return absl::OkStatus(); }
 
  private:
-  const DeviceTraits traits_;
+  const DeviceTraits traits_ = {};
 };
 
 }  // namespace
