@@ -6,6 +6,7 @@
 
 #include "engine/decoder/layer_weights.h"
 #include "engine/device/choose_device.h"
+#include "engine/device/pool_memory.h"
 #include "engine/engine_plan.h"
 #include "engine/weights/weights.h"
 #include "kvcache/base/errors.h"
@@ -21,7 +22,7 @@ struct Engine::Parts {
   DeviceChoice device;
   std::string device_name;
   std::unique_ptr<Weights> weights;
-  std::unique_ptr<Arena> arena;
+  std::unique_ptr<PoolMemory> pool;
   std::unique_ptr<KvCache> cache;
   std::unique_ptr<SharedAdmission> admission;
   std::unique_ptr<Decoder> decoder;
@@ -33,6 +34,7 @@ struct Engine::Parts {
   absl::Status CommitPool(const EngineOptions& options);
   absl::Status Start(const EngineOptions& options, const Clock& clock);
   void Measure();
+  absl::StatusOr<PoolResized> Resize(Blocks total);
 };
 
 absl::Status Engine::Parts::Plan(const EngineOptions& options) {
@@ -74,24 +76,21 @@ absl::Status Engine::Parts::Load(const EngineOptions& options) {
 }
 
 absl::Status Engine::Parts::CommitPool(const EngineOptions& options) {
-  const Bytes chunk = device.backend->ChunkGranule();
-  absl::StatusOr<std::unique_ptr<Arena>> created =
-      device.backend->CreateArena(plan.kv_pool_bytes, chunk);
-  if (!created.ok()) return Annotate(created.status(), "pool");
-  arena = *std::move(created);
-  PLIMSOLL_RETURN_IF_ERROR(Annotate(arena->Commit({0, arena->chunks()}), "pool"));
-  if (!options.poison_pool) return absl::OkStatus();
-  const std::vector<std::byte> poison(static_cast<size_t>(chunk.value()), std::byte{0xff});
-  for (int64_t i = 0; i < arena->chunks(); ++i) {
-    PLIMSOLL_RETURN_IF_ERROR(
-        device.backend->CopyToDevice(arena->base() + i * chunk.value(), poison.data(), chunk));
-  }
+  absl::StatusOr<std::unique_ptr<PoolMemory>> committed =
+      PoolMemory::Create(*device.backend, {.block_bytes = layout.block_bytes,
+                                           .blocks = plan.blocks,
+                                           .most = options.max_blocks.value_or(plan.blocks),
+                                           .poison = options.poison_pool});
+  if (!committed.ok()) return Annotate(committed.status(), "pool");
+  pool = *std::move(committed);
   return absl::OkStatus();
 }
 
 absl::Status Engine::Parts::Start(const EngineOptions& options, const Clock& clock) {
   absl::StatusOr<std::unique_ptr<KvCache>> cache_made =
-      KvCache::Create({.capacity = plan.blocks, .block_tokens = plan.block_tokens});
+      KvCache::Create({.capacity = plan.blocks,
+                       .block_tokens = plan.block_tokens,
+                       .most = options.max_blocks.value_or(plan.blocks)});
   if (!cache_made.ok()) return cache_made.status();
   cache = *std::move(cache_made);
   AdmissionOptions admission_options = options.admission;
@@ -103,18 +102,30 @@ absl::Status Engine::Parts::Start(const EngineOptions& options, const Clock& clo
   admission = std::make_unique<SharedAdmission>(*std::move(controller));
   const Ops& ops = options.reference ? ReferenceOps() : device.backend->ops();
   absl::StatusOr<std::unique_ptr<Decoder>> decoder_made =
-      Decoder::Create(model, *weights, ops, layout, *arena, DecoderOptionsFor(options.loop));
+      Decoder::Create(model, *weights, ops, layout, pool->arena(), DecoderOptionsFor(options.loop));
   if (!decoder_made.ok()) return decoder_made.status();
   decoder = *std::move(decoder_made);
   loop = std::make_unique<GenerationLoop>(*decoder, *admission, options.loop);
   return absl::OkStatus();
 }
 
+// Under the lock of admission: who is granted blocks meanwhile would be granted those that go.
+absl::StatusOr<PoolResized> Engine::Parts::Resize(Blocks total) {
+  const auto prepare = [this](Blocks blocks, std::span<const BlockMove> moves) {
+    return Annotate(pool->Prepare(blocks, moves), "pool");
+  };
+  absl::StatusOr<PoolResized> resized = admission->With(
+      [&](AdmissionController& controller) { return controller.Resize(total, prepare); });
+  if (!resized.ok()) return resized;
+  PLIMSOLL_RETURN_IF_ERROR(Annotate(pool->GiveBackBeyond(total), "pool"));
+  return resized;
+}
+
 void Engine::Parts::Measure() {
   memory = {{"weights", plan.weights_bytes, weights->resident_bytes()},
             {"activations", plan.io_bytes + plan.activation_bytes + plan.runtime_bytes,
              decoder->buffer_bytes()},
-            {"pool", plan.kv_pool_bytes, arena->committed_bytes()}};
+            {"pool", plan.kv_pool_bytes, pool->arena().committed_bytes()}};
 }
 
 Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -140,7 +151,15 @@ const CacheLayout& Engine::layout() const { return parts_->layout; }
 SharedAdmission& Engine::admission() { return *parts_->admission; }
 GenerationLoop& Engine::loop() { return *parts_->loop; }
 Decoder& Engine::decoder() { return *parts_->decoder; }
-Arena& Engine::arena() { return *parts_->arena; }
+Arena& Engine::arena() { return parts_->pool->arena(); }
 const DeviceBackend& Engine::backend() const { return *parts_->device.backend; }
+
+void Engine::Resize(Blocks total, PoolResizedHandler done) {
+  Parts& parts = *parts_;
+  const auto resize = [&parts, total, done] { done(parts.Resize(total)); };
+  if (!parts.loop->BetweenSteps(resize)) {
+    done(absl::UnavailableError("the generation loop has stopped"));
+  }
+}
 
 }  // namespace plimsoll

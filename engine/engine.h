@@ -9,6 +9,7 @@
 // both figures when the memory is not there; Unimplemented for a model the decoder cannot run.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,9 @@ struct EngineOptions {
   // Device memory to plan for; default: what the device has free.
   std::optional<Bytes> memory = std::nullopt;
   std::optional<Blocks> blocks = std::nullopt;  // a pool of exactly this many blocks instead
+  // That Resize may make of them, at least as many; default: no more than at the start. Addresses
+  // and the rotary table are made for so many at once.
+  std::optional<Blocks> max_blocks = std::nullopt;
   double utilization = 0.92;
   Tokens block_tokens = Tokens(16);
   // How matrices are held: int8 or int4, into which they are rounded; default: as stored.
@@ -47,6 +51,8 @@ struct EngineOptions {
   bool reference = false;           // scalar operations, the judge of the fast ones; CPU only
   bool poison_pool = false;  // fills the pool with NaN first, so that a test sees a stray read
 };
+
+using PoolResizedHandler = std::function<void(const absl::StatusOr<PoolResized>&)>;
 
 class Engine {
  public:
@@ -62,6 +68,11 @@ class Engine {
   const CacheLayout& layout() const;
   SharedAdmission& admission();
   GenerationLoop& loop();
+  // The pool has `total` blocks from the next boundary of steps on, its memory is committed or
+  // given back, and what lies in blocks that go is moved. From any thread; `done` hears what became
+  // of it, as AdmissionController::Resize says, from the thread that steps, and must not block;
+  // Unavailable, at once, where the loop has stopped.
+  void Resize(Blocks total, PoolResizedHandler done);
 
   // What the loop works with, for who measures or steps by themselves instead.
   Decoder& decoder();

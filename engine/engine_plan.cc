@@ -22,6 +22,9 @@ absl::Status CheckOptions(const EngineOptions& options) {
   if (options.blocks && (*options.blocks < Blocks(1) || *options.blocks > Blocks(kMostBlocks))) {
     return BadField("blocks", options.blocks->value(), "1 to 2^31 - 1");
   }
+  if (options.max_blocks.value_or(Blocks(1)) > Blocks(kMostBlocks)) {
+    return BadField("max_blocks", options.max_blocks->value(), "at most 2^31 - 1");
+  }
   if (!options.weights) return absl::OkStatus();
   const auto* const type = std::get_if<ElementType>(&*options.weights);
   if (type != nullptr && (*type == ElementType::kInt8 || *type == ElementType::kInt4)) {
@@ -89,7 +92,9 @@ absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const EngineO
   if (!options.blocks) sizing.device_bytes = options.memory.value_or(free);
   absl::StatusOr<InferencePlan> plan = PlanInference(model, sizing);
   if (!plan.ok()) return plan.status();
-  sizing.runtime = BeyondPlan(model, options, *plan, options.blocks.value_or(plan->blocks));
+  const Blocks start = options.blocks.value_or(plan->blocks);
+  const Blocks most = std::max(start, options.max_blocks.value_or(start));
+  sizing.runtime = BeyondPlan(model, options, *plan, most);
   sizing.runtime_formula = "fp32 buffers and rotary table beyond the terms above";
   plan = PlanInference(model, sizing);
   if (!plan.ok()) return plan.status();
@@ -100,6 +105,10 @@ absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const EngineO
     if (!plan.ok()) return plan.status();
   }
   if (!plan->fits()) return TooSmall(model, *plan);
+  if (options.max_blocks.value_or(plan->blocks) < plan->blocks) {
+    return BadField("max_blocks", options.max_blocks->value(),
+                    "at least the pool's " + std::to_string(plan->blocks.value()));
+  }
   PLIMSOLL_RETURN_IF_ERROR(CheckFree(model, *plan, free));
   return plan;
 }

@@ -1,10 +1,10 @@
-// AdminService: what this server is and how it is doing.
+// AdminService: what this server is, how it is doing, and how large its pool is.
 //
-// Threads: gRPC's. Cost: a copy. Errors: none.
+// Threads: gRPC's. Cost: a copy; ResizePool answers when the pool has its new size. Errors: those
+// of the request, and of AdmissionController::Resize; Unimplemented where the pool has one size.
 #pragma once
 
 #include "plimsoll/v1/admin.grpc.pb.h"
-#include "rpc/convert_generation.h"
 #include "rpc/served.h"
 
 namespace plimsoll {
@@ -15,12 +15,10 @@ class AdminEndpoint final : public v1::AdminService::CallbackService {
 
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
                                           const v1::GetServerInfoRequest*,
-                                          v1::GetServerInfoResponse* out) override {
-    ServerInfo info = served_.info;
-    if (served_.loop != nullptr) info.loop = served_.loop->Stats();
-    *out = ToWire(info);
-    return Finished(context, absl::OkStatus());
-  }
+                                          v1::GetServerInfoResponse* out) override;
+  grpc::ServerUnaryReactor* ResizePool(grpc::CallbackServerContext* context,
+                                       const v1::ResizePoolRequest* in,
+                                       v1::ResizePoolResponse* out) override;
 
  private:
   const Served& served_;

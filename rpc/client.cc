@@ -7,6 +7,7 @@
 #include "kvcache/base/errors.h"
 #include "rpc/address.h"
 #include "rpc/client_calls.h"
+#include "rpc/convert_admin.h"
 #include "rpc/convert_generation.h"
 #include "rpc/library_logs.h"
 #include "rpc/status.h"
@@ -31,11 +32,12 @@ struct Client::State {
     return Annotate(ours, "no server at " + options.server);
   }
 
-  // A short call that blocks: `call` is given the stub's connection and a context.
+  // A call that blocks: `call` is given the stub's connection and a context. One that may take
+  // longer than the others says how much.
   template <class Call>
-  absl::Status Blocking(Call call) {
-    CallInFlight flight(calls, /*may_take_long=*/false);
-    SetDeadline(*flight.context());
+  absl::Status Blocking(Call call, Duration beyond = Duration::zero()) {
+    CallInFlight flight(calls, /*may_take_long=*/beyond > Duration::zero());
+    SetDeadline(*flight.context(), beyond);
     return Outcome(call(flight.connection(), flight.context()));
   }
 
@@ -215,6 +217,19 @@ absl::StatusOr<ServerInfo> Client::GetServerInfo() {
       state_->Blocking([&](Connection& connection, grpc::ClientContext* context) {
         return connection.admin->GetServerInfo(context, {}, &out);
       }));
+  return FromServer(FromWire(out));
+}
+
+// It waits for the end of a step, and then for copies of what moves.
+absl::StatusOr<PoolResized> Client::ResizePool(const PoolSize& size) {
+  constexpr Duration kStepAndCopies = std::chrono::minutes(1);
+  const wire::ResizePoolRequest in = ToWire(size);
+  wire::ResizePoolResponse out;
+  PLIMSOLL_RETURN_IF_ERROR(state_->Blocking(
+      [&](Connection& connection, grpc::ClientContext* context) {
+        return connection.admin->ResizePool(context, in, &out);
+      },
+      kStepAndCopies));
   return FromServer(FromWire(out));
 }
 

@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -36,6 +37,9 @@ struct ClientOptions {
   Duration call_timeout = std::chrono::seconds(5);     // of one answer, on top of a max_wait
   Duration connect_timeout = std::chrono::seconds(2);  // of one attempt
 };
+
+// How large a pool is to be: in blocks, or in bytes of which it gets as many blocks as fit.
+using PoolSize = std::variant<Blocks, Bytes>;
 
 // A reservation that a renewal did not find.
 struct LostReservation {
@@ -71,6 +75,8 @@ class Client {
   absl::Status Release(const std::string& id, std::optional<Tokens> used_tokens = std::nullopt);
   absl::StatusOr<CapacityReport> GetCapacity();
   absl::StatusOr<ServerInfo> GetServerInfo();
+  // Makes the pool so large; FailedPrecondition, with the numbers, where it cannot be so small.
+  absl::StatusOr<PoolResized> ResizePool(const PoolSize& size);
   // Hears the state now and then after changes, at most once per `min_interval`, until it returns
   // false (then OK) or the stream ends.
   absl::Status WatchCapacity(Duration min_interval,

@@ -23,6 +23,7 @@ struct Served {
   GenerationLoop* loop;     // null in ledger mode
   CapacityReport identity;  // the snapshot in it is never used
   ServerInfo info;          // what does not change while serving
+  PoolResizer resize;       // null where the pool has one size
 
   CapacityReport Capacity() const { return Capacity(admission.published().Read()); }
   CapacityReport Capacity(const AdmissionSnapshot& snapshot) const {

@@ -73,7 +73,8 @@ struct Server::State {
                             .block_tokens = options.block_tokens,
                             .block_bytes = options.block_bytes,
                             .snapshot = {}},
-               .info = options.info} {}
+               .info = options.info,
+               .resize = options.resize} {}
 
   // The housekeeper goes last, so that calls that are cut off still get their end.
   Housekeeper housekeeper;

@@ -29,6 +29,9 @@ struct ServerOptions {
   Tokens block_tokens = Tokens(16);
   Bytes block_bytes = Bytes(0);  // zero where no model says how large a block is
   ServerInfo info;               // what does not change while serving
+  // Changes the size of the pool and says what became of it, at once or later, from any thread;
+  // none: the pool has one size.
+  PoolResizer resize = {};
 };
 
 // What was still held when the time to drain was over.

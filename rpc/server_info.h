@@ -3,6 +3,7 @@
 // Threads: a value. Cost: a few strings. Errors: none.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 #include "engine/engine.h"
 
 namespace plimsoll {
+
+using PoolResizer = std::function<void(Blocks total, PoolResizedHandler done)>;
 
 enum class ServerMode : uint8_t {
   kEngine,  // owns the memory and decodes

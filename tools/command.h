@@ -25,7 +25,7 @@ void AddGpusCommand(CLI::App& app, CommandResult& result);
 void AddGenerateCommand(CLI::App& app, CommandResult& result);
 void AddMakeModelCommand(CLI::App& app, CommandResult& result);
 void AddServeCommand(CLI::App& app, CommandResult& result);
-void AddClientCommands(CLI::App& app, CommandResult& result);  // capacity, reserve, release
+void AddClientCommands(CLI::App& app, CommandResult& result);  // capacity, reserve, ...
 void AddReplayCommand(CLI::App& app, CommandResult& result);
 
 }  // namespace plimsoll

@@ -1,9 +1,11 @@
-// plimsoll capacity, reserve and release: a client's view, one command each.
+// plimsoll capacity, reserve, release and resize: a client's view, one command each.
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "kvcache/base/errors.h"
+#include "kvcache/base/size_text.h"
 #include "kvcache/sizing/block_demand.h"
 #include "rpc/client.h"
 #include "tools/client/answer_text.h"
@@ -107,6 +109,35 @@ int RunRelease(const ClientArguments& arguments, const std::string& id) {
   return Print(arguments.json() ? "{\n  \"released\": true\n}\n" : "released\n", arguments, 0);
 }
 
+absl::StatusOr<PoolSize> PoolSizeFrom(const std::optional<int64_t>& blocks,
+                                      const std::string& memory) {
+  if (blocks.has_value() == !memory.empty()) {
+    return absl::InvalidArgumentError("resize: want either --blocks or --memory");
+  }
+  if (blocks) {
+    if (*blocks < 1) return BadField("--blocks", *blocks, "1 or more");
+    return PoolSize(Blocks(*blocks));
+  }
+  const absl::StatusOr<Bytes> bytes = ParseSize(memory, "--memory");
+  if (!bytes.ok()) return bytes.status();
+  return PoolSize(*bytes);
+}
+
+int RunResize(const ClientArguments& arguments, const std::optional<int64_t>& blocks,
+              const std::string& memory) {
+  const absl::StatusOr<PoolSize> size = PoolSizeFrom(blocks, memory);
+  if (!size.ok()) return ReportError(size.status());
+  const auto client = Client::Create({.server = arguments.server});
+  if (!client.ok()) return ReportError(client.status());
+  const absl::StatusOr<PoolResized> resized = (*client)->ResizePool(*size);
+  if (absl::IsFailedPrecondition(resized.status())) {
+    ReportError(resized.status());
+    return kRefused;
+  }
+  if (!resized.ok()) return ReportError(resized.status());
+  return Print(arguments.json() ? ResizedJson(*resized) : ResizedText(*resized), arguments, 0);
+}
+
 void AddCapacityCommand(CLI::App& app, CommandResult& result) {
   CLI::App* const command = app.add_subcommand("capacity", "What a server's pool looks like now");
   const auto arguments = std::make_shared<ClientArguments>();
@@ -150,12 +181,27 @@ void AddReleaseCommand(CLI::App& app, CommandResult& result) {
   command->callback([arguments, id, &result] { result.exit_code = RunRelease(*arguments, *id); });
 }
 
+void AddResizeCommand(CLI::App& app, CommandResult& result) {
+  CLI::App* const command = app.add_subcommand(
+      "resize", "Make a server's pool larger or smaller: exit 0 done, 3 what is held does not fit");
+  const auto arguments = std::make_shared<ClientArguments>();
+  const auto blocks = std::make_shared<std::optional<int64_t>>();
+  const auto memory = std::make_shared<std::string>();
+  AddClientArguments(*command, *arguments);
+  command->add_option("--blocks", *blocks, "so many blocks, at most the server's --max-blocks");
+  command->add_option("--memory", *memory, "as many blocks as fit, such as 8GiB");
+  command->callback([arguments, blocks, memory, &result] {
+    result.exit_code = RunResize(*arguments, *blocks, *memory);
+  });
+}
+
 }  // namespace
 
 void AddClientCommands(CLI::App& app, CommandResult& result) {
   AddCapacityCommand(app, result);
   AddReserveCommand(app, result);
   AddReleaseCommand(app, result);
+  AddResizeCommand(app, result);
 }
 
 }  // namespace plimsoll

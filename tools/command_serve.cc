@@ -34,6 +34,12 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+void SayResized(const PoolResized& resized) {
+  Say(absl::StrFormat("pool resized: %d blocks, before %d; %d evicted, %d moved",
+                      resized.now.value(), resized.before.value(), resized.evicted.value(),
+                      resized.moved.value()));
+}
+
 // What is served: an engine with its loop, or a ledger.
 struct Pool {
   std::unique_ptr<Engine> engine;
@@ -43,6 +49,10 @@ struct Pool {
     return engine != nullptr ? engine->admission() : ledger->admission();
   }
   GenerationLoop* loop() const { return engine != nullptr ? &engine->loop() : nullptr; }
+  void Resize(Blocks total, const PoolResizedHandler& done) const {
+    if (engine != nullptr) return engine->Resize(total, done);
+    done(ledger->Resize(total));
+  }
 };
 
 absl::StatusOr<Pool> MakePool(const ServeArguments& arguments, const Clock& clock) {
@@ -60,6 +70,7 @@ absl::StatusOr<Pool> MakePool(const ServeArguments& arguments, const Clock& cloc
   return pool;
 }
 
+// `pool` outlives the server.
 ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool) {
   ServerInfo info{.version = PLIMSOLL_VERSION,
                   .epoch = arguments.engine.admission.epoch,
@@ -80,7 +91,13 @@ ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool) {
           .reflection = arguments.reflection,
           .block_tokens = arguments.engine.block_tokens,
           .block_bytes = block_bytes,
-          .info = info};
+          .info = info,
+          .resize = [&pool](Blocks total, const PoolResizedHandler& done) {
+            pool.Resize(total, [done](const absl::StatusOr<PoolResized>& resized) {
+              if (resized.ok()) SayResized(*resized);
+              done(resized);
+            });
+          }};
 }
 
 void SayWhatItTook(const Engine& engine) {
@@ -176,6 +193,9 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
       "--memory", text.memory, "device memory to plan for, such as 80GiB; default: the device's");
   command.add_option("--blocks", text.blocks, "a pool of exactly this many blocks instead")
       ->excludes(memory);
+  command.add_option(
+      "--max-blocks", text.max_blocks,
+      "what `plimsoll resize` may make of the pool; default: what it has at the start");
   command.add_option("--weights", text.weights,
                      "int8 or int4: round matrices to that when loading; a ledger takes what plan\n"
                      "takes (default: as stored)");

@@ -27,6 +27,7 @@ constexpr Duration kMoment = std::chrono::milliseconds(2);
 struct GenerationLoop::State {
   State(Decoder& its_decoder, SharedAdmission& its_admission, const LoopOptions& options);
 
+  void DoBetweenSteps();
   void TakeArrivals();
   void MarkStoppedAndResume();
   void ChooseRunning();
@@ -46,7 +47,7 @@ struct GenerationLoop::State {
   // nobody says when their room is there.
   void AwaitWork() {
     MutexLock lock(mutex);
-    while (!stop && arrivals.empty()) {
+    while (!stop && arrivals.empty() && between.empty()) {
       if (!active.empty()) {
         work.wait_for(mutex, kMoment);
         return;
@@ -76,6 +77,7 @@ struct GenerationLoop::State {
   LoopStats step;  // what the step adds to the counters
 
   Mutex mutex;
+  std::vector<std::function<void()>> between ABSL_GUARDED_BY(mutex);
   std::condition_variable_any work;  // something arrived, or the loop was stopped
   bool stop ABSL_GUARDED_BY(mutex) = false;
   int64_t next_ticket ABSL_GUARDED_BY(mutex) = 1;
@@ -99,6 +101,15 @@ GenerationLoop::State::State(Decoder& its_decoder, SharedAdmission& its_admissio
   shares.reserve(most);
   batch.reserve(most);
   candidates.reserve(static_cast<size_t>(decoder.model().vocab_size));
+}
+
+void GenerationLoop::State::DoBetweenSteps() {
+  std::vector<std::function<void()>> now;
+  {
+    MutexLock lock(mutex);
+    now.swap(between);
+  }
+  for (const std::function<void()>& each : now) each();
 }
 
 void GenerationLoop::State::TakeArrivals() {
@@ -301,8 +312,17 @@ void GenerationLoop::Cancel(int64_t ticket) {
   if (found != state_->tickets.end()) found->second->cancelled = true;
 }
 
+bool GenerationLoop::BetweenSteps(std::function<void()> work) {
+  MutexLock lock(state_->mutex);
+  if (state_->stop) return false;
+  state_->between.push_back(std::move(work));
+  state_->work.notify_one();
+  return true;
+}
+
 bool GenerationLoop::Step() {
   State& state = *state_;
+  state.DoBetweenSteps();
   const Instant start = state.clock.Now();
   state.TakeArrivals();
   state.MarkStoppedAndResume();
@@ -324,6 +344,7 @@ void GenerationLoop::Run() {
   while (!state.Stopping()) {
     if (!Step()) state.AwaitWork();
   }
+  state.DoBetweenSteps();
   state.TakeArrivals();
   for (const auto& each : state.active) {
     each->reason = FinishReason::kCancelled;

@@ -14,12 +14,13 @@
 // less; a token is delivered once, in order, before OnFinished, and the blocks are free again
 // before OnFinished is called.
 //
-// Threads: Submit, Cancel and Stats from any thread; Step and Run from one. Listeners are called
-// from the thread that steps, and must not block.
-// Cost: a step is one forward pass. Errors: Submit reports what is wrong with the request.
+// Threads: Submit, Cancel, BetweenSteps and Stats from any thread; Step and Run from one. Listeners
+// are called from the thread that steps, and must not block. Cost: a step is one forward pass.
+// Errors: Submit reports what is wrong with the request.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -93,6 +94,10 @@ class GenerationLoop {
                                  std::shared_ptr<GenerationListener> listener);
   // Ends a generation at the next step boundary; harmless when it is over.
   void Cancel(int64_t ticket);
+
+  // Runs `work` on the thread that steps, before its next step, when nobody reads or writes blocks;
+  // false, and never, once Stop was called.
+  bool BetweenSteps(std::function<void()> work);
 
   // Runs one step; false when there was nothing that it could do.
   bool Step();

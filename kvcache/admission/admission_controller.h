@@ -45,6 +45,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -79,6 +80,18 @@ struct AdmissionOptions {
 // Called once with the outcome of a queued request, from inside the controller: it must not call
 // back into it.
 using AnswerCallback = std::function<void(const Answer&)>;
+
+// What became of a pool whose size was changed.
+struct PoolResized {
+  Blocks before, now;
+  Blocks evicted = Blocks(0);  // cached blocks that had to go
+  Blocks moved = Blocks(0);    // blocks whose place went
+
+  friend bool operator==(const PoolResized&, const PoolResized&) = default;
+};
+
+// Makes memory for so many blocks, if it is not there, and then the copies of whole blocks.
+using PreparePool = std::function<absl::Status(Blocks total, std::span<const BlockMove> moves)>;
 
 class AdmissionController {
  public:
@@ -156,6 +169,15 @@ class AdmissionController {
   std::vector<TenantUse> Tenants() const;
   // Who holds what: up to `most` reservations with numbers after `number`, in order. O(held).
   std::vector<Holding> HoldingsAfter(int64_t number, int64_t most) const;
+
+  // The pool has `total` blocks from now on. For whoever owns the memory, and only while nobody
+  // reads or writes blocks: it is called between two steps. `prepare` is called before anything but
+  // cached blocks is changed, and where it fails nothing else is. Afterwards blocks from `total` on
+  // are nobody's. Who waits and can never fit any more is told when its turn comes.
+  // InvalidArgument unless `total` is in [1, cache().most()]; FailedPrecondition, with the numbers,
+  // where it is less than what is live, promised and guaranteed to tenants, or than a request that
+  // was let start may yet need. O(blocks + reservations).
+  absl::StatusOr<PoolResized> Resize(Blocks total, const PreparePool& prepare);
 
   // While draining, new requests, and those that wait already, are told to wait with DRAINING.
   void SetDraining(bool draining);

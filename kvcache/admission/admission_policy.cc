@@ -34,8 +34,11 @@ class NeverEvictPolicy final : public AdmissionPolicy {
 
 class WatermarkPolicy final : public AdmissionPolicy {
  public:
-  WatermarkPolicy(Blocks kept_free, Tokens block_tokens, std::shared_ptr<GrowthForecast> forecast)
-      : kept_free_(kept_free), block_tokens_(block_tokens), forecast_(std::move(forecast)) {}
+  WatermarkPolicy(double share, Blocks total, Tokens block_tokens,
+                  std::shared_ptr<GrowthForecast> forecast)
+      : share_(share), block_tokens_(block_tokens), forecast_(std::move(forecast)) {
+    Resized(total);
+  }
 
   Blocks AtStart(const Demand& demand) const override {
     return BlocksForSequence(demand.first_step(), block_tokens_);
@@ -58,6 +61,9 @@ class WatermarkPolicy final : public AdmissionPolicy {
     Leave();
     if (forecast_ != nullptr) forecast_->CutOff(place);
   }
+  void Resized(Blocks total) override {
+    kept_free_ = Blocks(static_cast<int64_t>(share_ * static_cast<double>(total.value())));
+  }
   void Stepped(bool) override {
     if (forecast_ != nullptr) forecast_->Refresh();
   }
@@ -68,7 +74,8 @@ class WatermarkPolicy final : public AdmissionPolicy {
     --running_;
   }
 
-  const Blocks kept_free_;
+  const double share_;  // of the pool
+  Blocks kept_free_;
   const Tokens block_tokens_;
   const std::shared_ptr<GrowthForecast> forecast_;  // of others that ask it; may be null
   int64_t running_ = 0;
@@ -111,9 +118,8 @@ absl::StatusOr<std::unique_ptr<AdmissionPolicy>> AdmissionPolicy::Create(
       policy = std::make_unique<NeverEvictPolicy>(block_tokens);
       break;
     case Policy::kWatermark:
-      policy = std::make_unique<WatermarkPolicy>(
-          Blocks(static_cast<int64_t>(options.watermark * static_cast<double>(total.value()))),
-          block_tokens, std::move(forecast));
+      policy = std::make_unique<WatermarkPolicy>(options.watermark, total, block_tokens,
+                                                 std::move(forecast));
       break;
     case Policy::kQuantile:
       if (forecast == nullptr) forecast = std::make_shared<GrowthForecast>(total, block_tokens);

@@ -81,6 +81,8 @@ class AdmissionPolicy {
   virtual void Ended(Place place) = 0;
   // It had to stop, and says nothing about how long requests are.
   virtual void Preempted(Place place) = 0;
+  // The pool is of so many blocks now.
+  virtual void Resized(Blocks /*total*/) {}
   // All that run had their turn; `overflowed` if there was too little room for them.
   virtual void Stepped(bool /*overflowed*/) {}
 };

@@ -78,7 +78,9 @@ struct AdmissionController::State {
   void ServeWaiter(const Waiter& waiter, Blocks blocks, Instant now);
   // Answers callers who wait under the request id that `record` was just given to.
   void ServeRepeats(const ReservationRecord& record, Instant now);
-  // Takes a caller out of the queue with a refusal: `reason` in place of the verdict's.
+  // A caller was taken out of the queue with a refusal: that of the verdict, or to wait for this
+  // reason in its place.
+  void TurnAway(const Waiter& waiter, const Verdict& verdict, Instant now);
   void TurnAway(const Waiter& waiter, Reason reason, Instant now);
 
   // Holding.
@@ -99,6 +101,10 @@ struct AdmissionController::State {
   void NoteRemaining(const ReservationRecord& record, Instant now);
   // What the reservation is promised changed, or it ended: tells the policies what is left.
   void NotePromised(const ReservationRecord& record, Blocks before);
+  // Tells the policies what those share who are promised less than the whole.
+  void TellRoom();
+  // Blocks that the pool must have so that everybody who holds a reservation can end.
+  Blocks LeastTotal() const;
   // Gives back everything that the reservation holds, and counts how it ended.
   enum class End { kReleased, kExpired };
   void Finish(ReservationRecord& record, Instant now, End how);

@@ -97,7 +97,8 @@ void AdmissionController::State::NoteLeft(const Waiter& waiter) {
   tenants.Note(account);
 }
 
-// A tenant that is at its maximum steps aside; anybody else who does not fit is waited for.
+// A tenant that is at its maximum steps aside, and who can never fit since the pool is smaller is
+// told; anybody else who does not fit is waited for.
 void AdmissionController::State::ServeWaiters(Instant now) {
   for (;;) {
     if (const std::optional<size_t> purse = queue.TakeStirred()) {
@@ -110,6 +111,8 @@ void AdmissionController::State::ServeWaiters(Instant now) {
     const Verdict verdict = Decide(request, {});
     if (verdict.decision == Decision::kAdmitted) {
       ServeWaiter(queue.Serve(*ticket), verdict.needed, now);
+    } else if (verdict.decision == Decision::kNever) {
+      TurnAway(*queue.Remove(*ticket), verdict, now);
     } else if (verdict.reason == Reason::kTenantQuota) {
       queue.StepAside(std::string(request.tenant));
     } else {
@@ -125,6 +128,8 @@ void AdmissionController::State::ServePurse(size_t purse, Instant now) {
     const Verdict verdict = Decide(request, {.first = false});
     if (verdict.decision == Decision::kAdmitted) {
       ServeWaiter(*queue.Remove(*ticket), verdict.needed, now);
+    } else if (verdict.decision == Decision::kNever) {
+      TurnAway(*queue.Remove(*ticket), verdict, now);
     } else if (verdict.reason == Reason::kTenantQuota) {
       queue.StepAside(std::string(request.tenant));
     } else {
@@ -158,6 +163,11 @@ void AdmissionController::State::TurnAway(const Waiter& waiter, Reason reason, I
   Verdict verdict = DecideNewcomer(waiter.request, now);
   verdict.decision = Decision::kWait;
   verdict.reason = reason;
+  TurnAway(waiter, verdict, now);
+}
+
+void AdmissionController::State::TurnAway(const Waiter& waiter, const Verdict& verdict,
+                                          Instant now) {
   const Refusal refusal = Refuse(waiter.request.tenant, verdict, now);
   CountRefusal(waiter.request.tenant, refusal);
   NoteLeft(waiter);

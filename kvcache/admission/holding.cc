@@ -62,6 +62,10 @@ void AdmissionController::State::NotePromised(const ReservationRecord& record, B
     promised_whole += record.ended ? Blocks(0) : record.reservation.blocks;
     promised_whole -= before;
   }
+  TellRoom();
+}
+
+void AdmissionController::State::TellRoom() {
   const Blocks kept = promised_whole + tenants.kept();
   policies.SetRoom(cache.counts().total - std::min(kept, cache.counts().total));
 }

@@ -100,6 +100,10 @@ int64_t PolicySet::growing() const {
   return growing;
 }
 
+void PolicySet::Resized(Blocks total) {
+  for (RequestClass& its : classes_) its.Resized(total);
+}
+
 void PolicySet::SetRoom(Blocks room) {
   if (forecast_ != nullptr) forecast_->SetRoom(room);
 }

@@ -37,6 +37,7 @@ class RequestClass {
   const AdmissionPolicy& policy() const { return *policy_; }
   int64_t running() const { return running_; }
 
+  void Resized(Blocks total) { policy_->Resized(total); }
   AdmissionPolicy::Place Start(const Demand& demand);
   void End(AdmissionPolicy::Place place, bool cut_off);
   void Grow(AdmissionPolicy::Place place, Tokens more);
@@ -69,6 +70,8 @@ class PolicySet {
   // Requests that are promised less than the whole.
   bool all_promise_whole() const;
   int64_t growing() const;
+  // The pool is of so many blocks now.
+  void Resized(Blocks total);
   // Blocks that they share.
   void SetRoom(Blocks room);
 

@@ -131,6 +131,11 @@ void TenantBook::GiveBack(TenantAccount& account, Blocks n) {
   SetUsed(purse, purse.used - n);
 }
 
+void TenantBook::Resized(Blocks total) {
+  PLIMSOLL_CHECK(guaranteed_ <= total, guaranteed_, total);
+  total_ = total;
+}
+
 std::vector<const TenantAccount*> TenantBook::All() const {
   std::vector<const TenantAccount*> all;
   for (const TenantAccount& account : busy_) all.push_back(&account);

@@ -59,6 +59,13 @@ class TenantBook {
   void Take(TenantAccount& account, Blocks n);
   void GiveBack(TenantAccount& account, Blocks n);
 
+  // The pool has so many blocks now, at least what is guaranteed.
+  void Resized(Blocks total);
+  // Of a pool, what this tenant can never have because it is guaranteed to others.
+  Blocks GuaranteedToOthers(const TenantAccount& account) const {
+    return guaranteed_ - purses_[account.purse].guaranteed;
+  }
+
   Blocks kept() const { return kept_; }  // for all who have something left of a minimum
   size_t purses() const { return purses_.size(); }
   bool guarantees(size_t purse) const { return purses_[purse].guaranteed > Blocks(0); }
@@ -85,7 +92,7 @@ class TenantBook {
   void SetUsed(Purse& purse, Blocks used);
   void ForgetOne();
 
-  const Blocks total_;
+  Blocks total_;
   const Blocks most_of_others_;
   Blocks guaranteed_;  // to all
   Blocks kept_;

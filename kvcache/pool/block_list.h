@@ -46,6 +46,13 @@ class BlockLinks {
     (before == 0 ? list.first : links_[before - 1].after) = after;
     (after == 0 ? list.last : links_[after - 1].before) = before;
   }
+  // Puts `to`, which is in no list, in the place of `from`.
+  void Replace(List& list, BlockId from, BlockId to) {
+    const auto [before, after] = At(from);
+    At(to) = {.before = before, .after = after};
+    (before == 0 ? list.first : links_[before - 1].after) = Stored(to);
+    (after == 0 ? list.last : links_[after - 1].before) = Stored(to);
+  }
   // A mark for a block that is in no list: it is linked to itself. Pushing it ends that too.
   void SetAside(BlockId block) { At(block) = {.before = Stored(block), .after = Stored(block)}; }
   void EndAside(BlockId block) { At(block) = {.before = 0, .after = 0}; }

@@ -8,17 +8,19 @@
 
 namespace plimsoll {
 
-absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk) {
+absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk, Blocks most) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-  if (capacity < Blocks(1) || capacity > Blocks(kMost)) {
-    return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMost));
+  most = std::max(most, capacity);
+  if (capacity < Blocks(1) || most > Blocks(kMost)) {
+    return BadField("blocks", (capacity < Blocks(1) ? capacity : most).value(),
+                    "1 to " + std::to_string(kMost));
   }
-  const size_t count = static_cast<size_t>(capacity.value());
-  BlockPool pool(capacity.value(), ZeroedArray<int32_t>(count));
+  const size_t count = static_cast<size_t>(most.value());
+  BlockPool pool(capacity.value(), ZeroedArray<int32_t>(count), most.value());
   if (chunk == Blocks(0)) {
     pool.released_ = ZeroedArray<BlockId>(count);
   } else {
-    pool.bitmap_.emplace(capacity, chunk);
+    pool.bitmap_.emplace(capacity, chunk, most);
     pool.untouched_ = pool.released_count_ = capacity.value();
   }
   if (pool.references_ && pool.HasOrder()) return pool;
@@ -29,8 +31,8 @@ bool BlockPool::HasOrder() const {
   return bitmap_ ? static_cast<bool>(*bitmap_) : static_cast<bool>(released_);
 }
 
-BlockPool::BlockPool(int64_t capacity, ZeroedArray<int32_t> references)
-    : capacity_(capacity), references_(std::move(references)) {}
+BlockPool::BlockPool(int64_t capacity, ZeroedArray<int32_t> references, int64_t most)
+    : capacity_(capacity), most_(most), references_(std::move(references)) {}
 
 std::optional<BlockId> BlockPool::TryAcquire() {
   if (free() == Blocks(0)) return std::nullopt;
@@ -112,6 +114,41 @@ void BlockPool::ReleaseToBitmap(std::span<const BlockId> ids) {
     if (--references > 0) continue;
     bitmap_->Free(id);
     ++released_count_;
+  }
+}
+
+void BlockPool::MoveReferences(std::span<const BlockMove> moves) {
+  for (const auto& [from, to] : moves) {
+    int32_t& there = references_[IndexOf(to)];
+    int32_t& here = references_[IndexOf(from)];
+    PLIMSOLL_CHECK(here > 0 && there == 0, from, to, here, there);
+    there = std::exchange(here, 0);
+    if (!bitmap_) continue;
+    bitmap_->Take(to);
+    bitmap_->Free(from);
+  }
+}
+
+// Blocks that were released are listed anew, the lowest last and so the first to be taken.
+void BlockPool::Resize(Blocks capacity, std::span<const BlockMove> moves) {
+  const int64_t now = capacity.value();
+  PLIMSOLL_CHECK(now >= 1 && now <= most_, now, most_);
+  MoveReferences(moves);
+  if (bitmap_) {
+    bitmap_->Resize(capacity);
+    released_count_ += now - capacity_;
+    capacity_ = untouched_ = now;
+    return;
+  }
+  for (int64_t i = now; i < untouched_; ++i) {
+    PLIMSOLL_CHECK(references_[static_cast<size_t>(i)] == 0, i, now);
+  }
+  capacity_ = now;
+  untouched_ = std::min(untouched_, now);
+  released_count_ = 0;
+  for (int64_t i = untouched_ - 1; i >= 0; --i) {
+    if (references_[static_cast<size_t>(i)] != 0) continue;
+    released_[static_cast<size_t>(released_count_++)] = BlockId(static_cast<int32_t>(i));
   }
 }
 

@@ -31,14 +31,24 @@
 
 namespace plimsoll {
 
+// A block whose holders find it under another id from now on.
+struct BlockMove {
+  BlockId from, to;
+
+  friend bool operator==(const BlockMove&, const BlockMove&) = default;
+};
+
 class BlockPool {
  public:
   // `chunk` blocks lie in one chunk of the arena, the last of which may be smaller, and the lowest
-  // block goes first; with 0 the latest released does. InvalidArgument unless `capacity` is in
-  // [1, 2^31 - 1]; ResourceExhausted without memory.
-  static absl::StatusOr<BlockPool> Create(Blocks capacity, Blocks chunk = Blocks(0));
+  // block goes first; with 0 the latest released does. Resize may make it up to `most` blocks, or
+  // `capacity` if that is more. InvalidArgument unless both are at most 2^31 - 1 and `capacity` is
+  // at least 1; ResourceExhausted without memory.
+  static absl::StatusOr<BlockPool> Create(Blocks capacity, Blocks chunk = Blocks(0),
+                                          Blocks most = Blocks(0));
 
   Blocks capacity() const { return Blocks(capacity_); }
+  Blocks most() const { return Blocks(most_); }
   Blocks free() const { return Blocks(capacity_ - untouched_ + released_count_); }
   Blocks used() const { return Blocks(untouched_ - released_count_); }
 
@@ -53,10 +63,16 @@ class BlockPool {
   // One reference less; without any the block is free.
   void Release(BlockId id);
   void Release(std::span<const BlockId> ids);
-  // Makes a call that names the block soon after this cheap.
-  void Prefetch(BlockId id) const { __builtin_prefetch(&references_[IndexOf(id)]); }
+  // Makes a call that names the block soon after this cheap. The block may be gone since a Resize.
+  void Prefetch(BlockId id) const {
+    __builtin_prefetch(&references_[static_cast<size_t>(id.index())]);
+  }
   // How many hold the block; 0 for a free one.
   int32_t References(BlockId id) const;
+
+  // There are so many blocks from now on, at most `most`. What is held in those that go moves to
+  // blocks that nobody holds, references and all; nothing else may be held there. O(blocks).
+  void Resize(Blocks capacity, std::span<const BlockMove> moves);
 
   // Chunks at the end of which no block is held: what the arena could give back. O(those). Nullopt
   // where the latest released go first.
@@ -66,7 +82,8 @@ class BlockPool {
   std::optional<std::string> FindViolation() const;
 
  private:
-  BlockPool(int64_t capacity, ZeroedArray<int32_t> references);
+  BlockPool(int64_t capacity, ZeroedArray<int32_t> references, int64_t most);
+  void MoveReferences(std::span<const BlockMove> moves);
   void AcquireLowest(Blocks n, std::vector<BlockId>& out);
   void ReleaseToBitmap(std::span<const BlockId> ids);
   bool HasOrder() const;  // whether there was memory for it
@@ -79,6 +96,7 @@ class BlockPool {
   BlockId TakenLowest(BlockId id);
 
   int64_t capacity_;
+  int64_t most_;
   int64_t untouched_ = 0;            // blocks [untouched_, capacity_) were never taken
   int64_t released_count_ = 0;       // blocks that were taken and are free again
   ZeroedArray<int32_t> references_;  // by block

@@ -59,6 +59,9 @@ class EvictionPolicy {
   virtual void Hold(BlockId block) = 0;
   virtual void Removed(BlockId block) = 0;
 
+  // What was stored under one id is under another now; `kept` if nobody holds it.
+  virtual void Moved(BlockId from, BlockId to, bool kept) = 0;
+
   // The next victim; something is kept that is not set aside.
   virtual BlockId Next() = 0;
   virtual void SetAside(BlockId block) = 0;   // the one that Next said

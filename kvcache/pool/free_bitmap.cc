@@ -14,16 +14,17 @@ uint64_t BitOf(size_t i) { return uint64_t{1} << (i % 64); }
 
 }  // namespace
 
-FreeBitmap::FreeBitmap(Blocks capacity, Blocks chunk)
-    : capacity_(capacity.value()),
+FreeBitmap::FreeBitmap(Blocks capacity, Blocks chunk, Blocks most)
+    : capacity_(most.value()),
+      most_(most.value()),
       chunk_(chunk.value()),
-      chunks_(CeilDivide(capacity_, chunk_)),
-      taken_in_(static_cast<size_t>(chunks_)) {
-  auto words = static_cast<size_t>(capacity_);
+      taken_in_(static_cast<size_t>(CeilDivide(most_, chunk_))) {
+  auto words = static_cast<size_t>(most_);
   do {
     words = (words + 63) / 64;
     levels_[level_count_++] = {.words = words, .taken = ZeroedArray<uint64_t>(words)};
   } while (words > 1);
+  if (*this) Resize(capacity);
 }
 
 FreeBitmap::operator bool() const {
@@ -51,8 +52,27 @@ std::optional<BlockId> FreeBitmap::FreeAfter(BlockId block) const {
 }
 
 void FreeBitmap::Take(BlockId block) {
-  size_t i = Index(block);
-  ++taken_in_[i / static_cast<size_t>(chunk_)];
+  ++taken_in_[Index(block) / static_cast<size_t>(chunk_)];
+  SetBit(Index(block));
+}
+
+void FreeBitmap::Free(BlockId block) {
+  --taken_in_[Index(block) / static_cast<size_t>(chunk_)];
+  ClearBit(Index(block));
+}
+
+void FreeBitmap::Resize(Blocks capacity) {
+  const int64_t now = capacity.value();
+  PLIMSOLL_CHECK(now >= 1 && now <= most_, now, most_);
+  for (int64_t i = now; i < capacity_; ++i) {
+    PLIMSOLL_CHECK(IsFree(BlockId(static_cast<int32_t>(i))), i, now);
+    SetBit(static_cast<size_t>(i));
+  }
+  for (int64_t i = capacity_; i < now; ++i) ClearBit(static_cast<size_t>(i));
+  capacity_ = now;
+}
+
+void FreeBitmap::SetBit(size_t i) {
   for (size_t level = 0; level < level_count_; ++level, i /= 64) {
     uint64_t& word = levels_[level].taken[i / 64];
     word |= BitOf(i);
@@ -60,9 +80,7 @@ void FreeBitmap::Take(BlockId block) {
   }
 }
 
-void FreeBitmap::Free(BlockId block) {
-  size_t i = Index(block);
-  --taken_in_[i / static_cast<size_t>(chunk_)];
+void FreeBitmap::ClearBit(size_t i) {
   for (size_t level = 0; level < level_count_; ++level, i /= 64) {
     uint64_t& word = levels_[level].taken[i / 64];
     const bool was_full = word == kFull;
@@ -72,8 +90,9 @@ void FreeBitmap::Free(BlockId block) {
 }
 
 int64_t FreeBitmap::FreeChunksAtEnd() const {
+  const int64_t chunks = CeilDivide(capacity_, chunk_);
   int64_t free = 0;
-  while (free < chunks_ && taken_in_[static_cast<size_t>(chunks_ - 1 - free)] == 0) ++free;
+  while (free < chunks && taken_in_[static_cast<size_t>(chunks - 1 - free)] == 0) ++free;
   return free;
 }
 
@@ -86,7 +105,11 @@ std::optional<std::string> FreeBitmap::FindViolation() const {
              (full ? " is full and not said to be" : " is said to be full and is not");
     }
   }
-  std::vector<int32_t> taken(static_cast<size_t>(chunks_), 0);
+  for (int64_t i = capacity_; i < most_; ++i) {
+    if (IsFree(BlockId(static_cast<int32_t>(i))))
+      return "block " + std::to_string(i) + " is free and not there";
+  }
+  std::vector<int32_t> taken(static_cast<size_t>(CeilDivide(most_, chunk_)), 0);
   for (int64_t i = 0; i < capacity_; ++i) {
     taken[static_cast<size_t>(i / chunk_)] += IsFree(BlockId(static_cast<int32_t>(i))) ? 0 : 1;
   }

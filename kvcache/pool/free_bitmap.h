@@ -4,8 +4,11 @@
 // same again, up to one word. The pool's blocks lie in chunks, the pieces in which an arena gives
 // memory back: taken from the lowest on, they leave the chunks at the end free.
 //
+// There is room for more blocks than there are, so that there can be more; the bits of those that
+// are not there are set.
+//
 // Invariants, which FindViolation() looks for: a bit above is set exactly where its word is full;
-// the count of a chunk is how many of its blocks are taken.
+// the count of a chunk is how many of its blocks are taken; no block that is not there is free.
 //
 // Threads: none; the owner serialises calls. Cost: one word for each level, of which 2^31 blocks
 // have six; nothing is allocated after it is made. A bit per block and four bytes per chunk; memory
@@ -27,8 +30,9 @@ namespace plimsoll {
 
 class FreeBitmap {
  public:
-  // `capacity` in [1, 2^31 - 1] blocks, `chunk` >= 1 of them in each chunk but perhaps the last.
-  FreeBitmap(Blocks capacity, Blocks chunk);
+  // `capacity` in [1, most] blocks, `most` at most 2^31 - 1, `chunk` >= 1 of them in each chunk but
+  // perhaps the last.
+  FreeBitmap(Blocks capacity, Blocks chunk, Blocks most);
   // Whether there was memory for it.
   explicit operator bool() const;
 
@@ -39,6 +43,9 @@ class FreeBitmap {
   std::optional<BlockId> FreeAfter(BlockId block) const;
   void Take(BlockId block);
   void Free(BlockId block);
+  // There are so many blocks from now on, at most `most`: new ones are free, and those that go must
+  // be. O(change).
+  void Resize(Blocks capacity);
 
   // Chunks at the end of which nothing is taken. O(those).
   int64_t FreeChunksAtEnd() const;
@@ -54,11 +61,13 @@ class FreeBitmap {
   };
 
   static size_t Index(BlockId block) { return static_cast<size_t>(block.index()); }
+  void SetBit(size_t i);
+  void ClearBit(size_t i);
   uint64_t WordOf(BlockId block) const { return levels_[0].taken[Index(block) / 64]; }
 
   int64_t capacity_;
+  int64_t most_;
   int64_t chunk_;
-  int64_t chunks_;
   size_t level_count_ = 0;
   std::array<Level, kMostLevels>
       levels_;                     // of blocks, of words of those, ...; the last is one word

@@ -20,14 +20,14 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Options& options)
   if (block_tokens > 1024 || !std::has_single_bit(static_cast<uint64_t>(block_tokens))) {
     return BadField("block_tokens", block_tokens, "a power of two in [1, 1024]");
   }
-  absl::StatusOr<BlockPool> pool = BlockPool::Create(options.capacity, options.chunk);
+  absl::StatusOr<BlockPool> pool = BlockPool::Create(options.capacity, options.chunk, options.most);
   if (!pool.ok()) return pool.status();
   if (options.events != 0 && options.eviction == Eviction::kOff) {
     return BadField("events", options.events, "0 where nothing is cached");
   }
   std::optional<Prefixes> prefixes;
   if (options.eviction != Eviction::kOff) {
-    absl::StatusOr<Prefixes> made = CreatePrefixes(options);
+    absl::StatusOr<Prefixes> made = CreatePrefixes(options, pool->most());
     if (!made.ok()) return made.status();
     prefixes = *std::move(made);
   }

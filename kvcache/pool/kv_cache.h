@@ -109,6 +109,7 @@ class KvCache {
     Eviction eviction = Eviction::kOff;  // off: nothing is shared or kept
     uint64_t hash_seed = 0;              // clients must not know it
     Blocks chunk = Blocks(0);  // blocks in a chunk of the arena: the lowest go first (block_pool.h)
+    Blocks most = Blocks(0);   // that Resize may make of it; less than `capacity`: that many
     int64_t events = 0;  // changes of named blocks kept for who mirrors them; 0: none are told
   };
   // InvalidArgument, naming the field, for an option out of range; ResourceExhausted without
@@ -145,6 +146,15 @@ class KvCache {
   // Forgets all that is cached because it is no longer true (other weights); false, and no change,
   // where sequences hold blocks.
   bool ForgetNames();
+
+  // Before the pool has `total` blocks, in [1, most()]: evicts what is cached beyond them, and says
+  // which blocks are to be copied where because theirs go. Nullopt, and no change, where what is
+  // live and reserved is more. O(total blocks).
+  std::optional<std::vector<BlockMove>> PrepareResize(Blocks total);
+  // The pool has so many blocks from now on. `moves` are what PrepareResize said, nothing changed
+  // since, and the copies are made; whoever has a block's id asks for it again. O(most()).
+  void Resize(Blocks total, std::span<const BlockMove> moves);
+  Blocks most() const { return pool_.most(); }
 
   // What happened to named blocks (see block_events.h), while Options::events says that it is told.
   // At most `most` > 0 changes after the one with this number; nullopt: take a snapshot.
@@ -218,8 +228,8 @@ class KvCache {
   };
 
   KvCache(BlockPool pool, Tokens block_tokens, std::optional<Prefixes> prefixes);
-  static absl::StatusOr<Prefixes> CreatePrefixes(const Options& options);
-  static absl::Status CreateEvents(const Options& options, Prefixes& prefixes);
+  static absl::StatusOr<Prefixes> CreatePrefixes(const Options& options, Blocks most);
+  static absl::Status CreateEvents(const Options& options, Blocks most, Prefixes& prefixes);
   // Finds what of a prompt is there, and says whether there is room for a sequence to hold that and
   // be promised the rest of `total`. Then it may Start.
   bool LookUp(const Prompt& prompt, Blocks total);
@@ -257,6 +267,8 @@ class KvCache {
   Blocks TakeBackSpare(BlockId block, int32_t holders);
   PrefixKey EvictOne();  // returns what its name was
   void EvictOneAndTell();
+  std::vector<BlockMove> MovesBelow(Blocks total) const;
+  void RenameBlocks(std::span<const BlockMove> moves);
   // Evicts until `n` blocks are free; they are available.
   void MakeRoom(Blocks n);
   std::optional<std::string> FindWrongOwner() const;

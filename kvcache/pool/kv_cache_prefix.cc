@@ -46,25 +46,25 @@ Prompt Bounded(const Prompt& prompt, Blocks total) {
 
 }  // namespace
 
-absl::StatusOr<KvCache::Prefixes> KvCache::CreatePrefixes(const Options& options) {
+absl::StatusOr<KvCache::Prefixes> KvCache::CreatePrefixes(const Options& options, Blocks most) {
   const size_t bytes_of_tokens =
       static_cast<size_t>(options.block_tokens.value()) * sizeof(int32_t);
   absl::StatusOr<PrefixIndex> index =
-      PrefixIndex::Create(options.capacity, std::max(bytes_of_tokens, sizeof(uint64_t)));
+      PrefixIndex::Create(most, std::max(bytes_of_tokens, sizeof(uint64_t)));
   if (!index.ok()) return index.status();
-  auto policy = CreateEvictionPolicy(options.eviction, options.capacity, options.block_tokens);
+  auto policy = CreateEvictionPolicy(options.eviction, most, options.block_tokens);
   if (!policy.ok()) return policy.status();
   Prefixes prefixes{PrefixHasher(options.hash_seed), *std::move(index), *std::move(policy), {}, {}};
-  PLIMSOLL_RETURN_IF_ERROR(CreateEvents(options, prefixes));
+  PLIMSOLL_RETURN_IF_ERROR(CreateEvents(options, most, prefixes));
   return prefixes;
 }
 
-absl::Status KvCache::CreateEvents(const Options& options, Prefixes& prefixes) {
+absl::Status KvCache::CreateEvents(const Options& options, Blocks most, Prefixes& prefixes) {
   if (options.events == 0) return absl::OkStatus();
   auto events = BlockEvents::Create(options.events, options.block_tokens);
   if (!events.ok()) return events.status();
   prefixes.events = *std::move(events);
-  prefixes.by_hash = ZeroedArray<bool>(static_cast<size_t>(options.capacity.value()));
+  prefixes.by_hash = ZeroedArray<bool>(static_cast<size_t>(most.value()));
   if (prefixes.by_hash) return absl::OkStatus();
   return absl::ResourceExhaustedError("no memory to tell events");
 }

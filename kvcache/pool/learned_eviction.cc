@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 namespace plimsoll {
 namespace {
@@ -107,6 +108,11 @@ void LearnedEviction::Keep(BlockId block, const PrefixKey& key, const BlockUse& 
 void LearnedEviction::Hold(BlockId block) {
   if (!At(block).aside) Unlink(block);
   At(block).aside = false;
+}
+
+void LearnedEviction::Moved(BlockId from, BlockId to, bool kept) {
+  At(to) = std::exchange(At(from), {});
+  if (kept && !At(to).aside) links_.Replace(cells_[CellOf(At(to))], from, to);
 }
 
 BlockId LearnedEviction::Next() {

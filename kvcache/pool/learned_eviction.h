@@ -38,6 +38,7 @@ class LearnedEviction final : public EvictionPolicy {
   void Keep(BlockId block, const PrefixKey& key, const BlockUse& use) override;
   void Hold(BlockId block) override;
   void Removed(BlockId block) override { Hold(block); }
+  void Moved(BlockId from, BlockId to, bool kept) override;
   BlockId Next() override;
   void SetAside(BlockId block) override;
   void BringBack(BlockId block) override;

@@ -20,6 +20,13 @@ void LruEviction::BringBack(BlockId block) {
   if (links_.IsAside(block)) links_.PushFront(list_, block);
 }
 
+void LruEviction::Moved(BlockId from, BlockId to, bool kept) {
+  if (!kept) return;
+  if (!links_.IsAside(from)) return links_.Replace(list_, from, to);
+  links_.SetAside(to);
+  links_.EndAside(from);
+}
+
 void FifoEviction::Keep(BlockId block, const PrefixKey&, const BlockUse&) {
   Place& place = PlaceOf(block);
   if (place == Place::kNew) links_.PushBack(list_, block);
@@ -37,6 +44,13 @@ void FifoEviction::Removed(BlockId block) {
   PLIMSOLL_CHECK(place == Place::kKept, block, static_cast<int>(place));
   links_.Remove(list_, block);
   place = Place::kNew;
+}
+
+void FifoEviction::Moved(BlockId from, BlockId to, bool /*kept*/) {
+  const Place place = PlaceOf(from);
+  if (place == Place::kKept || place == Place::kHeldInList) links_.Replace(list_, from, to);
+  PlaceOf(to) = place;
+  PlaceOf(from) = Place::kNew;
 }
 
 BlockId FifoEviction::Next() {

@@ -17,6 +17,7 @@ class LruEviction final : public EvictionPolicy {
   void Keep(BlockId block, const PrefixKey& key, const BlockUse& use) override;
   void Hold(BlockId block) override;
   void Removed(BlockId block) override { Hold(block); }
+  void Moved(BlockId from, BlockId to, bool kept) override;
   BlockId Next() override { return list_.front(); }
   void SetAside(BlockId block) override;
   void BringBack(BlockId block) override;
@@ -37,6 +38,7 @@ class FifoEviction final : public EvictionPolicy {
   void Keep(BlockId block, const PrefixKey& key, const BlockUse& use) override;
   void Hold(BlockId block) override;
   void Removed(BlockId block) override;
+  void Moved(BlockId from, BlockId to, bool kept) override;
   BlockId Next() override;
   void SetAside(BlockId block) override;
   void BringBack(BlockId block) override;

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -90,6 +91,33 @@ PrefixParent PrefixIndex::Remove(BlockId block) {
   const PrefixParent parent(entry.parent);
   if (const std::optional<BlockId> above = parent.block()) --At(*above).state;
   return parent;
+}
+
+void PrefixIndex::MoveEntry(size_t from, size_t to) {
+  Entry& entry = entries_[from];
+  PLIMSOLL_CHECK(entries_[to].state == 0, from, to);
+  uint32_t* link = &heads_[BucketOf(entry.key)];
+  while (*link != from + 1) link = &entries_[*link - 1].next;
+  *link = static_cast<uint32_t>(to) + 1;
+  entries_[to] = entry;
+  std::memcpy(content_.data() + to * content_bytes_, ContentAt(from), content_bytes_);
+  entry.state = 0;
+}
+
+// Nothing says what follows a block, so all are asked what they follow.
+void PrefixIndex::Move(std::span<const BlockMove> moves, Blocks total) {
+  std::unordered_map<int32_t, int32_t> moved;
+  for (const auto& [from, to] : moves) {
+    if (!Contains(from)) continue;
+    MoveEntry(IndexOf(from), IndexOf(to));
+    moved.emplace(from.index(), to.index());
+  }
+  if (moved.empty()) return;
+  for (size_t i = 0; i < static_cast<size_t>(total.value()); ++i) {
+    Entry& entry = entries_[i];
+    const auto its = entry.state == 0 ? moved.end() : moved.find(entry.parent);
+    if (its != moved.end()) entry.parent = its->second;
+  }
 }
 
 void PrefixIndex::LetGo(BlockId block) {

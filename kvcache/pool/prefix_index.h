@@ -26,6 +26,7 @@
 #include "kvcache/base/check.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
+#include "kvcache/pool/block_pool.h"
 #include "kvcache/pool/prefix_key.h"
 #include "kvcache/pool/zeroed_array.h"
 
@@ -70,6 +71,11 @@ class PrefixIndex {
   // Returns what it followed.
   PrefixParent Remove(BlockId block);
 
+  // What is named under one id is under another from now on, and what follows it too; blocks
+  // without a name stay out of it. No block that is here then has an index of `total` or more.
+  // O(total).
+  void Move(std::span<const BlockMove> moves, Blocks total);
+
   // Blocks that are let go one after another are likely to be removed one after another: having
   // heard of each, the index knows one that was let go soon after `block`, if any.
   void LetGo(BlockId block);
@@ -107,6 +113,7 @@ class PrefixIndex {
   static constexpr size_t kAhead = 4 * kStep;
 
   PrefixIndex() = default;
+  void MoveEntry(size_t from, size_t to);
   size_t IndexOf(BlockId block) const {
     PLIMSOLL_CHECK(block.index() < capacity_, block, capacity_);
     return static_cast<size_t>(block.index());

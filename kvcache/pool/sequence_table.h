@@ -55,6 +55,8 @@ class SequenceTable {
   void Remove(SequenceId id);
 
   int64_t size() const { return std::ssize(sequences_); }
+  auto begin() { return sequences_.begin(); }
+  auto end() { return sequences_.end(); }
   auto begin() const { return sequences_.begin(); }
   auto end() const { return sequences_.end(); }
 

@@ -35,6 +35,7 @@ struct TestServerOptions {
   Tokens max_context = Tokens(kMaxTokens);
   std::string epoch = "e1";
   int64_t max_waiting = 10000;
+  Blocks most = Blocks(0);  // that the pool may be made of
 };
 
 class TestServer {
@@ -42,7 +43,7 @@ class TestServer {
   using Options = TestServerOptions;
 
   explicit TestServer(const Options& options = {}) : options_(options) {
-    cache_ = std::move(KvCache::Create({.capacity = options.blocks})).value();
+    cache_ = std::move(KvCache::Create({.capacity = options.blocks, .most = options.most})).value();
     AdmissionOptions admission{.epoch = options.epoch};
     admission.max_context = options.max_context;
     admission.max_waiting = options.max_waiting;
@@ -54,18 +55,28 @@ class TestServer {
   void Start(GenerationLoop* loop = nullptr) {
     const std::string address =
         options_.unix_socket ? "unix:" + folder_.File("socket") : "127.0.0.1:0";
-    server = std::move(Server::Start({.listen = {address},
-                                      .reflection = options_.reflection,
-                                      .info = {.version = "test",
-                                               .epoch = options_.epoch,
-                                               .model = "",
-                                               .device = "none"}},
-                                     *shared_, clock, loop))
-                 .value();
+    server =
+        std::move(Server::Start(
+                      {.listen = {address},
+                       .reflection = options_.reflection,
+                       .block_bytes = Bytes(1000),
+                       .info = {.version = "test",
+                                .epoch = options_.epoch,
+                                .model = "",
+                                .device = "none"},
+                       .resize = [this](Blocks total,
+                                        const PoolResizedHandler& done) { done(Resize(total)); }},
+                      *shared_, clock, loop))
+            .value();
   }
 
   const std::string& address() const { return server->addresses().front(); }
   SharedAdmission& admission() { return *shared_; }
+  absl::StatusOr<PoolResized> Resize(Blocks total) {
+    return shared_->With([&](AdmissionController& controller) {
+      return controller.Resize(total, [](Blocks, auto) { return absl::OkStatus(); });
+    });
+  }
   AdmissionSnapshot Now() const { return server->Capacity().snapshot; }
   bool AllFree() const { return Now().blocks.free == Now().blocks.total; }
   std::unique_ptr<Client> Connect() const {

@@ -130,6 +130,24 @@ TEST(ServeCli, TheGrantOutlivesTheConfirmWindowBecauseReserveConfirms) {
   EXPECT_GT(until, soon.data());
 }
 
+TEST(ServeCli, ResizesALedgerThatCounts) {
+  const ServerProcess server = Ledger({"--blocks", "100", "--max-blocks", "200"});
+  ASSERT_NE(server.address(), "") << server.output();
+  EXPECT_EQ(Reserve(server, 800, 0).exit_code, 0);
+  const ProgramResult larger = Ask(server, {"resize", "--blocks", "200"});
+  EXPECT_EQ(larger.exit_code, 0) << larger.err;
+  EXPECT_EQ(JsonOf(larger).dump(), R"({"evicted_blocks":0,"moved_blocks":0,"previous_blocks":100,)"
+                                   R"("total_blocks":200})");
+  EXPECT_EQ(JsonOf(Ask(server, {"capacity"})).at("free_blocks"), 150);
+  ExpectOneLine(Ask(server, {"resize", "--blocks", "49"}), 3,
+                "needs at least 50 (live 0, reserved 50");
+  ExpectOneLine(Ask(server, {"resize", "--blocks", "201"}), 2, "total_blocks=201: want 1 to 200");
+  ExpectOneLine(Ask(server, {"resize", "--blocks", "0"}), 2, "--blocks=0");
+  ExpectOneLine(Ask(server, {"resize", "--memory", "1GiB"}), 2, "no model says");
+  ExpectOneLine(Ask(server, {"resize"}), 2, "either --blocks or --memory");
+  EXPECT_EQ(JsonOf(Ask(server, {"capacity"})).at("total_blocks"), 200);
+}
+
 TEST(ServeCli, AsksWithoutReserving) {
   const ServerProcess server = Ledger({"--blocks", "10"});
   const ProgramResult asked =

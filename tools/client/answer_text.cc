@@ -73,6 +73,20 @@ std::string AnswerText(const Answer& answer) {
   return std::visit([](const auto& outcome) { return TextOf(outcome); }, answer);
 }
 
+std::string ResizedJson(const PoolResized& resized) {
+  const nlohmann::ordered_json json = {{"previous_blocks", resized.before.value()},
+                                       {"total_blocks", resized.now.value()},
+                                       {"evicted_blocks", resized.evicted.value()},
+                                       {"moved_blocks", resized.moved.value()}};
+  return json.dump(2) + "\n";
+}
+
+std::string ResizedText(const PoolResized& resized) {
+  return absl::StrFormat("resized: %d blocks, before %d; %d evicted, %d moved\n",
+                         resized.now.value(), resized.before.value(), resized.evicted.value(),
+                         resized.moved.value());
+}
+
 std::string CapacityText(const CapacityReport& report) {
   const AdmissionSnapshot& now = report.snapshot;
   const std::string block =

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "kvcache/admission/admission_controller.h"
 #include "kvcache/admission/reservation.h"
 #include "rpc/capacity_report.h"
 
@@ -14,6 +15,9 @@ namespace plimsoll {
 // retry_after_seconds and largest_fit_tokens.
 std::string AnswerJson(const Answer& answer);
 std::string AnswerText(const Answer& answer);
+// previous_blocks, total_blocks, evicted_blocks, moved_blocks.
+std::string ResizedJson(const PoolResized& resized);
+std::string ResizedText(const PoolResized& resized);
 std::string CapacityText(const CapacityReport& report);
 
 }  // namespace plimsoll

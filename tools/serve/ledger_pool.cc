@@ -15,8 +15,13 @@ absl::StatusOr<std::unique_ptr<LedgerPool>> LedgerPool::Create(const EngineOptio
   std::unique_ptr<LedgerPool> pool(new LedgerPool);
   if (options.blocks) pool->blocks_ = *options.blocks;
   if (!options.model_path.empty()) PLIMSOLL_RETURN_IF_ERROR(pool->Size(options));
-  absl::StatusOr<std::unique_ptr<KvCache>> cache =
-      KvCache::Create({.capacity = pool->blocks_, .block_tokens = options.block_tokens});
+  const Blocks most = options.max_blocks.value_or(pool->blocks_);
+  if (most < pool->blocks_) {
+    return BadField("--max-blocks", most.value(),
+                    "at least the pool's " + std::to_string(pool->blocks_.value()));
+  }
+  absl::StatusOr<std::unique_ptr<KvCache>> cache = KvCache::Create(
+      {.capacity = pool->blocks_, .block_tokens = options.block_tokens, .most = most});
   if (!cache.ok()) return cache.status();
   pool->cache_ = *std::move(cache);
   AdmissionOptions admission = options.admission;
@@ -26,6 +31,13 @@ absl::StatusOr<std::unique_ptr<LedgerPool>> LedgerPool::Create(const EngineOptio
   if (!controller.ok()) return controller.status();
   pool->admission_ = std::make_unique<SharedAdmission>(*std::move(controller));
   return pool;
+}
+
+absl::StatusOr<PoolResized> LedgerPool::Resize(Blocks total) {
+  return admission_->With([&](AdmissionController& admission) {
+    return admission.Resize(total,
+                            [](Blocks, std::span<const BlockMove>) { return absl::OkStatus(); });
+  });
 }
 
 absl::Status LedgerPool::Size(const EngineOptions& options) {

@@ -15,8 +15,8 @@ namespace plimsoll {
 
 class LedgerPool {
  public:
-  // Uses the model (may be none where blocks are given), memory, blocks, utilization, block_tokens
-  // and admission of `options`. `clock` outlives it.
+  // Uses the model (may be none where blocks are given), memory, blocks, max_blocks, utilization,
+  // block_tokens and admission of `options`. `clock` outlives it.
   static absl::StatusOr<std::unique_ptr<LedgerPool>> Create(const EngineOptions& options,
                                                             const Clock& clock);
 
@@ -24,6 +24,8 @@ class LedgerPool {
   Blocks blocks() const { return blocks_; }
   Bytes block_bytes() const { return block_bytes_; }  // zero where there is no model
   SharedAdmission& admission() { return *admission_; }
+  // There is nothing to move: only the count changes. As AdmissionController::Resize says.
+  absl::StatusOr<PoolResized> Resize(Blocks total);
 
  private:
   LedgerPool() = default;

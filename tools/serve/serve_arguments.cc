@@ -23,6 +23,7 @@ absl::Status CheckNumbers(const ServeText& text) {
   constexpr int64_t kMaxBlockTokens = 1024;
   constexpr int64_t kMaxBatch = int64_t{1} << 20;
   PLIMSOLL_RETURN_IF_ERROR(CheckNumber("--blocks", text.blocks.value_or(1), kMaxBlocks));
+  PLIMSOLL_RETURN_IF_ERROR(CheckNumber("--max-blocks", text.max_blocks.value_or(1), kMaxBlocks));
   PLIMSOLL_RETURN_IF_ERROR(CheckNumber("--block-tokens", text.block_tokens, kMaxBlockTokens));
   PLIMSOLL_RETURN_IF_ERROR(CheckNumber("--max-batched-tokens", text.max_batched_tokens, kMaxBatch));
   PLIMSOLL_RETURN_IF_ERROR(CheckNumber("--max-sequences", text.max_sequences, kMaxBatch));
@@ -82,6 +83,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
     }
   }
   if (text.blocks) arguments.engine.blocks = Blocks(*text.blocks);
+  if (text.max_blocks) arguments.engine.max_blocks = Blocks(*text.max_blocks);
   arguments.engine.model_path = text.model;
   arguments.engine.device = text.device;
   arguments.engine.kv_type = *kv;

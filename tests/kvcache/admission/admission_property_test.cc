@@ -100,6 +100,7 @@ class Both {
     const AdmissionSnapshot seen = real_->published().Read();
     EXPECT_EQ(seen, real_->Snapshot());
     EXPECT_TRUE(seen.blocks.Conserved());
+    EXPECT_EQ(seen.blocks.total.value(), model_.pool);
     EXPECT_EQ(seen.blocks.free.value(), model_.Free());
     EXPECT_EQ(seen.reservations, model_.Held());
     EXPECT_EQ(seen.waiting, model_.Waiting());
@@ -205,10 +206,17 @@ class Both {
     real_->SetDraining(on);
     model_.SetDraining(on);
   }
+  void Resize(int64_t total) {
+    const auto resized =
+        real_->Resize(Blocks(total), [](Blocks, auto) { return absl::OkStatus(); });
+    EXPECT_EQ(resized.ok() ? "OK" : TextOf(resized.status()), model_.Resize(total));
+  }
   void Rare() {
-    switch (Upto(4)) {
+    switch (Upto(5)) {
       case 0:
         return Extend(1 + Upto(200));
+      case 3:
+        return Resize(10 + Upto(10));
       case 1:
         return Cancel();
       case 2:
@@ -221,7 +229,8 @@ class Both {
 
   std::mt19937 random_;
   SimulatedClock clock_;
-  std::unique_ptr<KvCache> cache_ = *KvCache::Create({.capacity = Blocks(NaiveAdmission::kBlocks)});
+  std::unique_ptr<KvCache> cache_ =
+      *KvCache::Create({.capacity = Blocks(NaiveAdmission::kBlocks), .most = Blocks(20)});
   std::unique_ptr<AdmissionController> real_ = *AdmissionController::Create(
       {.epoch = "e",
        .default_ttl = milliseconds(NaiveAdmission::kDefaultTtl),
@@ -254,6 +263,7 @@ TEST(AdmissionProperty, AgreesWithTheModelAfterEveryStep) {
   }
   EXPECT_GT(both.model().waited, 1000) << "the walk should be one in which callers wait";
   EXPECT_GT(both.model().came_back, 5) << "and who gave way comes back";
+  EXPECT_GT(both.model().outgrown, 10) << "and some wait for more than the pool has by then";
 }
 
 }  // namespace

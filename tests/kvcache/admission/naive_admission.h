@@ -124,6 +124,25 @@ class NaiveAdmission : public NaiveState {
     }
   }
 
+  // What is held, what is guaranteed, and all that one who grows may ever have has to fit.
+  std::string Resize(int64_t to) {
+    Catch();
+    int64_t least = pool - Free();
+    for (const std::string purse : {"a", "b", "others"}) least += UnusedOf(purse);
+    for (const Entry& entry : entries_) {
+      if (entry.ended >= 0 || !entry.ask.grows) continue;
+      int64_t most = BlocksOf(entry.tokens);
+      for (const std::string purse : {"a", "b", "others"}) {
+        if (purse != PurseOf(entry.ask.tenant)) most += QuotaOf(purse).guaranteed;
+      }
+      least = std::max(least, most);
+    }
+    if (to < least) return "FAILED_PRECONDITION";
+    pool = to;
+    Serve();
+    return "OK";
+  }
+
   void Catch() {
     while (EndNext()) Serve();
     time_ = now;
@@ -185,7 +204,7 @@ class NaiveAdmission : public NaiveState {
       if (ask.request_id.empty() || waiter.ask.request_id != ask.request_id) continue;
       if (waiter.ask.tenant == ask.tenant && !(waiter.ask == ask)) return "INVALID_ARGUMENT";
     }
-    if (BlocksOf(ask) > MostEver(ask.tenant)) return Never(ask.tenant);
+    if (NeverFits(ask)) return Never(ask.tenant);
     const Weighed weighed = Weigh(ask, AheadOf(ask));
     if (!weighed.reason.empty()) return weighed.reason + " " + std::to_string(weighed.missing);
     return Admitted(Grant(ask));
@@ -242,6 +261,15 @@ class NaiveAdmission : public NaiveState {
     heard.push_back(std::to_string(ticket) + ": " + what + " " + std::to_string(missing));
   }
 
+  // It could when it came; its tenant's turn is not used up.
+  bool TellNever(const Waiter& waiter) {
+    Leave(waiter.ticket);
+    CountRefusal("never");
+    heard.push_back(std::to_string(waiter.ticket) + ": " + Never(waiter.ask.tenant));
+    ++outgrown;
+    return true;
+  }
+
   void Serve() {
     while (ServeOwn() || ServeNext()) {
     }
@@ -258,6 +286,7 @@ class NaiveAdmission : public NaiveState {
       }
       if (first.empty()) continue;
       const Waiter waiter = *FirstOf(first);
+      if (NeverFits(waiter.ask)) return TellNever(waiter);
       const Weighed weighed = Weigh(waiter.ask, {.first = false});
       if (weighed.reason == "wait TENANT_QUOTA") {
         aside_.insert(first);
@@ -273,7 +302,9 @@ class NaiveAdmission : public NaiveState {
   bool ServeNext() {
     const std::string tenant = NextTenant();
     if (tenant.empty()) return false;
-    const Weighed weighed = Weigh(FirstOf(tenant)->ask, {});
+    const Waiter waiter = *FirstOf(tenant);
+    if (NeverFits(waiter.ask)) return TellNever(waiter);
+    const Weighed weighed = Weigh(waiter.ask, {});
     if (weighed.reason == "wait TENANT_QUOTA") {
       aside_.insert(tenant);
       return true;

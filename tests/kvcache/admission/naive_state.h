@@ -50,13 +50,15 @@ class NaiveState {
   }
 
   int64_t now = 0;
+  int64_t pool = kBlocks;  // blocks
   bool draining = false;
   int64_t admitted = 0, waited = 0, refused_wait = 0, refused_never = 0, released = 0, expired = 0;
+  int64_t outgrown = 0;            // waited when the pool became too small for them
   int64_t came_back = 0;           // after they gave way
   std::vector<std::string> heard;  // what callers in the queue were told, in order
 
   int64_t Free() const {
-    int64_t free = kBlocks;
+    int64_t free = pool;
     for (const Entry& entry : entries_) free -= entry.ended < 0 ? entry.blocks : 0;
     return free;
   }
@@ -152,7 +154,7 @@ class NaiveState {
   }
   bool MayStart(const Ask& ask, int64_t free) const {
     if (!ask.grows) return true;
-    if (StartOf(ask) + (Growing() > 0 ? kKeptFree : 0) > free) return false;
+    if (StartOf(ask) + (Growing() > 0 ? kKeptFree * pool / kBlocks : 0) > free) return false;
     const bool alone = SeniorityOf(ask) == 0 || Growing() == 0;
     return alone || StartOf(ask) + BlocksOf(4 * Growing()) <= free;
   }
@@ -164,16 +166,17 @@ class NaiveState {
     const int64_t borrowed = free - UnusedOf(PurseOf(tenant));
     return free - std::min(borrowed, OwedBefore(seniority));
   }
-  static int64_t MostEver(const std::string& tenant) {
-    int64_t most = kBlocks;
+  int64_t MostEver(const std::string& tenant) const {
+    int64_t most = pool;
     for (const std::string purse : {"a", "b", "others"}) {
       if (purse != PurseOf(tenant)) most -= QuotaOf(purse).guaranteed;
     }
     return std::min(most, QuotaOf(tenant).most);
   }
-  static std::string Never(const std::string& tenant) {
+  std::string Never(const std::string& tenant) const {
     return "never " + std::to_string(MostEver(tenant) * kBlockTokens);
   }
+  bool NeverFits(const Ask& ask) const { return BlocksOf(ask) > MostEver(ask.tenant); }
 
   // Callers of one tenant stand in order of arrival, a class of priority being worth kStep.
   static bool Before(const Waiter& x, const Waiter& y) {

@@ -34,10 +34,11 @@ class CacheDriver {
 
   CacheDriver(Eviction eviction, Choose choose, Blocks chunk = Blocks(0))
       : choose_(std::move(choose)) {
-    auto cache = KvCache::Create({.capacity = Blocks(kBlocks),
+    auto cache = KvCache::Create({.capacity = Blocks(kBlocks - 4),
                                   .block_tokens = kSize,
                                   .eviction = eviction,
                                   .chunk = chunk,
+                                  .most = Blocks(kBlocks),
                                   .events = 16});
     PLIMSOLL_CHECK(cache.ok(), cache.status());
     cache_ = *std::move(cache);
@@ -52,7 +53,7 @@ class CacheDriver {
     if (running_.empty() || (Known() < 9 && choose_(7) == 0)) return Begin();
     if (!away_.empty() && choose_(5) == 0) return ComeBack();
     const SequenceId id = Any(running_);
-    switch (choose_(11)) {
+    switch (choose_(12)) {
       case 0:
         return End(id);
       case 1:
@@ -69,6 +70,8 @@ class CacheDriver {
         return Name(id);
       case 8:
         return Maintain();
+      case 9:
+        return Resize();
       default:
         return Append(id);
     }
@@ -90,9 +93,10 @@ class CacheDriver {
   const SwapTier& tier() const { return *tier_; }
   int64_t copies() const { return copies_; }
   int64_t came_back() const { return came_back_; }
+  int64_t moved() const { return moved_; }
 
  private:
-  static constexpr int64_t kBlocks = 26;
+  static constexpr int64_t kBlocks = 30;
   static constexpr Tokens kSize{2};
   static constexpr Bytes kBlockBytes{2 * sizeof(int32_t)};
 
@@ -234,6 +238,24 @@ class CacheDriver {
     if (cache_->Promise(n)) unclaimed_ = n;
   }
 
+  // What is not there any more is overwritten, so that whoever still reads it is found out.
+  void Resize() {
+    const BlockCounts before = cache_->counts();
+    const Blocks total(kBlocks - choose_(16));
+    const auto moves = cache_->PrepareResize(total);
+    PLIMSOLL_CHECK(moves.has_value() == (before.live + before.reserved <= total), total);
+    if (!moves) {
+      PLIMSOLL_CHECK(cache_->counts() == before);
+      return;
+    }
+    moved_ += std::ssize(*moves);
+    for (const auto& [from, to] : *moves) Copy(DeviceAt(to), DeviceAt(from), kSize);
+    cache_->Resize(total, *moves);
+    PLIMSOLL_CHECK(cache_->counts().total == total);
+    std::fill(memory_.begin() + total.value() * kBlockBytes.value(), memory_.end(),
+              std::byte{0xff});
+  }
+
   // The mirror applies what was told; a snapshot taken now must say the same.
   std::optional<std::string> FindWrongMirror() {
     const auto events = cache_->EventsSince(mirrored_, INT64_MAX);
@@ -274,6 +296,7 @@ class CacheDriver {
   int64_t mirrored_ = 0;
   int64_t copies_ = 0;
   int64_t came_back_ = 0;
+  int64_t moved_ = 0;
 };
 
 }  // namespace plimsoll

@@ -30,6 +30,7 @@ TEST_P(WholeCacheProperty, NothingIsLostWhateverComes) {
   }
   EXPECT_GT(driver.copies(), 1000) << "the steps came to what they are for";
   EXPECT_GT(driver.came_back(), 1000);
+  EXPECT_GT(driver.moved(), 100);
   EXPECT_GT(driver.cache().LastEvent(), 1000);
   EXPECT_GT(driver.tier().counts().copied_in, Blocks(100));
 }

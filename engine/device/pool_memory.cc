@@ -1,0 +1,71 @@
+#include "engine/device/pool_memory.h"
+
+#include <utility>
+#include <vector>
+
+#include "kvcache/base/check.h"
+#include "kvcache/base/errors.h"
+
+namespace plimsoll {
+
+absl::StatusOr<std::unique_ptr<PoolMemory>> PoolMemory::Create(const DeviceBackend& backend,
+                                                               const Options& options) {
+  PLIMSOLL_CHECK(options.blocks <= options.most, options.blocks, options.most);
+  absl::StatusOr<std::unique_ptr<Arena>> arena =
+      backend.CreateArena(options.most.value() * options.block_bytes, backend.ChunkGranule());
+  if (!arena.ok()) return arena.status();
+  std::unique_ptr<PoolMemory> memory(new PoolMemory(backend, options, *std::move(arena)));
+  PLIMSOLL_RETURN_IF_ERROR(memory->Prepare(options.blocks, {}));
+  return memory;
+}
+
+PoolMemory::PoolMemory(const DeviceBackend& backend, const Options& options,
+                       std::unique_ptr<Arena> arena)
+    : backend_(backend), options_(options), arena_(std::move(arena)) {}
+
+int64_t PoolMemory::ChunksFor(Blocks total) const {
+  const Bytes bytes = total.value() * options_.block_bytes;
+  return CeilDivide(bytes.value(), arena_->chunk_bytes().value());
+}
+
+int64_t PoolMemory::Committed() const {
+  return arena_->committed_bytes().value() / arena_->chunk_bytes().value();
+}
+
+absl::Status PoolMemory::Prepare(Blocks total, std::span<const BlockMove> moves) {
+  const int64_t there = Committed(), wanted = ChunksFor(total);
+  if (wanted > there) {
+    const ChunkRange more{.first = there, .count = wanted - there};
+    PLIMSOLL_RETURN_IF_ERROR(arena_->Commit(more));
+    if (options_.poison) PLIMSOLL_RETURN_IF_ERROR(Poison(more));
+  }
+  if (moves.empty()) return absl::OkStatus();
+  const Bytes bytes = options_.block_bytes;
+  std::vector<std::byte> block(static_cast<size_t>(bytes.value()));
+  for (const auto& [from, to] : moves) {
+    std::byte* const base = arena_->base();
+    PLIMSOLL_RETURN_IF_ERROR(
+        backend_.CopyToHost(block.data(), base + from.index() * bytes.value(), bytes));
+    PLIMSOLL_RETURN_IF_ERROR(
+        backend_.CopyToDevice(base + to.index() * bytes.value(), block.data(), bytes));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PoolMemory::GiveBackBeyond(Blocks total) {
+  const int64_t there = Committed(), wanted = ChunksFor(total);
+  if (wanted >= there) return absl::OkStatus();
+  return arena_->Decommit({.first = wanted, .count = there - wanted});
+}
+
+absl::Status PoolMemory::Poison(ChunkRange range) const {
+  const Bytes chunk = arena_->chunk_bytes();
+  const std::vector<std::byte> poison(static_cast<size_t>(chunk.value()), std::byte{0xff});
+  for (int64_t i = range.first; i < range.first + range.count; ++i) {
+    PLIMSOLL_RETURN_IF_ERROR(
+        backend_.CopyToDevice(arena_->base() + i * chunk.value(), poison.data(), chunk));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace plimsoll
