@@ -13,8 +13,11 @@
 
 #include "engine/ops/cpu_threads.h"
 #include "engine/ops/float16.h"
+#include "engine/ops/kv_row.h"
 #include "engine/ops/ops.h"
+#include "engine/ops/token_slot.h"
 #include "engine/ops/weight_element.h"
+#include "kvcache/sizing/kv_bytes.h"
 
 namespace plimsoll {
 namespace {
@@ -141,19 +144,58 @@ BENCHMARK(BM_Linear)
     ->UseRealTime();
 
 // One row of 32 heads over 8 kv heads of 128, bf16, at this many positions.
+// Blocks of one layer with random K and V at every position; the last block comes first.
+struct AttentionPool {
+  static constexpr int64_t kKvHeads = 8, kDim = 128, kBlock = 16;
+
+  AttentionPool(ElementType stored, int64_t positions)
+      : type(stored), blocks(CeilDivide(positions, kBlock)), table(static_cast<size_t>(blocks)) {
+    std::iota(table.rbegin(), table.rend(), 0);
+    pool.resize(static_cast<size_t>(blocks * BlockBytes()));
+    const std::vector<float> x = RandomFloats(positions + 2 * kDim);
+    const PagedLayer cache = Layer();
+    for (int64_t p = 0; p < positions; ++p) {
+      for (int64_t h = 0; h < kKvHeads; ++h) {
+        std::byte* const key = KeySlot(cache, table.data(), p, h);
+        std::byte* const word = KeyWord(cache, table.data(), p, h);
+        WriteKvRow(type, x.data() + p + h, kDim, key, word);
+        WriteKvRow(type, x.data() + p + 2 * h, kDim, key + ValueOffset(cache),
+                   word + ValueWordOffset(cache));
+      }
+    }
+  }
+  Bytes RowBytes() const { return BytesOf(type, kDim); }
+  int64_t BlockBytes() const {
+    return (2 * kKvHeads * kBlock * (RowBytes() + ScaleBytesOf(type))).value();
+  }
+  PagedLayer Layer() {
+    const Bytes kv = RowBytes() * kBlock;
+    return {.pool = pool.data(),
+            .type = type,
+            .block_bytes = BlockBytes(),
+            .block_tokens = kBlock,
+            .layer = {.kv_heads = kKvHeads,
+                      .head_dim = kDim,
+                      .offset = Bytes(0),
+                      .row_bytes = RowBytes(),
+                      .kv_bytes = kv,
+                      .head_bytes = 2 * kv,
+                      .scales = 2 * kv * kKvHeads}};
+  }
+
+  ElementType type;
+  int64_t blocks;
+  std::vector<int32_t> table;
+  std::vector<std::byte> pool;
+};
+
+// One row of a model of four query heads for each of K and V, in every type of cache.
 void BM_Attention(benchmark::State& state) {
-  constexpr int64_t kHeads = 32, kKvHeads = 8, kDim = 128, kBlock = 16;
+  constexpr int64_t kHeads = 32;
   const int64_t positions = state.range(0);
-  const ElementType type = ElementType::kBf16;
-  const Bytes row = BytesOf(type, kDim);
-  const Bytes kv = row * kBlock;
-  const int64_t block_bytes = (kv * (2 * kKvHeads)).value();
-  const int64_t blocks = CeilDivide(positions, kBlock);
-  std::vector<std::byte> pool = RandomElements(type, blocks * block_bytes / 2);
-  std::vector<int32_t> table(static_cast<size_t>(blocks));
-  std::iota(table.rbegin(), table.rend(), 0);
-  const RowPlace place = {positions - 1, table.data()};
-  const std::vector<float> q = RandomFloats(kHeads * kDim);
+  AttentionPool pool(static_cast<ElementType>(state.range(1)), positions);
+  const RowPlace place = {positions - 1, pool.table.data()};
+  const std::vector<float> q = RandomFloats(kHeads * AttentionPool::kDim);
   std::vector<float> out(q.size());
   std::vector<float> want(q.size());
   AttentionArgs args = {.q = q.data(),
@@ -162,11 +204,7 @@ void BM_Attention(benchmark::State& state) {
                         .scale = 0.0883883f,
                         .window = std::numeric_limits<int64_t>::max(),
                         .places = &place,
-                        .cache = {pool.data(),
-                                  type,
-                                  block_bytes,
-                                  kBlock,
-                                  {kKvHeads, kDim, Bytes(0), row, kv, 2 * kv}},
+                        .cache = pool.Layer(),
                         .out = want.data()};
   if (!ReferenceOps().attention(args).ok()) return state.SkipWithError("failed");
   args.out = out.data();
@@ -176,9 +214,15 @@ void BM_Attention(benchmark::State& state) {
   for (size_t i = 0; i < want.size(); ++i) {
     if (!(std::abs(want[i] - out[i]) < 1e-4f)) return state.SkipWithError("wrong answer");
   }
-  CountBytes(state, blocks * block_bytes);
+  CountBytes(state, pool.blocks * pool.BlockBytes());
+  state.SetLabel(std::string(NameOf(pool.type)));
 }
-BENCHMARK(BM_Attention)->Arg(128)->Arg(2048)->Arg(32768)->UseRealTime();
+BENCHMARK(BM_Attention)
+    ->ArgsProduct(
+        {{2048, 32768},
+         {static_cast<int64_t>(ElementType::kBf16), static_cast<int64_t>(ElementType::kFp8),
+          static_cast<int64_t>(ElementType::kInt8), static_cast<int64_t>(ElementType::kInt4)}})
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace plimsoll
