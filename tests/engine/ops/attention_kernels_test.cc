@@ -135,6 +135,20 @@ TEST_P(AttentionKernel, TakesManyRowsOfOnePrompt) {
   ExpectAgrees(problem);
 }
 
+// The kernels' judge here and the judge of all tables read the same meaning out of the same bytes.
+TEST_P(AttentionKernel, JudgesAgree) {
+  SCOPED_TRACE(RerunHint());
+  const AttentionRun run({.shape = {GetParam(), 2, 80, 32},
+                          .group = 3,
+                          .lengths = {1, 33, 100},
+                          .rows_of_each = 2,
+                          .window = 50,
+                          .softcap = 2,
+                          .sinks = true},
+                         rng_);
+  EXPECT_LT(RelativeDistance(run.OpsReference(), run.Reference()), 1e-6);
+}
+
 TEST_P(AttentionKernel, ItemsWithoutRowsDoNothing) {
   SCOPED_TRACE(RerunHint());
   ExpectAgrees({.shape = {GetParam(), 1, 64, 16},

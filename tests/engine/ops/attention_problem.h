@@ -83,6 +83,35 @@ class AttentionRun {
     return out;
   }
 
+  // What the judge of all tables makes of the same bytes.
+  std::vector<float> OpsReference() const {
+    std::vector<float> out(q_.size(), NAN);
+    const KvPool::Shape& shape = problem_.shape;
+    const LayerLayout layer = {.kv_heads = shape.kv_heads,
+                               .head_dim = shape.head_dim,
+                               .offset = Bytes(0),
+                               .row_bytes = BytesOf(shape.type, shape.head_dim),
+                               .kv_bytes = Bytes(pool_.kv_bytes()),
+                               .head_bytes = Bytes(pool_.head_bytes()),
+                               .scales = Bytes(pool_.scales())};
+    const AttentionArgs args = {.q = q_.data(),
+                                .rows = std::ssize(places_),
+                                .heads = heads_,
+                                .scale = Scale(),
+                                .window = problem_.window,
+                                .places = places_.data(),
+                                .cache = {.pool = pool_.layer(),
+                                          .type = shape.type,
+                                          .block_bytes = pool_.block_bytes(),
+                                          .block_tokens = shape.block_tokens,
+                                          .layer = layer},
+                                .out = out.data(),
+                                .softcap = problem_.softcap,
+                                .sinks = problem_.sinks ? sinks_.data() : nullptr};
+    EXPECT_TRUE(ReferenceOps().attention(args).ok());
+    return out;
+  }
+
   // As the kernel takes it, but for memory that a run brings.
   PlimsollCudaAttention Call() const {
     PlimsollCudaAttention call = {};
