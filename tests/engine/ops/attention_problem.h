@@ -40,7 +40,7 @@ class AttentionRun {
     for (size_t s = 0; s < problem.lengths.size(); ++s) {
       const int64_t length = problem.lengths[s];
       for (int64_t p = std::max<int64_t>(length - problem.rows_of_each, 0); p < length; ++p) {
-        places_.push_back({p, pool_.table(s)});
+        places_.push_back({p, pool_.table(s).data()});
         sequences_.push_back(s);
       }
     }
@@ -51,6 +51,10 @@ class AttentionRun {
   }
 
   const KvPool& pool() const { return pool_; }
+  const std::vector<RowPlace>& places() const { return places_; }
+  const std::vector<size_t>& sequences() const { return sequences_; }  // of the places
+  const std::vector<float>& q() const { return q_; }
+  const std::vector<float>& sinks() const { return sinks_; }
 
   // NaN wherever a kernel wrote nothing.
   std::vector<float> Kernel() {
@@ -75,6 +79,24 @@ class AttentionRun {
     return result;
   }
 
+  const cuda::AttentionPlan& Plan() {
+    const auto heads = static_cast<int32_t>(heads_);
+    const auto kv_heads = static_cast<int32_t>(problem_.shape.kv_heads);
+    const auto head_dim = static_cast<int32_t>(problem_.shape.head_dim);
+    cuda::PlanAttention(places_,
+                        {.rows_per_item = cuda::RowsPerAttentionItem(heads, kv_heads, head_dim),
+                         .blocks_per_item = cuda::BlocksPerAttentionItem(heads, kv_heads, head_dim),
+                         .blocks_at_once = problem_.blocks_at_once,
+                         .window = problem_.window,
+                         .least_tokens = 64},
+                        plan_);
+    for (int32_t i = 0; i < problem_.spare_items; ++i) {
+      plan_.items.push_back({});
+      plan_.splits.push_back({});
+    }
+    return plan_;
+  }
+
   std::vector<float> Reference() const {
     std::vector<float> out;
     for (size_t row = 0; row < places_.size(); ++row) {
@@ -86,30 +108,34 @@ class AttentionRun {
   // What the judge of all tables makes of the same bytes.
   std::vector<float> OpsReference() const {
     std::vector<float> out(q_.size(), NAN);
+    EXPECT_TRUE(ReferenceOps().attention(Args(out.data())).ok());
+    return out;
+  }
+
+  // As tables of operations take it, on the host.
+  AttentionArgs Args(float* out) const {
     const KvPool::Shape& shape = problem_.shape;
     const LayerLayout layer = {.kv_heads = shape.kv_heads,
                                .head_dim = shape.head_dim,
-                               .offset = Bytes(0),
+                               .offset = Bytes(pool_.layer_offset()),
                                .row_bytes = BytesOf(shape.type, shape.head_dim),
                                .kv_bytes = Bytes(pool_.kv_bytes()),
                                .head_bytes = Bytes(pool_.head_bytes()),
-                               .scales = Bytes(pool_.scales())};
-    const AttentionArgs args = {.q = q_.data(),
-                                .rows = std::ssize(places_),
-                                .heads = heads_,
-                                .scale = Scale(),
-                                .window = problem_.window,
-                                .places = places_.data(),
-                                .cache = {.pool = pool_.layer(),
-                                          .type = shape.type,
-                                          .block_bytes = pool_.block_bytes(),
-                                          .block_tokens = shape.block_tokens,
-                                          .layer = layer},
-                                .out = out.data(),
-                                .softcap = problem_.softcap,
-                                .sinks = problem_.sinks ? sinks_.data() : nullptr};
-    EXPECT_TRUE(ReferenceOps().attention(args).ok());
-    return out;
+                               .scales = Bytes(pool_.layer_offset() + pool_.scales())};
+    return {.q = q_.data(),
+            .rows = std::ssize(places_),
+            .heads = heads_,
+            .scale = Scale(),
+            .window = problem_.window,
+            .places = places_.data(),
+            .cache = {.pool = pool_.layer() - pool_.layer_offset(),
+                      .type = shape.type,
+                      .block_bytes = pool_.block_bytes(),
+                      .block_tokens = shape.block_tokens,
+                      .layer = layer},
+            .out = out,
+            .softcap = problem_.softcap,
+            .sinks = problem_.sinks ? sinks_.data() : nullptr};
   }
 
   // As the kernel takes it, but for memory that a run brings.
@@ -145,23 +171,6 @@ class AttentionRun {
   float Rounded(float q) const {
     return problem_.shape.type == ElementType::kBf16 ? FloatFromBf16(Bf16FromFloat(q))
                                                      : FloatFromFp16(Fp16FromFloat(q));
-  }
-
-  void Plan() {
-    const auto heads = static_cast<int32_t>(heads_);
-    const auto kv_heads = static_cast<int32_t>(problem_.shape.kv_heads);
-    const auto head_dim = static_cast<int32_t>(problem_.shape.head_dim);
-    cuda::PlanAttention(places_,
-                        {.rows_per_item = cuda::RowsPerAttentionItem(heads, kv_heads, head_dim),
-                         .blocks_per_item = cuda::BlocksPerAttentionItem(heads, kv_heads, head_dim),
-                         .blocks_at_once = problem_.blocks_at_once,
-                         .window = problem_.window,
-                         .least_tokens = 64},
-                        plan_);
-    for (int32_t i = 0; i < problem_.spare_items; ++i) {
-      plan_.items.push_back({});
-      plan_.splits.push_back({});
-    }
   }
 
   double Score(size_t row, int64_t head, const std::vector<float>& key) const {

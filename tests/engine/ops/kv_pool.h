@@ -66,7 +66,15 @@ class KvPool {
     auto* const bytes = const_cast<std::byte*>(reinterpret_cast<const std::byte*>(bytes_.data()));
     return bytes + (shape_.layer_major ? blocks * layer_bytes_ : layer_bytes_);
   }
-  const int32_t* table(size_t sequence) const { return tables_[sequence].data(); }
+  // Where that is in all the bytes.
+  int64_t layer_offset() const {
+    return layer() - reinterpret_cast<const std::byte*>(bytes_.data());
+  }
+  std::vector<std::byte> bytes() const {
+    const auto* const first = reinterpret_cast<const std::byte*>(bytes_.data());
+    return {first, first + bytes_.size() * sizeof(uint64_pair)};
+  }
+  const std::vector<int32_t>& table(size_t sequence) const { return tables_[sequence]; }
 
   // What is stored of K (kv = 0) or V (1) at a position, as numbers.
   const std::vector<float>& Numbers(size_t sequence, int64_t position, int64_t head,
