@@ -39,7 +39,7 @@ TEST_P(GpuPrimitive, DoesWhatTheEmulatorDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Simt, GpuPrimitive, testing::ValuesIn(kPrimitives));
+INSTANTIATE_TEST_SUITE_P(Simt, GpuPrimitive, testing::ValuesIn(kPrimitives), PrimitiveName);
 
 }  // namespace
 }  // namespace plimsoll

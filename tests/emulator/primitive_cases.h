@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "engine/ops/float16.h"
@@ -24,6 +25,14 @@ inline constexpr Primitive kPrimitives[] = {
     Primitive::kPermuteBytes, Primitive::kAndOr,      Primitive::kSubtractHalves,
     Primitive::kPowerOfTwo,   Primitive::kTranspose,  Primitive::kMultiplyFp16,
     Primitive::kMultiplyBf16};
+
+inline std::string PrimitiveName(const testing::TestParamInfo<Primitive>& info) {
+  static const char* const kNames[] = {
+      "Load16",      "Load16If",     "Load8If",     "Load4If",        "ShuffleXor",
+      "ShuffleFrom", "PermuteBytes", "AndOr",       "SubtractHalves", "PowerOfTwo",
+      "Transpose",   "MultiplyFp16", "MultiplyBf16"};
+  return kNames[static_cast<size_t>(info.param)];
+}
 
 inline uint16_t Narrow(Primitive primitive, float value) {
   return primitive == Primitive::kMultiplyBf16 ? Bf16FromFloat(value) : Fp16FromFloat(value);

@@ -39,7 +39,7 @@ TEST_P(EveryPrimitive, AgreesWithItsDefinition) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Simt, EveryPrimitive, testing::ValuesIn(kPrimitives));
+INSTANTIATE_TEST_SUITE_P(Simt, EveryPrimitive, testing::ValuesIn(kPrimitives), PrimitiveName);
 
 }  // namespace
 }  // namespace plimsoll

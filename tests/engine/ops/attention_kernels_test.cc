@@ -126,13 +126,25 @@ TEST_P(AttentionKernel, TakesManyRowsOfOnePrompt) {
   SCOPED_TRACE(RerunHint());
   AttentionProblem problem = {.shape = {GetParam(), 2, 64, 16},
                               .group = 2,
-                              .lengths = {3, 17, 130},
+                              .lengths = {3, 17, 150},
                               .rows_of_each = 17,
                               .blocks_at_once = 1};
   ExpectAgrees(problem);
   problem.blocks_at_once = 60;
-  problem.window = 40;
+  problem.window = 100;
   ExpectAgrees(problem);
+}
+
+TEST_P(AttentionKernel, AnItemMayBeginAndEndInTheMiddleOfATile) {
+  SCOPED_TRACE(RerunHint());
+  for (const int32_t cut : {1, 21, 95}) {
+    SCOPED_TRACE(testing::Message() << cut);
+    ExpectAgrees({.shape = {GetParam(), 1, 64, 16},
+                  .group = 4,
+                  .lengths = {20, 100, 150},
+                  .rows_of_each = 2,
+                  .cut = cut});
+  }
 }
 
 // The kernels' judge here and the judge of all tables read the same meaning out of the same bytes.

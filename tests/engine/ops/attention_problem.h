@@ -27,6 +27,7 @@ struct AttentionProblem {
   float softcap = 0;
   bool sinks = false;
   int32_t blocks_at_once = 1;  // more than there are items: they are split
+  int32_t cut = 0;  // where items that reach beyond are cut, in the middle of a tile if need be
   int32_t spare_items = 0;
   ElementType out_type = ElementType::kFp32;
 };
@@ -90,6 +91,7 @@ class AttentionRun {
                          .window = problem_.window,
                          .least_tokens = 64},
                         plan_);
+    if (problem_.cut > 0) CutItems(problem_.cut);
     for (int32_t i = 0; i < problem_.spare_items; ++i) {
       plan_.items.push_back({});
       plan_.splits.push_back({});
@@ -171,6 +173,23 @@ class AttentionRun {
   float Rounded(float q) const {
     return problem_.shape.type == ElementType::kBf16 ? FloatFromBf16(Bf16FromFloat(q))
                                                      : FloatFromFp16(Fp16FromFloat(q));
+  }
+
+  // As no plan does, but an item may be anything.
+  void CutItems(int32_t cut) {
+    for (size_t i = 0, whole = plan_.items.size(); i < whole; ++i) {
+      cuda::AttentionItem& item = plan_.items[i];
+      if (item.begin >= cut || item.end <= cut) continue;
+      for (int32_t row = 0; row < item.rows; ++row) {
+        plan_.splits.push_back({item.row + row, plan_.partials + row, item.rows, 2});
+      }
+      cuda::AttentionItem rest = item;
+      item.end = rest.begin = cut;
+      item.partial = plan_.partials;
+      rest.partial = plan_.partials + item.rows;
+      plan_.partials += 2 * item.rows;
+      plan_.items.push_back(rest);
+    }
   }
 
   double Score(size_t row, int64_t head, const std::vector<float>& key) const {
