@@ -52,7 +52,8 @@ absl::Status Engine::Parts::Plan(const EngineOptions& options) {
   }
   const absl::StatusOr<DeviceMemory> memory_there = device.backend->Memory();
   if (!memory_there.ok()) return memory_there.status();
-  absl::StatusOr<InferencePlan> planned = PlanEngine(model, options, memory_there->free);
+  absl::StatusOr<InferencePlan> planned =
+      PlanEngine(model, *device.backend, options, memory_there->free);
   if (!planned.ok()) return planned.status();
   plan = *std::move(planned);
   absl::StatusOr<CacheLayout> laid_out = CacheLayoutFor(model, plan.kv_type, plan.block_tokens);
@@ -72,7 +73,7 @@ absl::Status Engine::Parts::Load(const EngineOptions& options) {
       Weights::Load(folder.string(), model, quantised);
   if (!loaded.ok()) return loaded.status();
   weights = *std::move(loaded);
-  return absl::OkStatus();
+  return weights->MoveTo(*device.backend);
 }
 
 absl::Status Engine::Parts::CommitPool(const EngineOptions& options) {
@@ -102,7 +103,8 @@ absl::Status Engine::Parts::Start(const EngineOptions& options, const Clock& clo
   admission = std::make_unique<SharedAdmission>(*std::move(controller));
   const Ops& ops = options.reference ? ReferenceOps() : device.backend->ops();
   absl::StatusOr<std::unique_ptr<Decoder>> decoder_made =
-      Decoder::Create(model, *weights, ops, layout, pool->arena(), DecoderOptionsFor(options.loop));
+      Decoder::Create(model, *weights, {*device.backend, ops}, layout, pool->arena(),
+                      DecoderOptionsFor(options.loop));
   if (!decoder_made.ok()) return decoder_made.status();
   decoder = *std::move(decoder_made);
   loop = std::make_unique<GenerationLoop>(*decoder, *admission, options.loop);

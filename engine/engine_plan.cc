@@ -36,7 +36,7 @@ absl::Status CheckOptions(const EngineOptions& options) {
 InferenceOptions SizingOf(const EngineOptions& options) {
   InferenceOptions sizing{
       .device_bytes = kMaxBytes, .weights = options.weights, .kv = options.kv_type};
-  sizing.attention_pieces = 0;  // the CPU works on whole sequences
+  sizing.attention_pieces = 0;  // the decoder's own count is in what is beyond the plan
   sizing.utilization = options.utilization;
   sizing.block_tokens = options.block_tokens;
   sizing.max_batched_tokens = options.loop.max_batched_tokens;
@@ -52,11 +52,12 @@ Bytes FixedBytes(const InferencePlan& plan) {
 
 // What the decoder allocates beyond the plan's input, output, logits and activations. `blocks` is
 // at least the number the pool will have, which bounds the positions of the rotary table.
-Bytes BeyondPlan(const ModelConfig& model, const EngineOptions& options, const InferencePlan& plan,
-                 Blocks blocks) {
+Bytes BeyondPlan(const ModelConfig& model, const DeviceBackend& device,
+                 const EngineOptions& options, const InferencePlan& plan, Blocks blocks) {
   const Blocks counted = std::min(blocks, Blocks(kMostBlocks));
   const Tokens positions = std::min(model.max_context, counted.value() * plan.block_tokens);
-  const Bytes decoder = Decoder::BufferBytesFor(model, DecoderOptionsFor(options.loop), positions);
+  const Bytes decoder = Decoder::BufferBytesFor(model, device, DecoderOptionsFor(options.loop),
+                                                positions, plan.block_tokens);
   const Bytes planned = plan.io_bytes + plan.activation_bytes;
   return decoder > planned ? decoder - planned : Bytes(0);
 }
@@ -85,8 +86,8 @@ Decoder::Options DecoderOptionsFor(const LoopOptions& loop) {
   return {.max_batched_tokens = loop.max_batched_tokens, .max_logit_rows = loop.max_sequences};
 }
 
-absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const EngineOptions& options,
-                                         Bytes free) {
+absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const DeviceBackend& device,
+                                         const EngineOptions& options, Bytes free) {
   PLIMSOLL_RETURN_IF_ERROR(CheckOptions(options));
   InferenceOptions sizing = SizingOf(options);
   if (!options.blocks) sizing.device_bytes = options.memory.value_or(free);
@@ -94,7 +95,7 @@ absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const EngineO
   if (!plan.ok()) return plan.status();
   const Blocks start = options.blocks.value_or(plan->blocks);
   const Blocks most = std::max(start, options.max_blocks.value_or(start));
-  sizing.runtime = BeyondPlan(model, options, *plan, most);
+  sizing.runtime = BeyondPlan(model, device, options, *plan, most);
   sizing.runtime_formula = "fp32 buffers and rotary table beyond the terms above";
   plan = PlanInference(model, sizing);
   if (!plan.ok()) return plan.status();

@@ -14,8 +14,8 @@ namespace plimsoll {
 // What the decoder of such an engine allocates for a step.
 Decoder::Options DecoderOptionsFor(const LoopOptions& loop);
 
-// `free` is what the device has; what the plan takes beyond it is refused.
-absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const EngineOptions& options,
-                                         Bytes free);
+// `free` is what `device` has; what the plan takes beyond it is refused.
+absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const DeviceBackend& device,
+                                         const EngineOptions& options, Bytes free);
 
 }  // namespace plimsoll

@@ -32,7 +32,14 @@ struct BatchEntry {
   bool want_logits = true;         // false for a chunk that is not the prompt's last
 };
 
-class Weights;  // engine/weights/weights.h
+class DeviceBackend;  // engine/device/backend.h
+class Weights;        // engine/weights/weights.h
+
+// Where a decoder computes: a device, and operations that work on its memory.
+struct Compute {
+  const DeviceBackend& device;
+  const Ops& ops;
+};
 
 class Decoder {
  public:
@@ -41,16 +48,18 @@ class Decoder {
     int64_t max_logit_rows = 256;
   };
 
-  // `weights`, `ops` and `arena` outlive the decoder; arena chunks that hold the pool are
-  // committed. Unimplemented, naming the architecture, for a model it cannot run.
+  // `weights`, of the same device, `compute` and `arena` outlive the decoder; arena chunks that
+  // hold the pool are committed. Unimplemented, naming the architecture, for a model it cannot run.
   static absl::StatusOr<std::unique_ptr<Decoder>> Create(const ModelConfig& model,
-                                                         const Weights& weights, const Ops& ops,
+                                                         const Weights& weights,
+                                                         const Compute& compute,
                                                          const CacheLayout& layout, Arena& arena,
                                                          const Options& options);
   virtual ~Decoder() = default;
 
   // What buffer_bytes() would be for sequences of up to `positions` tokens.
-  static Bytes BufferBytesFor(const ModelConfig& model, const Options& options, Tokens positions);
+  static Bytes BufferBytesFor(const ModelConfig& model, const DeviceBackend& device,
+                              const Options& options, Tokens positions, Tokens block_tokens);
 
   // Logits of the rows asked for, in order of the batch: row-major [rows, vocab]. Valid until the
   // next call.
@@ -58,7 +67,8 @@ class Decoder {
 
   virtual const ModelConfig& model() const = 0;
   virtual const Options& options() const = 0;
-  // Activations, logits and the rotary table: all that was allocated at creation.
+  // Activations, logits, the rotary table and a pass's inputs: all of the device that was allocated
+  // at creation.
   virtual Bytes buffer_bytes() const = 0;
 };
 

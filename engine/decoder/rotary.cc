@@ -111,8 +111,4 @@ RotaryTable RotaryTableFor(const RotaryConfig& config, Tokens positions) {
   return table;
 }
 
-Bytes RotaryTableBytes(const RotaryConfig& config, Tokens positions) {
-  return BytesOf(ElementType::kFp32, 2 * positions.value() * (config.rotated_dims / 2));
-}
-
 }  // namespace plimsoll

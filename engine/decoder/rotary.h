@@ -34,7 +34,4 @@ struct RotaryTable {
 };
 RotaryTable RotaryTableFor(const RotaryConfig& config, Tokens positions);
 
-// What the table for so many positions occupies.
-Bytes RotaryTableBytes(const RotaryConfig& config, Tokens positions);
-
 }  // namespace plimsoll

@@ -14,7 +14,8 @@ namespace {
 
 constexpr int64_t kAlignment = 64;  // bytes
 constexpr int64_t kElementBytes = 4;
-constexpr size_t kPieces = 19;
+constexpr int64_t kNarrowBytes = 2;
+constexpr size_t kPieces = 22;
 static_assert(sizeof(float) == kElementBytes && sizeof(int32_t) == kElementBytes);
 
 struct Piece {
@@ -26,7 +27,9 @@ struct Piece {
 };
 
 // In the order of StepBuffers.
-std::array<Piece, kPieces> PiecesOf(const ModelConfig& model, int64_t rows, int64_t logit_rows) {
+std::array<Piece, kPieces> PiecesOf(const ModelConfig& model, const StepShape& shape) {
+  const int64_t rows = shape.rows;
+  const int64_t logit_rows = shape.logit_rows;
   int64_t q_width = 0;
   int64_t kv_width = 0;
   for (const AttentionSpec& layer : model.attention) {
@@ -37,6 +40,9 @@ std::array<Piece, kPieces> PiecesOf(const ModelConfig& model, int64_t rows, int6
   const Mixture mixture = model.mixture.value_or(Mixture{});  // of nothing
   const int64_t wide = std::max({model.intermediate_size, mixture.width, mixture.shared_width});
   const int64_t routed = model.mixture ? rows : 0;
+  const int64_t widest = std::max({hidden, q_width, wide});
+  const int64_t narrow = shape.narrows ? CeilDivide(widest, kElementBytes / kNarrowBytes) : 0;
+  const int64_t pairs = model.rotary.rotated_dims / 2;
   return {{{rows, hidden},
            {rows, hidden},
            {rows, q_width},
@@ -52,8 +58,11 @@ std::array<Piece, kPieces> PiecesOf(const ModelConfig& model, int64_t rows, int6
            {routed, ChoicesOf(mixture)},
            {routed, hidden},
            {routed, hidden},
-           {rows, 1},
-           {logit_rows, 1},
+           {rows, narrow},
+           {shape.partial_sums, 1},
+           {shape.partial_weights, 1},
+           {shape.positions, pairs},
+           {shape.positions, pairs},
            {routed, ChoicesOf(mixture)},
            {routed, 1}}};
 }
@@ -64,32 +73,49 @@ int64_t ChoicesOf(const Mixture& mixture) {
   return mixture.active + (mixture.shared_width > 0 ? 1 : 0);
 }
 
-Bytes StepBufferBytes(const ModelConfig& model, int64_t rows, int64_t logit_rows) {
+Bytes StepBufferBytes(const ModelConfig& model, const StepShape& shape) {
   Bytes bytes;
-  for (const Piece& piece : PiecesOf(model, rows, logit_rows)) bytes += Bytes(piece.AlignedBytes());
+  for (const Piece& piece : PiecesOf(model, shape)) bytes += Bytes(piece.AlignedBytes());
   return bytes;
 }
 
-absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, int64_t rows,
-                                           int64_t logit_rows) {
-  absl::StatusOr<Slab> slab = Slab::Create(StepBufferBytes(model, rows, logit_rows));
+absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, const StepShape& shape,
+                                           const DeviceBackend& device) {
+  absl::StatusOr<DeviceSlab> slab = device.Allocate(StepBufferBytes(model, shape));
   if (!slab.ok()) return Annotate(slab.status(), "step buffers");
   StepBuffers buffers;
   std::byte* next = slab->data();
-  const std::array<Piece, kPieces> pieces = PiecesOf(model, rows, logit_rows);
+  const std::array<Piece, kPieces> pieces = PiecesOf(model, shape);
   const Piece* piece = pieces.data();
   const auto take = [&] { return std::exchange(next, next + piece++->AlignedBytes()); };
-  for (float** each :
-       {&buffers.x, &buffers.normed, &buffers.q, &buffers.k, &buffers.v, &buffers.attended,
-        &buffers.gate, &buffers.up, &buffers.last, &buffers.logits, &buffers.router,
-        &buffers.shared, &buffers.shares, &buffers.gathered, &buffers.mixed}) {
+  for (float** each : {&buffers.x,
+                       &buffers.normed,
+                       &buffers.q,
+                       &buffers.k,
+                       &buffers.v,
+                       &buffers.attended,
+                       &buffers.gate,
+                       &buffers.up,
+                       &buffers.last,
+                       &buffers.logits,
+                       &buffers.router,
+                       &buffers.shared,
+                       &buffers.shares,
+                       &buffers.gathered,
+                       &buffers.mixed,
+                       &buffers.narrow,
+                       &buffers.partial_sums,
+                       &buffers.partial_weights,
+                       &buffers.cos,
+                       &buffers.sin}) {
     *each = reinterpret_cast<float*>(take());
   }
-  for (int32_t** each : {&buffers.ids, &buffers.picked, &buffers.chosen, &buffers.routed}) {
+  for (int32_t** each : {&buffers.chosen, &buffers.routed}) {
     *each = reinterpret_cast<int32_t*>(take());
   }
-  // A step meets no page for the first time.
-  std::memset(slab->data(), 0, static_cast<size_t>(slab->bytes().value()));
+  if (device.ops().device == Device::kCpu) {  // a step meets no page for the first time
+    std::memset(slab->data(), 0, static_cast<size_t>(slab->bytes().value()));
+  }
   buffers.slab = *std::move(slab);
   return buffers;
 }

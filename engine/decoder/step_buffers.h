@@ -1,12 +1,13 @@
-// The memory that one forward pass writes to, taken once and used by every pass.
+// The memory of the device that one forward pass writes to, and the table of angles that it reads;
+// taken once and used by every pass.
 //
-// Threads: none. Cost: nothing after creation. Errors: ResourceExhausted.
+// Threads: none. Cost: nothing after creation. Errors: those of the device.
 #pragma once
 
 #include <cstdint>
 
 #include "absl/status/statusor.h"
-#include "engine/weights/slab.h"
+#include "engine/device/backend.h"
 #include "kvcache/base/units.h"
 #include "kvcache/model/model_config.h"
 
@@ -31,21 +32,37 @@ struct StepBuffers {
   float* gathered;  // [rows, hidden]
   float* mixed;     // [rows, hidden]
 
-  int32_t* ids;     // [rows]
-  int32_t* picked;  // [logit_rows]: which rows
+  // Of a device whose products read 16 bits: what the next one will read, [rows, the widest].
+  float* narrow;
+  // Of attention that is cut up: partial results.
+  float* partial_sums;
+  float* partial_weights;
+
+  float* cos;  // [positions, rotated_dims / 2]
+  float* sin;
+
   int32_t* chosen;  // [rows, choices], of a mixture
   int32_t* routed;  // [rows], of a mixture
 
-  Slab slab;  // that holds them all
+  DeviceSlab slab;  // that holds them all
+};
+
+struct StepShape {
+  int64_t rows;
+  int64_t logit_rows;
+  int64_t positions;
+  bool narrows = false;
+  int64_t partial_sums = 0;  // numbers
+  int64_t partial_weights = 0;
 };
 
 // The experts that each row uses, the shared one included.
 int64_t ChoicesOf(const Mixture& mixture);
 
 // What they occupy together.
-Bytes StepBufferBytes(const ModelConfig& model, int64_t rows, int64_t logit_rows);
+Bytes StepBufferBytes(const ModelConfig& model, const StepShape& shape);
 
-absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, int64_t rows,
-                                           int64_t logit_rows);
+absl::StatusOr<StepBuffers> StepBuffersFor(const ModelConfig& model, const StepShape& shape,
+                                           const DeviceBackend& device);
 
 }  // namespace plimsoll

@@ -37,7 +37,7 @@ struct DeviceTraits {
 // A piece of a device's memory, given back when this ends.
 class DeviceSlab {
  public:
-  using Release = void (*)(const void* owner, std::byte* data);
+  using Release = void (*)(const void* owner, std::byte* data, Bytes bytes);
 
   DeviceSlab() = default;  // empty
   DeviceSlab(std::byte* data, Bytes bytes, Release release, const void* owner)
@@ -71,7 +71,7 @@ class DeviceBackend {
   virtual Bytes ChunkGranule() const = 0;
   virtual absl::StatusOr<std::unique_ptr<Arena>> CreateArena(Bytes max, Bytes chunk) const = 0;
 
-  // Not zeroed, at a multiple of 256 bytes.
+  // At a multiple of 256 bytes. Host memory is zeroed, and its pages are given when first touched.
   virtual absl::StatusOr<DeviceSlab> Allocate(Bytes bytes) const = 0;
 
   virtual absl::Status CopyToDevice(std::byte* to, const std::byte* from, Bytes bytes) const = 0;

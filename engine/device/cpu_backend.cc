@@ -1,18 +1,18 @@
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
+#include <string>
+#include <system_error>
 
 #include "engine/device/backend.h"
 #include "engine/device/host_memory.h"
 #include "kvcache/base/errors.h"
-#include "kvcache/base/size_text.h"
 
 namespace plimsoll {
 namespace {
-
-constexpr int64_t kAlignment = 256;  // bytes
 
 class Cpu final : public DeviceBackend {
  public:
@@ -28,11 +28,19 @@ class Cpu final : public DeviceBackend {
   }
 
   absl::StatusOr<DeviceSlab> Allocate(Bytes bytes) const override {
-    const int64_t rounded = CeilDivide(bytes.value(), kAlignment) * kAlignment;
-    void* const data = std::aligned_alloc(kAlignment, static_cast<size_t>(rounded));
-    if (data == nullptr) return absl::ResourceExhaustedError("no " + FormatSize(bytes) + " free");
-    const auto release = [](const void*, std::byte* memory) { std::free(memory); };
-    return DeviceSlab(static_cast<std::byte*>(data), bytes, release, nullptr);
+    if (bytes == Bytes(0)) return DeviceSlab();
+    const size_t length = static_cast<size_t>(bytes.value());
+    void* const data =
+        mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) {
+      return absl::ResourceExhaustedError("no memory for " + std::to_string(bytes.value()) +
+                                          " bytes: " + std::generic_category().message(errno));
+    }
+    madvise(data, length, MADV_HUGEPAGE);  // a wish: without it everything works, slower
+    const auto unmap = [](const void*, std::byte* memory, Bytes size) {
+      munmap(memory, static_cast<size_t>(size.value()));
+    };
+    return DeviceSlab(static_cast<std::byte*>(data), bytes, unmap, nullptr);
   }
 
   absl::Status CopyToDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {

@@ -40,7 +40,7 @@ class Cuda final : public DeviceBackend {
     void* memory = nullptr;
     const int code = module_.allocate(bytes.value(), &memory, &message);
     PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "device memory", message));
-    const auto release = [](const void* module, std::byte* data) {
+    const auto release = [](const void* module, std::byte* data, Bytes) {
       static_cast<const PlimsollCudaModule*>(module)->release(data);
     };
     return DeviceSlab(static_cast<std::byte*>(memory), bytes, release, &module_);

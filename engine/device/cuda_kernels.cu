@@ -2,6 +2,7 @@
 
 #include "engine/device/cuda_error.h"
 #include "engine/device/cuda_gemm.h"
+#include "engine/ops/attention_launch_cuda.cuh"
 #include "engine/ops/block_copy_cuda.cuh"
 #include "engine/ops/embed_cuda.cuh"
 #include "engine/ops/gated_activation_cuda.cuh"
@@ -59,6 +60,7 @@ PlimsollCudaKernels Kernels() {
           .rms_norm = &Run<&LaunchRmsNorm, PlimsollCudaRmsNorm>,
           .linear = &Linear,
           .rotate_and_append = &Run<&LaunchRotateAndAppend, PlimsollCudaAppend>,
+          .attention = &Run<&LaunchAttention, PlimsollCudaAttention>,
           .gated_activation = &Run<&LaunchGatedActivation, PlimsollCudaGatedActivation>,
           .softcap = &Run<&LaunchSoftcap, PlimsollCudaSoftcap>,
           .copy_blocks = &Run<&LaunchBlockCopies, PlimsollCudaBlockCopies>,

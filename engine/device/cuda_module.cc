@@ -145,7 +145,7 @@ int ArenaExport(PlimsollCudaArena* arena, int64_t chunk, int* file, PlimsollCuda
 
 const PlimsollCudaModule kModule = {
     .version = PLIMSOLL_CUDA_VERSION,
-    .can_decode = 0,
+    .can_decode = 1,
     .open = &Open,
     .describe = &Describe,
     .memory = &Memory,

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "engine/ops/attention_cuda.h"
 #include "engine/ops/cuda_arguments.h"
 
 #ifdef __cplusplus
@@ -47,6 +48,7 @@ typedef struct PlimsollCudaKernels {
   int (*rms_norm)(const PlimsollCudaRmsNorm*, PlimsollCudaMessage*);
   int (*linear)(const PlimsollCudaLinear*, PlimsollCudaMessage*);
   int (*rotate_and_append)(const PlimsollCudaAppend*, PlimsollCudaMessage*);
+  int (*attention)(const PlimsollCudaAttention*, PlimsollCudaMessage*);
   int (*gated_activation)(const PlimsollCudaGatedActivation*, PlimsollCudaMessage*);
   int (*softcap)(const PlimsollCudaSoftcap*, PlimsollCudaMessage*);
   int (*copy_blocks)(const PlimsollCudaBlockCopies*, PlimsollCudaMessage*);
@@ -56,7 +58,7 @@ typedef struct PlimsollCudaKernels {
 
 typedef struct PlimsollCudaModule {
   uint32_t version;    /* PLIMSOLL_CUDA_VERSION, of the module; read before anything else */
-  uint32_t can_decode; /* whether it has a kernel for every operation */
+  uint32_t can_decode; /* whether it has kernels enough for an engine */
 
   /* Chooses a device and starts its context. Before all others. */
   int (*open)(int device, PlimsollCudaMessage* message);

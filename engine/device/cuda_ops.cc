@@ -120,8 +120,37 @@ absl::Status RotateAndAppend(const RotateAndAppendArgs& args) {
                                 .cache = CudaCache(args.cache)});
 }
 
-absl::Status Attention(const AttentionArgs&) {
-  return absl::UnimplementedError("cuda: attention has no kernel yet");
+absl::Status Attention(const AttentionArgs& args) {
+  const Output out = OutputOf(args.out, args.narrowed);
+  const PagedLayer& cache = args.cache;
+  const LayerLayout& layer = cache.layer;
+  const AttentionWork& work = args.work;
+  return Run("attention", &PlimsollCudaKernels::attention,
+             PlimsollCudaAttention{
+                 .q = args.q,
+                 .out = out.data,
+                 .out_type = out.type,
+                 .type = CudaType(cache.type),
+                 .places = reinterpret_cast<const PlimsollCudaRow*>(args.places),
+                 .sinks = args.sinks,
+                 .heads = static_cast<int32_t>(args.heads),
+                 .kv_heads = static_cast<int32_t>(layer.kv_heads),
+                 .head_dim = static_cast<int32_t>(layer.head_dim),
+                 .scale = args.scale,
+                 .softcap = args.softcap,
+                 .window = args.window,
+                 .layer = reinterpret_cast<const unsigned char*>(cache.pool) + layer.offset.value(),
+                 .block_tokens = static_cast<int32_t>(cache.block_tokens),
+                 .block_bytes = cache.block_bytes,
+                 .head_bytes = layer.head_bytes.value(),
+                 .kv_bytes = layer.kv_bytes.value(),
+                 .scales = (layer.scales - layer.offset).value(),
+                 .items = work.items,
+                 .item_count = work.item_count,
+                 .splits = work.splits,
+                 .split_count = work.split_count,
+                 .partial_sums = work.partial_sums,
+                 .partial_weights = work.partial_weights});
 }
 
 absl::Status GatedActivation(const GatedActivationArgs& args) {

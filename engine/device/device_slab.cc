@@ -13,7 +13,7 @@ DeviceSlab& DeviceSlab::operator=(DeviceSlab&& other) noexcept {
 }
 
 DeviceSlab::~DeviceSlab() {
-  if (data_ != nullptr) release_(owner_, data_);
+  if (data_ != nullptr) release_(owner_, data_, bytes_);
 }
 
 }  // namespace plimsoll

@@ -5,7 +5,8 @@
 // warps share out the inputs and add up once through shared memory, in a fixed order. Scales are
 // applied in fp32 to sums over a group.
 //
-// x is fp16 or bf16, as are 16-bit weights; 64 divides the inputs, 16 the outputs.
+// x is fp16 or bf16, as are 16-bit weights; 64 divides the inputs, and 16 the outputs of quantised
+// weights.
 #pragma once
 
 #include "engine/ops/weight_tiles_cuda.cuh"
@@ -86,6 +87,7 @@ SIMT_DEVICE void StoreSums(const PlimsollCudaLinear& args, int64_t first_tile,
   for (int i = simt::ThreadX(); i < kOutputs * rows; i += kLinearThreads) {
     const int row = i / kOutputs;
     const int64_t output = first_tile * kTileRows + i % kOutputs;
+    if (output >= outputs) continue;
     float sum = 0;
     for (int w = 0; w < kLinearWarps; ++w) {
       sum += shared[(w * kOutputs + i % kOutputs) * kStride + row];
@@ -193,7 +195,7 @@ int LaunchFewRows(const PlimsollCudaLinear& args, simt::Stream stream) {
   constexpr int kShared =
       kLinearWarps * kOutputs * (kColumnTiles * 8 + 1) * static_cast<int>(sizeof(float));
   return simt::Launch(&LinearFewRows<Tile, kRowTiles, kColumnTiles, kUnroll, kHalves>,
-                      {.blocks_x = static_cast<int>(args.weight.rows / kOutputs),
+                      {.blocks_x = static_cast<int>((args.weight.rows + kOutputs - 1) / kOutputs),
                        .threads = kLinearThreads,
                        .shared_bytes = kShared},
                       stream, args);
@@ -226,7 +228,10 @@ int LaunchByGroup(const PlimsollCudaLinear& args, simt::Stream stream) {
 // For 1 to kFewRows rows.
 inline int LaunchLinearFewRows(const PlimsollCudaLinear& args, simt::Stream stream) {
   const PlimsollCudaWeight& weight = args.weight;
-  if (weight.rows % kTileRows != 0 || weight.cols % kBlockColumns != 0) return kUnsupportedType;
+  const bool ragged = weight.rows % kTileRows != 0;
+  if (weight.cols % kBlockColumns != 0 || (ragged && weight.scales != nullptr)) {
+    return kUnsupportedType;
+  }
   return WithHalfType(args.x_type, [&](auto element) {
     using T = decltype(element);
     if constexpr (std::is_same_v<T, float>) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/ops/attention_cuda.h"
 #include "kvcache/base/element_type.h"
 #include "kvcache/model/model_config.h"
 #include "kvcache/sizing/cache_layout.h"
@@ -115,6 +116,17 @@ struct RotateAndAppendArgs {
   PagedLayer cache;
 };
 
+// How attention is cut up for a GPU and where its pieces leave their results (attention_cuda.h); on
+// the device. The CPU takes the rows as they are.
+struct AttentionWork {
+  const PlimsollCudaAttentionItem* items = nullptr;
+  int32_t item_count = 0;
+  const PlimsollCudaAttentionSplit* splits = nullptr;
+  int32_t split_count = 0;
+  float* partial_sums = nullptr;
+  float* partial_weights = nullptr;
+};
+
 // score[p]     = scale * q[r, h, :] . K[p, h / group, :], then softcap * tanh(score / softcap)
 // out[r, h, :] = softmax over positions p in (position - window, position] of score[p]
 //                times V[p, h / group, :]
@@ -132,6 +144,7 @@ struct AttentionArgs {
   float softcap = 0;             // 0: none
   const float* sinks = nullptr;  // [heads], or null for none
   Narrowed narrowed = {};
+  AttentionWork work = {};
 };
 
 // out[r, i] = activation(gate[r, i]) * up[r, i]; out may equal gate or up.

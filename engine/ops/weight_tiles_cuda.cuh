@@ -76,7 +76,7 @@ struct PlainTile {
     for (int i = 0; i < kLoads; ++i) {
       const int64_t row = tile * kTileRows + lane / 4 + 8 * (i % 2);
       const int64_t column = block * kBlockColumns + XColumn(i / 2, lane % 4);
-      loads[i] = simt::Load16If(there, data + row * weight.cols + column);
+      loads[i] = simt::Load16If(there && row < weight.rows, data + row * weight.cols + column);
     }
   }
 

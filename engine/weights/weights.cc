@@ -67,7 +67,7 @@ absl::StatusOr<std::unique_ptr<Weights>> Weights::Load(
   if (!checkpoint.ok()) return checkpoint.status();
   Layout layout;
   PLIMSOLL_RETURN_IF_ERROR(layout.Add(*checkpoint, model, quantised));
-  absl::StatusOr<Slab> slab = Slab::Create(layout.slab_bytes());
+  absl::StatusOr<DeviceSlab> slab = CpuBackend().Allocate(layout.slab_bytes());
   if (!slab.ok()) return Annotate(slab.status(), "weights");
   std::unique_ptr<Weights> weights(new Weights);
   weights->slab_ = *std::move(slab);

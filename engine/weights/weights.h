@@ -17,9 +17,10 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/device/backend.h"
 #include "engine/ops/ops.h"
-#include "engine/weights/slab.h"
 #include "kvcache/base/units.h"
 #include "kvcache/model/model_config.h"
 
@@ -33,6 +34,11 @@ class Weights {
       const std::string& folder, const ModelConfig& model,
       const std::optional<ElementType>& quantised = std::nullopt);
 
+  // Moves everything to the device's memory, quantised matrices as fragment_layout.h has them, and
+  // lets go of the host's. Nothing to do for a device that reads host memory. Unimplemented, naming
+  // the tensor, for a matrix that cannot be laid out so.
+  absl::Status MoveTo(const DeviceBackend& device);
+
   // The tensor as a matrix: [rows, cols], a vector as [1, n], more dimensions folded into the
   // rows. Without data when there is no such tensor.
   WeightView Find(const std::string& name) const;
@@ -43,7 +49,7 @@ class Weights {
  private:
   Weights() = default;
 
-  Slab slab_;
+  DeviceSlab slab_;
   Bytes tensor_bytes_;
   std::map<std::string, WeightView> views_;
 };

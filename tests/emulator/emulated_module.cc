@@ -9,6 +9,7 @@
 #include <cstring>
 #include <vector>
 
+#include "engine/ops/attention_launch_cuda.cuh"
 #include "engine/ops/block_copy_cuda.cuh"
 #include "engine/ops/embed_cuda.cuh"
 #include "engine/ops/gated_activation_cuda.cuh"
@@ -179,7 +180,7 @@ int Linear(const PlimsollCudaLinear* args, PlimsollCudaMessage* message) {
 
 constexpr PlimsollCudaModule kModule = {
     .version = PLIMSOLL_CUDA_VERSION,
-    .can_decode = 0,
+    .can_decode = 1,
     .open = &Open,
     .describe = &Describe,
     .memory = &Memory,
@@ -204,6 +205,7 @@ constexpr PlimsollCudaModule kModule = {
                 .rms_norm = &Run<&cuda::LaunchRmsNorm>,
                 .linear = &Linear,
                 .rotate_and_append = &Run<&cuda::LaunchRotateAndAppend>,
+                .attention = &Run<&cuda::LaunchAttention>,
                 .gated_activation = &Run<&cuda::LaunchGatedActivation>,
                 .softcap = &Run<&cuda::LaunchSoftcap>,
                 .copy_blocks = &Run<&cuda::LaunchBlockCopies>,

@@ -50,7 +50,8 @@ absl::StatusOr<EngineOptions> EngineFor(const ConcurrencyOptions& options) {
   if (!memory.ok()) return memory.status();
   EngineOptions engine = options.engine;
   engine.loop.max_sequences = 1;
-  const absl::StatusOr<InferencePlan> plan = PlanEngine(*model, engine, memory->free);
+  const absl::StatusOr<InferencePlan> plan =
+      PlanEngine(*model, *device->backend, engine, memory->free);
   if (!plan.ok()) return plan.status();
   const Tokens shortest = *std::min_element(options.contexts.begin(), options.contexts.end());
   const int64_t most = std::max<int64_t>(1, PredictedSequences(*plan, shortest));

@@ -304,9 +304,12 @@ TEST(Decoder, BufferBytesCountEveryBuffer) {
   TinyEngine engine(
       model, ReferenceOps(),
       {.blocks = Blocks(16), .decoder = {.max_batched_tokens = Tokens(16), .max_logit_rows = 16}});
-  const int64_t floats = 16 * (64 + 64 + 64 + 16 + 16 + 64 + 96 + 96 + 64 + 101 + 1 + 1);
-  const int64_t positions = engine.arena->committed_bytes() / engine.layout.block_bytes * 4;
-  EXPECT_EQ(engine.decoder->buffer_bytes(), Bytes(4 * floats + 4 * 2 * 4 * positions));
+  const int64_t floats = 16 * (64 + 64 + 64 + 16 + 16 + 64 + 96 + 96 + 64 + 101);
+  const int64_t blocks = engine.arena->committed_bytes() / engine.layout.block_bytes;
+  const int64_t angles = 2 * 4 * (4 * blocks);  // of 4 pairs, at 4 positions a block
+  const int64_t inputs = 256 + 256 + 256;       // ids, places, picked
+  const int64_t tables = CeilDivide(4 * 16 * blocks, 256) * 256;
+  EXPECT_EQ(engine.decoder->buffer_bytes(), Bytes(4 * floats + 4 * angles + inputs + tables));
 }
 
 TEST(Decoder, AModelItCannotRunIsRefusedByName) {
@@ -325,8 +328,9 @@ TEST(Decoder, ATableWithoutWhatAModelNeedsIsRefusedByName) {
   Ops ops = CpuOps();
   ops.name = "abacus";
   ops.experts = nullptr;
-  const absl::Status status =
-      Decoder::Create(model.config, *model.weights, ops, engine.layout, *engine.arena, {}).status();
+  const absl::Status status = Decoder::Create(model.config, *model.weights, {CpuBackend(), ops},
+                                              engine.layout, *engine.arena, {})
+                                  .status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_EQ(status.message(), "no experts on abacus, which MixtralForCausalLM needs");
 }

@@ -32,7 +32,6 @@ TEST(Rotary, TheTableHoldsCosineAndSineOfPositionTimesFrequency) {
                                      float(std::cos(2.0)), float(std::cos(0.2))));
   EXPECT_THAT(table.sin, ElementsAre(0, 0, float(std::sin(1.0)), float(std::sin(0.1)),
                                      float(std::sin(2.0)), float(std::sin(0.2))));
-  EXPECT_EQ(RotaryTableBytes(config, Tokens(3)), Bytes(48));
 }
 
 TEST(Rotary, LinearSlowsEveryPair) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +23,8 @@ struct KernelDevice {
   std::string name;
   const DeviceBackend* backend;
   uint64_t seed;
+
+  friend void PrintTo(const KernelDevice& device, std::ostream* out) { *out << device.name; }
 };
 
 inline std::vector<KernelDevice> KernelDevices() {

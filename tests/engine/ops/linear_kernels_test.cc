@@ -77,7 +77,7 @@ class LinearKernels : public OnDevice {
 TEST_P(LinearKernels, SixteenBitWeightsAgree) {
   SCOPED_TRACE(RerunHint());
   for (const ElementType half : {ElementType::kFp16, ElementType::kBf16}) {
-    for (const auto& [outputs, inputs] : {std::pair(16, 64), {48, 128}, {64, 1216}}) {
+    for (const auto& [outputs, inputs] : {std::pair(16, 64), {48, 128}, {64, 1216}, {101, 64}}) {
       const Stored weight(half, RandomFloats(outputs * inputs, rng_));
       const WeightView on_device = Put(weight, outputs, inputs);
       for (const int64_t rows : {1, 8, 9, 17, 33, 64, 65}) {
@@ -127,11 +127,11 @@ TEST_P(LinearKernels, ManyRowsTakeWeightsASliceAtATime) {
 }
 
 TEST_P(LinearKernels, ShapesWithoutKernelAreRefused) {
-  const Problem problem = Random(ElementType::kFp16, 1, 24, 64);
-  const Stored weight(ElementType::kFp16, RandomFloats(24 * 64, rng_));
+  const Problem problem = Random(ElementType::kFp16, 1, 32, 72);
+  const Stored weight(ElementType::kFp16, RandomFloats(32 * 72, rng_));
   const absl::Status status = ops().linear({.x = nullptr,
                                             .rows = 1,
-                                            .weight = Put(weight, 24, 64),
+                                            .weight = Put(weight, 32, 72),
                                             .bias = {},
                                             .accumulate = false,
                                             .out = Put(problem.before),

@@ -4,14 +4,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "engine/decoder/decoder.h"
+#include "engine/device/backend.h"
 #include "engine/weights/make_model.h"
 #include "engine/weights/weights.h"
 #include "kvcache/base/check.h"
@@ -52,13 +53,14 @@ struct TinyShape {
 };
 
 struct TinyModel {
-  explicit TinyModel(const TinyShape& shape) {
+  explicit TinyModel(const TinyShape& shape,
+                     const std::optional<ElementType>& quantised = std::nullopt) {
     const std::string like = dir.Write("like/config.json", shape.Config());
     absl::StatusOr<MadeModel> made =
         MakeModel({.like = like, .folder = folder(), .seed = shape.seed});
     PLIMSOLL_CHECK(made.ok(), made.status());
     config = made->config;
-    absl::StatusOr<std::unique_ptr<Weights>> loaded = Weights::Load(folder(), config);
+    absl::StatusOr<std::unique_ptr<Weights>> loaded = Weights::Load(folder(), config, quantised);
     PLIMSOLL_CHECK(loaded.ok(), loaded.status());
     weights = *std::move(loaded);
   }
@@ -78,14 +80,19 @@ struct TinyEngine {
     Decoder::Options decoder = {.max_batched_tokens = Tokens(64), .max_logit_rows = 64};
   };
 
-  TinyEngine(const TinyModel& model, const Ops& ops, const Options& options)
+  TinyEngine(const TinyModel& model, const Ops& ops, const Options& options,
+             const DeviceBackend& device = CpuBackend())
       : layout(*CacheLayoutFor(model.config, options.kv, options.block_tokens)),
-        arena(*CreateHostArena(options.blocks.value() * layout.block_bytes, Bytes(4096))),
+        arena(*device.CreateArena(options.blocks.value() * layout.block_bytes,
+                                  device.ChunkGranule())),
         cache(
             *KvCache::Create({.capacity = options.blocks, .block_tokens = options.block_tokens})) {
     PLIMSOLL_CHECK(arena->Commit({0, arena->chunks()}).ok());
-    std::memset(arena->base(), 0xff, static_cast<size_t>(arena->committed_bytes().value()));
-    decoder = *Decoder::Create(model.config, *model.weights, ops, layout, *arena, options.decoder);
+    const std::vector<std::byte> nan(static_cast<size_t>(arena->committed_bytes().value()),
+                                     std::byte{0xff});
+    PLIMSOLL_CHECK(device.CopyToDevice(arena->base(), nan.data(), arena->committed_bytes()).ok());
+    decoder = *Decoder::Create(model.config, *model.weights, {device, ops}, layout, *arena,
+                               options.decoder);
   }
 
   SequenceId Begin() { return cache->Begin(Blocks(0)); }

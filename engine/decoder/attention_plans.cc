@@ -1,0 +1,77 @@
+#include "engine/decoder/attention_plans.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/ops/attention_shape.h"
+
+namespace plimsoll {
+namespace {
+
+cuda::AttentionPlanShape ShapeOf(const AttentionSpec& layer, int64_t multiprocessors) {
+  const auto heads = static_cast<int32_t>(layer.heads);
+  const auto kv_heads = static_cast<int32_t>(layer.kv_heads);
+  const auto dim = static_cast<int32_t>(layer.head_dim);
+  const int32_t blocks =
+      cuda::AttentionBlocksPerMultiprocessor(cuda::AttentionColumns(heads, kv_heads, dim), dim);
+  return {.rows_per_item = cuda::RowsPerAttentionItem(heads, kv_heads, dim),
+          .blocks_per_item = cuda::BlocksPerAttentionItem(heads, kv_heads, dim),
+          .blocks_at_once = static_cast<int32_t>(multiprocessors) * blocks,
+          .window = layer.window ? layer.window->value() : std::numeric_limits<int64_t>::max(),
+          .least_tokens = cuda::LeastTokensPerPiece(heads, kv_heads)};
+}
+
+bool AreSame(const cuda::AttentionPlanShape& a, const cuda::AttentionPlanShape& b) {
+  return a.rows_per_item == b.rows_per_item && a.blocks_per_item == b.blocks_per_item &&
+         a.blocks_at_once == b.blocks_at_once && a.window == b.window &&
+         a.least_tokens == b.least_tokens;
+}
+
+}  // namespace
+
+AttentionPlans::AttentionPlans(const ModelConfig& model, const DeviceBackend& device, int64_t rows)
+    : rows_(rows) {
+  if (device.ops().device == Device::kCpu) return;
+  for (const AttentionSpec& layer : model.attention) {
+    const cuda::AttentionPlanShape shape = ShapeOf(layer, device.traits().multiprocessors);
+    plan_of_layer_.push_back(PlanOf(shape));
+    const int64_t partials = cuda::MostAttentionPartials(shape) * layer.heads;
+    partial_sums_ = std::max(partial_sums_, partials * layer.head_dim);
+    partial_weights_ = std::max(partial_weights_, partials * 2);
+  }
+}
+
+size_t AttentionPlans::PlanOf(const cuda::AttentionPlanShape& shape) {
+  const auto found = std::find_if(plans_.begin(), plans_.end(), [&](const Planned& planned) {
+    return AreSame(planned.shape, shape);
+  });
+  if (found != plans_.end()) return static_cast<size_t>(found - plans_.begin());
+  const int64_t items = cuda::MostAttentionItems(rows_, shape);
+  most_items_ += items;
+  plans_.push_back({shape, {}, {}});
+  plans_.back().plan.items.reserve(static_cast<size_t>(rows_ + items));  // groups, then pieces
+  plans_.back().plan.splits.reserve(static_cast<size_t>(rows_));
+  return plans_.size() - 1;
+}
+
+void AttentionPlans::Plan(std::span<const RowPlace> rows, StepInputs& inputs) {
+  PlimsollCudaAttentionItem* items = inputs.items();
+  PlimsollCudaAttentionSplit* splits = inputs.splits();
+  for (Planned& planned : plans_) {
+    cuda::PlanAttention(rows, planned.shape, planned.plan);
+    const cuda::AttentionPlan& plan = planned.plan;
+    planned.work = {.items = inputs.OnDevice(items),
+                    .item_count = static_cast<int32_t>(plan.items.size()),
+                    .splits = inputs.OnDevice(splits),
+                    .split_count = static_cast<int32_t>(plan.splits.size())};
+    items = std::copy(plan.items.begin(), plan.items.end(), items);
+    splits = std::copy(plan.splits.begin(), plan.splits.end(), splits);
+  }
+}
+
+AttentionWork AttentionPlans::Of(int64_t layer) const {
+  if (plans_.empty()) return {};
+  return plans_[plan_of_layer_[static_cast<size_t>(layer)]].work;
+}
+
+}  // namespace plimsoll

@@ -1,0 +1,81 @@
+// What one pass is told: token ids, where each row's K and V go, block tables, which rows' logits
+// are wanted, how attention is cut up. Laid out in host memory and copied to the device in one
+// piece, so that operations find everything on their own device and nothing waits twice.
+//
+// The pieces lie at fixed addresses, whatever a pass holds, and block tables behind them, as many
+// as a pass has.
+//
+// Threads: one caller. Cost: Upload copies what the pass needs, once; nothing allocates after
+// Create. Errors: those of the device.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/device/backend.h"
+#include "engine/ops/ops.h"
+#include "kvcache/base/ids.h"
+
+namespace plimsoll {
+
+class StepInputs {
+ public:
+  struct Shape {
+    int64_t rows;          // of a pass, at most
+    int64_t logit_rows;    // of them, with logits
+    int64_t sequences;     // of a pass, at most
+    int64_t table_blocks;  // of the longest sequence
+    int64_t items = 0;     // of attention, where it is cut up
+    int64_t splits = 0;
+  };
+
+  static Bytes BytesFor(const Shape& shape);
+  // `backend` outlives the inputs.
+  static absl::StatusOr<StepInputs> Create(const DeviceBackend& backend, const Shape& shape);
+
+  // Begins a pass. What was written before means nothing any more.
+  void Clear() { tables_used_ = 0; }
+  // A copy of the table's first `blocks`, as the device will see it. At most `sequences` tables of
+  // `table_blocks` a pass.
+  const int32_t* AddTable(std::span<const BlockId> table, int64_t blocks);
+  // On the host, to be written: [rows], [rows], [logit_rows], [items], [splits].
+  int32_t* ids() { return At<int32_t>(offsets_.ids); }
+  RowPlace* places() { return At<RowPlace>(offsets_.places); }
+  int32_t* picked() { return At<int32_t>(offsets_.picked); }
+  PlimsollCudaAttentionItem* items() { return At<PlimsollCudaAttentionItem>(offsets_.items); }
+  PlimsollCudaAttentionSplit* splits() { return At<PlimsollCudaAttentionSplit>(offsets_.splits); }
+
+  // After it, the device has all that was written since Clear.
+  absl::Status Upload();
+  // The same piece, on the device.
+  template <class T>
+  const T* OnDevice(const T* host) const {
+    const auto offset = reinterpret_cast<const std::byte*>(host) - host_.data();
+    return reinterpret_cast<const T*>(device_.data() + offset);
+  }
+
+  Bytes bytes() const { return device_.bytes(); }  // on the device
+
+ private:
+  template <class T>
+  T* At(int64_t offset) {
+    return reinterpret_cast<T*>(host_.data() + offset);
+  }
+
+  // Where each piece begins.
+  struct Offsets {
+    int64_t ids = 0, places = 0, picked = 0, items = 0, splits = 0, tables = 0, end = 0;
+  };
+  static Offsets OffsetsOf(const Shape& shape);
+
+  const DeviceBackend* backend_ = nullptr;
+  std::vector<std::byte> host_;
+  DeviceSlab device_;
+  Offsets offsets_;
+  int64_t tables_used_ = 0;  // blocks
+};
+
+}  // namespace plimsoll

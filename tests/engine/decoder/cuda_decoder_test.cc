@@ -1,0 +1,115 @@
+// The decoder over CUDA's kernels, on the emulator and on a GPU: logits beside those of the
+// reference over the same weights, for every type of weights and cache.
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <ostream>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "tests/engine/ops/device_problem.h"
+#include "tests/engine/support/tiny_model.h"
+
+namespace plimsoll {
+namespace {
+
+// Wide enough for the kernels: heads of 64, columns in blocks of 64.
+TinyShape CudaShape() {
+  TinyShape shape;
+  shape.layers = 2;
+  shape.hidden = 128;
+  shape.intermediate = 192;
+  shape.heads = 4;
+  shape.kv_heads = 2;
+  shape.head_dim = 64;
+  return shape;
+}
+
+struct Case {
+  std::string name;
+  TinyShape shape;
+  std::optional<ElementType> weights;
+  ElementType kv;
+  double tolerance;  // of logits: activations are rounded to 16 bits before each product
+
+  friend void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
+};
+
+std::vector<Case> Cases() {
+  TinyShape qwen = CudaShape();
+  qwen.architecture = "Qwen3ForCausalLM";
+  TinyShape gemma = CudaShape();
+  gemma.architecture = "Gemma2ForCausalLM";
+  gemma.tied = true;
+  gemma.more =
+      R"(, "sliding_window": 20, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0)"
+      R"(, "query_pre_attn_scalar": 64, "hidden_activation": "gelu_pytorch_tanh")";
+  TinyShape half = CudaShape();
+  half.dtype = "float16";
+  // A number of a narrow cache that lies between two steps may be rounded either way: there the
+  // distance is a share of what the cache itself costs.
+  return {{"Bf16", CudaShape(), {}, ElementType::kBf16, 1.5e-2},
+          {"Fp16", half, {}, ElementType::kFp16, 2e-3},
+          {"Int8Weights", half, ElementType::kInt8, ElementType::kFp16, 2e-3},
+          {"Int4Weights", half, ElementType::kInt4, ElementType::kFp16, 2e-3},
+          {"Int8Cache", half, {}, ElementType::kInt8, 1.5e-2},
+          {"Int4CacheAndWeights", half, ElementType::kInt4, ElementType::kInt4, 0.15},
+          {"Fp8Cache", half, {}, ElementType::kFp8, 4e-2},
+          {"NormsOfHeads", qwen, {}, ElementType::kBf16, 1.5e-2},
+          {"CapsAndWindows", gemma, {}, ElementType::kBf16, 3e-2}};
+}
+
+class CudaDecoder : public testing::TestWithParam<std::tuple<Case, KernelDevice>> {
+ protected:
+  const Case& test() const { return std::get<0>(GetParam()); }
+  const KernelDevice& device() const { return std::get<1>(GetParam()); }
+};
+
+std::vector<int32_t> Prompt(int64_t count, int32_t step) {
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < count; ++i) tokens.push_back(i * step % 101);
+  return tokens;
+}
+
+// Two prompts, of which one comes in two chunks beside the other, then a token each: all logits.
+std::vector<float> LogitsOf(TinyEngine& engine) {
+  const std::vector<int32_t> longer = Prompt(40, 37);
+  const std::vector<int32_t> shorter = Prompt(9, 11);
+  const SequenceId a = engine.Begin();
+  const SequenceId b = engine.Begin();
+  std::vector<float> all;
+  const auto pass = [&](std::span<const int32_t> of_a, std::span<const int32_t> of_b) {
+    const BatchEntry batch[] = {engine.Append(a, of_a), engine.Append(b, of_b)};
+    const std::vector<float> logits = engine.Forward(batch);
+    all.insert(all.end(), logits.begin(), logits.end());
+  };
+  pass(std::span(longer).first(33), std::span(shorter).first(8));
+  pass(std::span(longer).subspan(33, 6), std::span(shorter).last(1));
+  pass(std::span(longer).last(1), std::span(shorter).first(1));
+  return all;
+}
+
+TEST_P(CudaDecoder, LogitsAgreeWithTheReference) {
+  if (device().seed != 0) emulator::SetSeed(device().seed);
+  const TinyEngine::Options options = {.kv = test().kv, .block_tokens = Tokens(16)};
+  const TinyModel judged(test().shape, test().weights);
+  TinyEngine judge(judged, ReferenceOps(), options);
+  const TinyModel model(test().shape, test().weights);
+  ASSERT_TRUE(model.weights->MoveTo(*device().backend).ok());
+  TinyEngine engine(model, device().backend->ops(), options, *device().backend);
+  EXPECT_LT(RelativeError(LogitsOf(engine), LogitsOf(judge)), test().tolerance);
+}
+
+std::string NameOfCase(const testing::TestParamInfo<CudaDecoder::ParamType>& param) {
+  return std::get<0>(param.param).name + std::get<1>(param.param).name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CudaDecoder,
+                         testing::Combine(testing::ValuesIn(Cases()),
+                                          testing::ValuesIn(KernelDevices())),
+                         NameOfCase);
+
+}  // namespace
+}  // namespace plimsoll
