@@ -171,6 +171,21 @@ TEST(ThreadBlockDeathTest, ADeadlockSaysWhoWaitsWhere) {
                "16-31 wait at Synchronize");
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+#define PLIMSOLL_UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PLIMSOLL_UNDER_ASAN 1
+#endif
+#endif
+
+#ifdef PLIMSOLL_UNDER_ASAN
+TEST(ThreadBlockDeathTest, OneBytePastSharedMemory) {
+  EXPECT_DEATH(RunBlock([] { simt::SharedMemory<char>()[36 + simt::ThreadX() / 63] = 0; }, 37),
+               "heap-buffer-overflow");
+}
+#endif
+
 TEST(ThreadBlockDeathTest, PartOfAWarp) {
   EXPECT_DEATH(RunGrid({{1, 1, 1}, 40, 0}, [] {}), "threads % kLanes == 0");
 }
