@@ -6,6 +6,7 @@
 
 #include "engine/decoder/layer_weights.h"
 #include "engine/device/choose_device.h"
+#include "engine/device/pool_export.h"
 #include "engine/device/pool_memory.h"
 #include "engine/engine_plan.h"
 #include "engine/weights/weights.h"
@@ -23,6 +24,7 @@ struct Engine::Parts {
   std::string device_name;
   std::unique_ptr<Weights> weights;
   std::unique_ptr<PoolMemory> pool;
+  std::unique_ptr<PoolExport> exported;  // null: none
   std::unique_ptr<KvCache> cache;
   std::unique_ptr<SharedAdmission> admission;
   std::unique_ptr<Decoder> decoder;
@@ -32,6 +34,7 @@ struct Engine::Parts {
   absl::Status Plan(const EngineOptions& options);
   absl::Status Load(const EngineOptions& options);
   absl::Status CommitPool(const EngineOptions& options);
+  absl::Status Export(const std::string& socket, const Clock& clock);
   absl::Status Start(const EngineOptions& options, const Clock& clock);
   void Measure();
   absl::StatusOr<PoolResized> Resize(Blocks total);
@@ -111,6 +114,15 @@ absl::Status Engine::Parts::Start(const EngineOptions& options, const Clock& clo
   return absl::OkStatus();
 }
 
+absl::Status Engine::Parts::Export(const std::string& socket, const Clock& clock) {
+  if (socket.empty()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<PoolExport>> made = PoolExport::Create(
+      {.path = socket, .block_bytes = layout.block_bytes}, pool->arena(), plan.blocks, clock);
+  if (!made.ok()) return Annotate(made.status(), "export");
+  exported = *std::move(made);
+  return absl::OkStatus();
+}
+
 // Under the lock of admission: who is granted blocks meanwhile would be granted those that go.
 absl::StatusOr<PoolResized> Engine::Parts::Resize(Blocks total) {
   const auto prepare = [this](Blocks blocks, std::span<const BlockMove> moves) {
@@ -119,7 +131,9 @@ absl::StatusOr<PoolResized> Engine::Parts::Resize(Blocks total) {
   absl::StatusOr<PoolResized> resized = admission->With(
       [&](AdmissionController& controller) { return controller.Resize(total, prepare); });
   if (!resized.ok()) return resized;
-  PLIMSOLL_RETURN_IF_ERROR(Annotate(pool->GiveBackBeyond(total), "pool"));
+  const absl::Status given_back = pool->GiveBackBeyond(total);
+  if (exported) exported->Announce(total, pool->arena().committed_bytes());
+  if (!given_back.ok()) return Annotate(given_back, "pool");
   return resized;
 }
 
@@ -139,6 +153,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   PLIMSOLL_RETURN_IF_ERROR(parts->Plan(options));
   PLIMSOLL_RETURN_IF_ERROR(parts->Load(options));
   PLIMSOLL_RETURN_IF_ERROR(parts->CommitPool(options));
+  PLIMSOLL_RETURN_IF_ERROR(parts->Export(options.export_socket, clock));
   PLIMSOLL_RETURN_IF_ERROR(parts->Start(options, clock));
   parts->Measure();
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
@@ -155,6 +170,7 @@ GenerationLoop& Engine::loop() { return *parts_->loop; }
 Decoder& Engine::decoder() { return *parts_->decoder; }
 Arena& Engine::arena() { return parts_->pool->arena(); }
 const DeviceBackend& Engine::backend() const { return *parts_->device.backend; }
+PoolExport* Engine::exported() { return parts_->exported.get(); }
 
 void Engine::Resize(Blocks total, PoolResizedHandler done) {
   Parts& parts = *parts_;

@@ -40,6 +40,9 @@ struct EngineOptions {
   // That Resize may make of them, at least as many; default: no more than at the start. Addresses
   // and the rotary table are made for so many at once.
   std::optional<Blocks> max_blocks = std::nullopt;
+  // A Unix socket at which other processes of this user map the pool (device/pool_export.h); empty:
+  // none do.
+  std::string export_socket = {};
   double utilization = 0.92;
   Tokens block_tokens = Tokens(16);
   // How matrices are held: int8 or int4, into which they are rounded; default: as stored.
@@ -51,6 +54,8 @@ struct EngineOptions {
   bool reference = false;           // scalar operations, the judge of the fast ones; CPU only
   bool poison_pool = false;  // fills the pool with NaN first, so that a test sees a stray read
 };
+
+class PoolExport;  // engine/device/pool_export.h
 
 using PoolResizedHandler = std::function<void(const absl::StatusOr<PoolResized>&)>;
 
@@ -73,6 +78,8 @@ class Engine {
   // of it, as AdmissionController::Resize says, from the thread that steps, and must not block;
   // Unavailable, at once, where the loop has stopped.
   void Resize(Blocks total, PoolResizedHandler done);
+  // Null where nothing is exported. Somebody has to call its Serve.
+  PoolExport* exported();
 
   // What the loop works with, for who measures or steps by themselves instead.
   Decoder& decoder();

@@ -1,6 +1,8 @@
 // plimsoll serve: the server, with an engine that decodes or as a ledger that only counts.
 #include <sys/resource.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -9,6 +11,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "engine/device/pool_export.h"
 #include "kvcache/base/size_text.h"
 #include "rpc/http_endpoint.h"
 #include "rpc/server.h"
@@ -154,6 +157,29 @@ class LoopThread {
   std::thread thread_;
 };
 
+// Answers those who map the engine's pool, if it is exported, for as long as it lives.
+class ExportThread {
+ public:
+  explicit ExportThread(Engine* engine)
+      : export_(engine == nullptr ? nullptr : engine->exported()) {
+    if (export_ == nullptr) return;
+    thread_ = std::thread([this] {
+      while (!stop_) export_->Serve(std::chrono::milliseconds(100));
+    });
+  }
+  ~ExportThread() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+  ExportThread(const ExportThread&) = delete;
+  ExportThread& operator=(const ExportThread&) = delete;
+
+ private:
+  PoolExport* const export_;
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
 absl::Status Serve(const ServeText& text) {
   const absl::StatusOr<ServeArguments> arguments = ReadServeArguments(text);
   if (!arguments.ok()) return arguments.status();
@@ -166,6 +192,7 @@ absl::Status Serve(const ServeText& text) {
   if (pool->engine != nullptr) SayWhatItTook(*pool->engine);
   const ServerOptions options = OptionsFor(*arguments, *pool);
   const LoopThread loop_thread(pool->loop());
+  const ExportThread export_thread(pool->engine.get());
   const absl::StatusOr<std::unique_ptr<Server>> server =
       Server::Start(options, pool->admission(), clock, pool->loop());
   if (!server.ok()) return server.status();
@@ -193,6 +220,8 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
       "--memory", text.memory, "device memory to plan for, such as 80GiB; default: the device's");
   command.add_option("--blocks", text.blocks, "a pool of exactly this many blocks instead")
       ->excludes(memory);
+  command.add_option("--export", text.export_socket,
+                     "a Unix socket at which other processes of this user map the pool");
   command.add_option(
       "--max-blocks", text.max_blocks,
       "what `plimsoll resize` may make of the pool; default: what it has at the start");

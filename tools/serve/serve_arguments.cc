@@ -41,6 +41,9 @@ absl::Status CheckSources(const ServeText& text) {
     return absl::InvalidArgumentError(
         "--device none has no memory of its own: give --memory or --blocks");
   }
+  if (ledger && !text.export_socket.empty()) {
+    return absl::InvalidArgumentError("--export: a ledger has no memory that others could map");
+  }
   return absl::OkStatus();
 }
 
@@ -84,6 +87,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   }
   if (text.blocks) arguments.engine.blocks = Blocks(*text.blocks);
   if (text.max_blocks) arguments.engine.max_blocks = Blocks(*text.max_blocks);
+  arguments.engine.export_socket = text.export_socket;
   arguments.engine.model_path = text.model;
   arguments.engine.device = text.device;
   arguments.engine.kv_type = *kv;
