@@ -33,9 +33,19 @@ absl::Status CheckOptions(const EngineOptions& options) {
   return BadField("weights", NameOf(*options.weights), "int8 or int4, or nothing: as stored");
 }
 
-InferenceOptions SizingOf(const EngineOptions& options) {
+absl::Status CheckWeights(const ModelConfig& model, const EngineOptions& options) {
+  if (!options.weights || !model.quantization) return absl::OkStatus();
+  return BadField("weights", NameOf(*options.weights),
+                  "nothing for a checkpoint that is quantised already: " + *model.quantization);
+}
+
+// A checkpoint that is quantised already is held in the engine's own layout of the same numbers.
+InferenceOptions SizingOf(const ModelConfig& model, const EngineOptions& options) {
   InferenceOptions sizing{
       .device_bytes = kMaxBytes, .weights = options.weights, .kv = options.kv_type};
+  if (const auto held = model.storage ? EngineStorageOf(*model.storage) : std::nullopt) {
+    sizing.weights = *held;
+  }
   sizing.attention_pieces = 0;  // the decoder's own count is in what is beyond the plan
   sizing.utilization = options.utilization;
   sizing.block_tokens = options.block_tokens;
@@ -89,7 +99,8 @@ Decoder::Options DecoderOptionsFor(const LoopOptions& loop) {
 absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const DeviceBackend& device,
                                          const EngineOptions& options, Bytes free) {
   PLIMSOLL_RETURN_IF_ERROR(CheckOptions(options));
-  InferenceOptions sizing = SizingOf(options);
+  PLIMSOLL_RETURN_IF_ERROR(CheckWeights(model, options));
+  InferenceOptions sizing = SizingOf(model, options);
   if (!options.blocks) sizing.device_bytes = options.memory.value_or(free);
   absl::StatusOr<InferencePlan> plan = PlanInference(model, sizing);
   if (!plan.ok()) return plan.status();

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "engine/ops/weight_element.h"
+#include "engine/weights/packed_source.h"
 #include "kvcache/base/check.h"
 
 namespace plimsoll {
@@ -108,11 +109,7 @@ absl::Status CheckDecodable(const ModelConfig& model) {
     return absl::UnimplementedError("no decoder for " + model.architecture +
                                     "; plan and serve --device none work with it");
   }
-  if (model.quantization) {
-    return absl::UnimplementedError("no decoder for " + *model.quantization +
-                                    " weights; want fp32, fp16 or bf16");
-  }
-  return absl::OkStatus();
+  return CheckStorage(model);
 }
 
 WeightView RowsOf(const WeightView& matrix, int64_t first, int64_t count) {

@@ -23,16 +23,25 @@ int64_t ElementsOf(const std::vector<int64_t>& shape) {
   return elements;
 }
 
+std::string DtypeOf(const TensorToWrite& tensor) {
+  return tensor.dtype.empty() ? std::string(DtypeOf(tensor.type)) : tensor.dtype;
+}
+
+Bytes BytesOf(const TensorToWrite& tensor) {
+  const std::optional<int> bits = BitsOfDtype(DtypeOf(tensor));
+  PLIMSOLL_CHECK(bits && *bits % 8 == 0, tensor.name, tensor.dtype);
+  return Bytes(ElementsOf(tensor.shape) * (*bits / 8));
+}
+
 // The header, padded with spaces so that the data begins at a multiple of 64.
 std::string HeaderText(const std::vector<TensorToWrite>& tensors) {
   nlohmann::ordered_json header = {{"__metadata__", {{"format", "pt"}}}};
   int64_t offset = 0;
   for (const TensorToWrite& tensor : tensors) {
-    const int64_t end = offset + BytesOf(tensor.type, ElementsOf(tensor.shape)).value();
-    header.push_back({tensor.name,
-                      {{"dtype", std::string(DtypeOf(tensor.type))},
-                       {"shape", tensor.shape},
-                       {"data_offsets", {offset, end}}}});
+    const int64_t end = offset + BytesOf(tensor).value();
+    header.push_back(
+        {tensor.name,
+         {{"dtype", DtypeOf(tensor)}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}}});
     offset = end;
   }
   PLIMSOLL_CHECK(header.size() == tensors.size() + 1, header.size());  // names are unique
@@ -43,7 +52,7 @@ std::string HeaderText(const std::vector<TensorToWrite>& tensors) {
 
 Bytes DataBytes(const std::vector<TensorToWrite>& tensors) {
   Bytes sum;
-  for (const TensorToWrite& each : tensors) sum += BytesOf(each.type, ElementsOf(each.shape));
+  for (const TensorToWrite& each : tensors) sum += BytesOf(each);
   return sum;
 }
 

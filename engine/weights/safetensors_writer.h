@@ -26,6 +26,7 @@ struct TensorToWrite {
   std::string name;
   ElementType type;  // fp32, fp16 or bf16
   std::vector<int64_t> shape;
+  std::string dtype = "";  // the format's name of another type, in place of `type`: "I32"
 };
 
 class SafetensorsWriter {

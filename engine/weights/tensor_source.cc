@@ -8,6 +8,7 @@
 #include "engine/ops/cpu_threads.h"
 #include "engine/ops/float16.h"
 #include "engine/ops/weight_element.h"
+#include "engine/weights/packed_source.h"
 #include "engine/weights/quantise.h"
 #include "kvcache/base/errors.h"
 #include "kvcache/sizing/weight_bytes.h"
@@ -110,9 +111,12 @@ Bytes TensorSource::ScaleBytes() const {
   return IsFloatStorage(resident.type) ? Bytes(0) : Bytes(ScaleBytesOf(resident));
 }
 
-absl::StatusOr<TensorSource> FindTensor(const Checkpoint& checkpoint, const std::string& name,
-                                        const TensorSpec& spec,
+absl::StatusOr<TensorSource> FindTensor(const Checkpoint& checkpoint, const ModelConfig& model,
+                                        const std::string& name, const TensorSpec& spec,
                                         const std::optional<ElementType>& quantised) {
+  if (IsMatrix(spec.role) && IsInParts(checkpoint, name)) {
+    return FindParts(checkpoint, model, name, spec);
+  }
   const StoredTensor* const tensor = checkpoint.Find(name);
   PLIMSOLL_RETURN_IF_ERROR(CheckTensor(tensor, spec));
   const ElementType type = *ElementTypeOfDtype(tensor->dtype);
@@ -124,6 +128,9 @@ absl::StatusOr<TensorSource> FindTensor(const Checkpoint& checkpoint, const std:
 absl::Status FillTensor(const Checkpoint& checkpoint, const TensorSource& source, std::byte* data,
                         std::byte* scales) {
   const WeightView& to = source.resident;
+  if (source.packing != Packing::kNone) {
+    return Annotate(FillFromParts(checkpoint, source, data, scales), checkpoint.path());
+  }
   if (source.stored == to.type) {
     return checkpoint.Read(source.name,
                            std::span(data, static_cast<size_t>(source.DataBytes().value())));

@@ -45,7 +45,7 @@ absl::Status Layout::Add(const Checkpoint& checkpoint, const ModelConfig& model,
                          const std::optional<ElementType>& quantised) {
   absl::Status status;
   ForEachTensor(model, [&](const std::string& name, const TensorSpec& spec) {
-    absl::StatusOr<TensorSource> source = FindTensor(checkpoint, name, spec, quantised);
+    absl::StatusOr<TensorSource> source = FindTensor(checkpoint, model, name, spec, quantised);
     if (!source.ok()) {
       status = Annotate(Annotate(source.status(), "tensor " + name), checkpoint.path());
       return false;

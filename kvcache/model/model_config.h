@@ -106,11 +106,15 @@ enum class StorageFormat : uint8_t {
   kNf4,          // bitsandbytes, blocks of 64
   kNf4Double,    // the same with quantised scales
   kInt8Outlier,  // bitsandbytes int8
+  kEngineInt8,   // as the engine holds them, whatever they were read from
+  kEngineInt4,
 };
 
 struct QuantizedStorage {
   StorageFormat format;
   int64_t group = 0;  // where the format lets the file choose; 0 there: one group a row
+  // The file's own name for its variant of the format: "pack-quantized", "gptq_v2", "gemm".
+  std::string variant = {};
   std::vector<std::string> untouched = {};  // modules left in the model's own type
   int64_t matrix_scale = 4;                 // bytes of a scale of a whole matrix
   int64_t input_scale = 0;                  // bytes of each matrix's scale for its inputs

@@ -133,11 +133,21 @@ std::vector<std::string> Collapsed(const std::vector<std::string>& names, int64_
   return collapsed;
 }
 
+// Later writers say "checkpoint_format", where earlier ones have "format" or, of awq, "version".
+std::string Variant(ConfigFields& fields) {
+  for (const char* const name : {"checkpoint_format", "format", "version"}) {
+    if (fields.IsText(name)) return *fields.Text(name);
+  }
+  return "";
+}
+
 void ReadMethod(const Method& method, ConfigFields& fields, ModelConfig& model) {
   Storage storage = method.read(fields, model);
   if (!storage) return;
   const auto untouched = Untouched(fields, method.patterns, model);
   if (!untouched) return;
+  storage->variant = Variant(fields);
+  for (QuantizedStorage& each : storage->apart) each.variant = storage->variant;
   storage->untouched = Collapsed(*untouched, model.layers);
   model.storage = std::move(storage);
 }

@@ -17,15 +17,15 @@ Storage IntStorage(ConfigFields& weights, int64_t bits, const std::string& strat
   if (other_order || (zeros && bits != 4)) return std::nullopt;
   QuantizedStorage storage{.format = StorageFormat::kInt4Packed, .zeros = zeros};
   storage.indices = order == "group";
-  if (bits == 4 && strategy == "channel") return storage;
-  if (bits == 4 && strategy == "group") {
-    const std::optional<int64_t> group = weights.OptionalCount("group_size", kMaxGroup);
-    if (!group) return std::nullopt;
-    storage.group = *group;
-    return storage;
-  }
-  if (bits != 8 || strategy != "channel" || storage.indices) return std::nullopt;
-  return QuantizedStorage{.format = StorageFormat::kInt8Channel};
+  if (bits == 8) storage.format = StorageFormat::kInt8Channel;
+  if (bits == 8 && storage.indices) return std::nullopt;
+  if (bits != 4 && bits != 8) return std::nullopt;
+  if (strategy == "channel") return storage;
+  if (strategy != "group") return std::nullopt;
+  const std::optional<int64_t> group = weights.OptionalCount("group_size", kMaxGroup);
+  if (!group) return std::nullopt;
+  storage.group = *group;
+  return storage;
 }
 
 Storage FloatStorage(ConfigFields& weights, int64_t bits, const std::string& strategy) {

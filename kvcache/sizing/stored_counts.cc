@@ -44,9 +44,13 @@ MatrixElements ElementsOf(const QuantizedStorage& storage, int64_t outputs, int6
     case StorageFormat::kFp8Tensor:
       return {e, 1 + input};
     case StorageFormat::kFp8Channel:
-    case StorageFormat::kInt8Channel:
     case StorageFormat::kInt8Outlier:
+    case StorageFormat::kEngineInt8:
+    case StorageFormat::kEngineInt4:
       return {e, outputs + input};
+    case StorageFormat::kInt8Channel:
+      if (IsPacked(storage)) return {outputs * CeilDivide(inputs, 4), groups * outputs + 2};
+      return {e, groups * outputs + input};
     case StorageFormat::kFp8Block:
       return {e, groups * CeilDivide(outputs, group)};
     case StorageFormat::kInt4Packed:

@@ -1,5 +1,6 @@
 // The storage of quantised checkpoints; weight_bytes.h has the formulas.
 #include <algorithm>
+#include <optional>
 
 #include "kvcache/sizing/weight_bytes.h"
 
@@ -36,8 +37,9 @@ Bytes BytesAlone(const QuantizedStorage& storage, int64_t outputs, int64_t input
     case StorageFormat::kFp8Tensor:
       return Bytes(e + storage.matrix_scale);
     case StorageFormat::kFp8Channel:
-    case StorageFormat::kInt8Channel:
       return Bytes(e + 2 * outputs);
+    case StorageFormat::kInt8Channel:
+      return Bytes(e + 2 * groups * outputs + (IsPacked(storage) ? kPackedShape : 0));
     case StorageFormat::kFp8Block:
       return Bytes(e + 4 * groups * CeilDivide(outputs, group));
     case StorageFormat::kInt4Packed:
@@ -58,6 +60,10 @@ Bytes BytesAlone(const QuantizedStorage& storage, int64_t outputs, int64_t input
                              kNf4Map + kNestedMap);
     case StorageFormat::kInt8Outlier:
       return Bytes(e + 4 * outputs);
+    case StorageFormat::kEngineInt8:
+      return Bytes(e + 2 * groups * outputs);
+    case StorageFormat::kEngineInt4:
+      return BytesOf(ElementType::kInt4, inputs) * outputs + Bytes(4 * groups * outputs);
   }
   return Bytes(0);
 }
@@ -71,6 +77,42 @@ Bytes StoredMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int64_
 bool IsStoredQuantised(const TensorSpec& tensor, const QuantizedStorage& storage) {
   if (storage.format == StorageFormat::kMxfp4) return tensor.role == TensorRole::kExpert;
   return IsMatrix(tensor.role);
+}
+
+bool IsPacked(const QuantizedStorage& storage) { return storage.variant == "pack-quantized"; }
+
+std::optional<QuantizedStorage> EngineStorageOf(const QuantizedStorage& storage) {
+  QuantizedStorage engine = storage;
+  engine.variant = "";
+  engine.kv_scale = 0;
+  engine.apart.clear();
+  for (const QuantizedStorage& each : storage.apart) {
+    const std::optional<QuantizedStorage> of_each = EngineStorageOf(each);
+    if (!of_each) return std::nullopt;
+    engine.apart.push_back(*of_each);
+  }
+  if (!storage.rest) return engine;
+  if (storage.input_scale > 0) return std::nullopt;
+  std::string variant = storage.variant;
+  for (char& c : variant) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  switch (storage.format) {
+    case StorageFormat::kInt8Channel:
+      engine.format = StorageFormat::kEngineInt8;
+      return IsPacked(storage) ? std::optional(engine) : std::nullopt;
+    case StorageFormat::kInt4Packed:
+      engine.format = StorageFormat::kEngineInt4;
+      return IsPacked(storage) ? std::optional(engine) : std::nullopt;
+    case StorageFormat::kGptq: {
+      engine.format = StorageFormat::kEngineInt4;
+      const bool known = variant.empty() || variant == "gptq" || variant == "gptq_v2";
+      return known ? std::optional(engine) : std::nullopt;
+    }
+    case StorageFormat::kAwq:
+      engine.format = StorageFormat::kEngineInt4;
+      return variant.empty() || variant == "gemm" ? std::optional(engine) : std::nullopt;
+    default:
+      return std::nullopt;
+  }
 }
 
 Bytes ResidentMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int64_t inputs) {
@@ -89,7 +131,7 @@ std::string NameOf(const QuantizedStorage& storage) {
     case StorageFormat::kFp8Block:
       return "fp8-block";
     case StorageFormat::kInt8Channel:
-      return "w8a8-int8";
+      return (IsPacked(storage) ? "w8a16" : "w8a8-int8") + grouped;
     case StorageFormat::kInt4Packed:
       return "w4a16" + grouped;
     case StorageFormat::kGptq:
@@ -106,6 +148,10 @@ std::string NameOf(const QuantizedStorage& storage) {
       return "nf4-dq";
     case StorageFormat::kInt8Outlier:
       return "bnb-int8";
+    case StorageFormat::kEngineInt8:
+      return "int8" + grouped;
+    case StorageFormat::kEngineInt4:
+      return "int4" + grouped;
   }
   return "";
 }
@@ -119,6 +165,7 @@ ElementType WidthOf(const QuantizedStorage& storage) {
       return ElementType::kFp8;
     case StorageFormat::kInt8Channel:
     case StorageFormat::kInt8Outlier:
+    case StorageFormat::kEngineInt8:
       return ElementType::kInt8;
     default:
       return ElementType::kInt4;

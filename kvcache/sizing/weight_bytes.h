@@ -13,6 +13,7 @@
 // Threads: pure. Cost: O(1). Errors: none; a ModelConfig is bounded.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "kvcache/base/element_type.h"
@@ -33,20 +34,26 @@ Bytes MatrixBytes(ElementType type, int64_t rows, int64_t columns);
 // Of a checkpoint stored quantised, as it lies on disk. A matrix of I inputs and O outputs, e = I x
 // O elements and G = ceil(I / group) groups has
 //
-//   fp8-tensor   e + 4                      fp8-channel, int8-channel   e + 2O
+//   fp8-tensor   e + 4                      fp8-channel   e + 2O        int8-channel   e + 2GO
 //   fp8-block    e + 4 x tiles              int4-packed   e/2 + 2GO + 16 of its shape
 //   gptq         e/2 + G(O/2 + 2O) + 4I     awq           e/2 + G(O/2 + 2O)
 //   mxfp4        e/2 + e/32, experts only   nvfp4         e/2 + e/16 + 4
 //   nf4          e/2 + 4 x e/64 + 64        nf4-double    e/2 + e/64 + 4 x e/16384 + 1088
 //   int8-outlier e + 4O
 //
-// and what the file adds: scales of inputs; zeros GO/2 and indices 4I of int4-packed.
+// and what the file adds: scales of inputs; zeros GO/2 and indices 4I of int4-packed; 16 of the
+// shape where int8 is packed as int4 is.
 //
 // Modules that the file excepts, and all that is no matrix, keep the model's own type.
 bool IsStoredQuantised(const TensorSpec& tensor, const QuantizedStorage& storage);
 Bytes StoredMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int64_t inputs);
 // What it takes on a GPU whose kernels lay it out anew: gptq goes without its group indices.
 Bytes ResidentMatrixBytes(const QuantizedStorage& storage, int64_t outputs, int64_t inputs);
+// Whether it is compressed-tensors' numbers packed into words of 32 bits.
+bool IsPacked(const QuantizedStorage& storage);
+// How this project's engine holds the matrices of a checkpoint stored so: int8 with one fp16 scale,
+// or int4 with one word of scale and zero, for each row and group. nullopt where it reads none.
+std::optional<QuantizedStorage> EngineStorageOf(const QuantizedStorage& storage);
 // "fp8-block", "mxfp4", "gptq-g128"
 std::string NameOf(const QuantizedStorage& storage);
 // The engine's type of the same width: what buffers for such weights are counted by.

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/decoder/decoder.h"
@@ -64,6 +65,10 @@ struct TinyModel {
     PLIMSOLL_CHECK(loaded.ok(), loaded.status());
     weights = *std::move(loaded);
   }
+  // One that was read elsewhere.
+  TinyModel(ModelConfig its_config, std::unique_ptr<Weights> its_weights)
+      : config(std::move(its_config)), weights(std::move(its_weights)) {}
+
   std::string folder() const { return dir.File("model"); }
 
   TempDir dir;

@@ -61,9 +61,24 @@ TEST(Quantization, CompressedTensorsByBitsAndStrategy) {
   EXPECT_EQ(FormatOf(packed(Changed(int4, {{"actorder", "static"}}))), std::nullopt);
   EXPECT_EQ(StorageOf(packed(Changed(int4, {{"strategy", "channel"}})))->group, 0);
   EXPECT_EQ(FormatOf(packed(Changed(int8, {{"symmetric", false}}))), std::nullopt);
+  const json grouped = Changed(int8, {{"strategy", "group"}, {"group_size", 64}});
+  EXPECT_EQ(StorageOf(packed(grouped))->format, StorageFormat::kInt8Channel);
+  EXPECT_EQ(StorageOf(packed(grouped))->group, 64);
   EXPECT_EQ(FormatOf(packed(Changed(int8, {{"type", "float"}, {"strategy", "tensor"}}))),
             StorageFormat::kFp8Tensor);
   EXPECT_EQ(FormatOf({{"quant_method", "compressed-tensors"}}), std::nullopt);
+}
+
+// The newest of the names under which files have it.
+TEST(Quantization, VariantsAreKeptAsTheFileNamesThem) {
+  const json gptq = {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}};
+  EXPECT_EQ(StorageOf(gptq)->variant, "");
+  EXPECT_EQ(StorageOf(Changed(gptq, {{"checkpoint_format", "gptq_v2"}, {"format", "x"}}))->variant,
+            "gptq_v2");
+  EXPECT_EQ(
+      StorageOf({{"quant_method", "awq"}, {"bits", 4}, {"group_size", 64}, {"version", "gemm"}})
+          ->variant,
+      "gemm");
 }
 
 TEST(Quantization, BitsAndBytesByItsFlags) {

@@ -50,6 +50,26 @@ TEST(StoredWeights, OfOneSmallMatrixAsByHand) {
   EXPECT_EQ(bytes(StorageFormat::kNf4Double), 384 + 12 + 4 + 64 + 1024);
 }
 
+// The same matrix as the engine holds it: bytes and words of its own, whatever the file had.
+TEST(StoredWeights, TheEngineHoldsNumbersWithAScaleOrAWordAGroup) {
+  const auto bytes = [](const QuantizedStorage& storage) {
+    const auto held = EngineStorageOf(storage);
+    return held ? StoredMatrixBytes(*held, 3, 256).value() : 0;
+  };
+  const std::string packed = "pack-quantized";
+  EXPECT_EQ(bytes({.format = StorageFormat::kGptq, .group = 128}), 384 + 4 * 3 * 2);
+  EXPECT_EQ(bytes({.format = StorageFormat::kAwq, .group = 64}), 384 + 4 * 3 * 4);
+  EXPECT_EQ(bytes({.format = StorageFormat::kInt4Packed, .variant = packed}), 384 + 4 * 3);
+  EXPECT_EQ(bytes({.format = StorageFormat::kInt8Channel, .variant = packed}), 768 + 2 * 3);
+  EXPECT_EQ(bytes({.format = StorageFormat::kInt8Channel, .group = 128, .variant = packed}),
+            768 + 2 * 3 * 2);
+  EXPECT_EQ(bytes({.format = StorageFormat::kInt8Channel}), 0) << "not packed: not read";
+  EXPECT_EQ(bytes({.format = StorageFormat::kGptq, .variant = "marlin"}), 0);
+  EXPECT_EQ(bytes({.format = StorageFormat::kNf4}), 0);
+  EXPECT_EQ(StoredMatrixBytes({.format = StorageFormat::kInt8Channel, .variant = packed}, 3, 256),
+            Bytes(768 + 2 * 3 + 16));
+}
+
 // The published checkpoints of gpt-oss, to the byte.
 TEST(StoredWeights, OfGptOss) {
   const ModelConfig small = *Parsed({{"architectures", {"GptOssForCausalLM"}},
