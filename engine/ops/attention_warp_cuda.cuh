@@ -302,7 +302,7 @@ struct AttentionWarp : AttentionShape<kType, kDim, kTiles> {
         scaled[n][c] = w;
         if constexpr (Storage::kScaled) {
           const ScaleZero value = ScaleZeroOf<Storage>(value_words[n]);
-          scaled[n][c] = w * value.scale;
+          scaled[n][c] = w * (value.scale * Storage::kLift);
           zeros[h][c] += w * value.zero;
         }
       }
@@ -418,7 +418,7 @@ struct AttentionWarp : AttentionShape<kType, kDim, kTiles> {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         to[Shape::DimOf(chunk, Shape::kValueWords, word, i % kPairs, half)] =
-            sum[h][i][c + 2 * half] * Storage::kFactor + zero;
+            sum[h][i][c + 2 * half] * (Storage::kFactor / Storage::kLift) + zero;
       }
     }
   }

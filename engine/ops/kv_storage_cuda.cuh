@@ -8,6 +8,10 @@
 //   kScaled    whether a word {fp16 scale, fp16 zero} goes with each token and head; then
 //              value = scale * (unpacked + kCentre) + zero
 //   kFactor    else value = kFactor * unpacked
+//   kLift      what a weight times a scale is multiplied by before it is rounded to 16 bits: scales
+//   of
+//              small values would leave fp16's normal numbers. Times kLift they overflow from 255
+//              on, which int4 reaches at values of 1900.
 //
 // Every unpacked number is exact. Integers are unpacked around their middle, since what is rounded
 // later (weights of values) is then multiplied by less.
@@ -24,6 +28,7 @@ struct Unscaled {
   static constexpr bool kScaled = false;
   static constexpr float kCentre = 0;
   static constexpr float kFactor = 1;
+  static constexpr float kLift = 1;
 };
 
 struct Plain16 : Unscaled {
@@ -71,6 +76,7 @@ struct KvStorage<Stored::kInt8> {
   static constexpr bool kScaled = true;
   static constexpr float kCentre = 128;
   static constexpr float kFactor = 1;
+  static constexpr float kLift = 256;
   static SIMT_DEVICE constexpr int Element(int pair, int half) { return 2 * pair + half; }
   static SIMT_DEVICE void Unpack(uint32_t word, uint32_t (&pairs)[2]) {
     constexpr uint32_t kMiddle = 0x64806480;  // 1024 + 128, twice
@@ -88,6 +94,7 @@ struct KvStorage<Stored::kInt4> {
   static constexpr bool kScaled = true;
   static constexpr float kCentre = 8;
   static constexpr float kFactor = 1;
+  static constexpr float kLift = 256;
   static SIMT_DEVICE constexpr int Element(int pair, int half) { return pair + 4 * half; }
   static SIMT_DEVICE void Unpack(uint32_t word, uint32_t (&pairs)[4]) {
     constexpr uint32_t kMiddle = 0x64086408;  // 1024 + 8, twice

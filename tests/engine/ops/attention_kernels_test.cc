@@ -73,7 +73,7 @@ TEST_P(AttentionKernel, AgreesForEveryBlockSizeAndStride) {
   for (const int64_t block_tokens : {16, 32, 128}) {
     for (const bool layer_major : {false, true}) {
       SCOPED_TRACE(testing::Message() << block_tokens << " " << layer_major);
-      ExpectAgrees({.shape = {GetParam(), 2, 64, block_tokens, layer_major},
+      ExpectAgrees({.shape = {GetParam(), 2, 64, block_tokens, 1, layer_major},
                     .group = 2,
                     .lengths = {31, 32, 129}});
     }
@@ -104,6 +104,15 @@ TEST_P(AttentionKernel, CapsScoresAndKnowsSinks) {
                     .sinks = sinks,
                     .blocks_at_once = 12});
     }
+  }
+}
+
+// Products of weights and scales keep their bits.
+TEST_P(AttentionKernel, AgreesForSmallAndLargeValues) {
+  SCOPED_TRACE(RerunHint());
+  for (const float scale : {0.001f, 50.0f}) {
+    SCOPED_TRACE(testing::Message() << scale);
+    ExpectAgrees({.shape = {GetParam(), 2, 64, 16, scale}, .group = 4, .lengths = {90, 150}});
   }
 }
 

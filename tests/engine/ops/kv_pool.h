@@ -29,6 +29,7 @@ class KvPool {
     int64_t kv_heads;
     int64_t head_dim;
     int64_t block_tokens;
+    float value_scale = 1;     // how large numbers of V are
     bool layer_major = false;  // all blocks of a layer together, in place of all layers of a block
   };
 
@@ -93,7 +94,9 @@ class KvPool {
     for (int64_t p = 0; p < length; ++p) {
       for (int64_t h = 0; h < shape_.kv_heads; ++h) {
         for (int64_t kv = 0; kv < 2; ++kv) {
-          numbers_.back().push_back(Store(sequence, p, h, kv, RandomFloats(shape_.head_dim, rng)));
+          const float scale = kv == 1 ? shape_.value_scale : 1;
+          numbers_.back().push_back(
+              Store(sequence, p, h, kv, RandomFloats(shape_.head_dim, rng, scale)));
         }
       }
     }
