@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include "engine/ops/weight_element.h"
 #include "engine/weights/weights.h"
 #include "kvcache/model/config_reader.h"
 #include "tests/engine/support/tiny_model.h"
@@ -97,6 +98,20 @@ TEST(MakeModel, TheSameSeedGivesTheSameFileAndAnotherSeedAnother) {
   };
   EXPECT_EQ(weights("a"), weights("b"));
   EXPECT_NE(weights("a"), weights("c"));
+}
+
+// A norm multiplies by about 1 whatever its gains are counted from: LLaMA's from zero, Gemma's from
+// one.
+TEST(MakeModel, NormsMultiplyByAboutOne) {
+  const auto mean_gain = [](const std::string& architecture) {
+    const TinyModel model({.architecture = architecture, .hidden = 1000, .head_dim = 16});
+    const WeightView gains = model.weights->Find("model.norm.weight");
+    double sum = 0;
+    for (int64_t i = 0; i < gains.cols; ++i) sum += WeightElement(gains, 0, i);
+    return sum / static_cast<double>(gains.cols);
+  };
+  EXPECT_NEAR(mean_gain("LlamaForCausalLM"), 1, 0.05);
+  EXPECT_NEAR(mean_gain("GemmaForCausalLM"), 0, 0.05);
 }
 
 TEST(MakeModel, AFolderWithSomethingInItIsLeftAlone) {
