@@ -1,7 +1,6 @@
 #include "engine/decoder/decoder.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -11,7 +10,6 @@
 #include "engine/decoder/rotary.h"
 #include "engine/decoder/step_buffers.h"
 #include "engine/decoder/step_inputs.h"
-#include "engine/ops/float16.h"
 #include "engine/weights/weights.h"
 #include "kvcache/base/check.h"
 #include "kvcache/base/errors.h"
@@ -20,13 +18,6 @@ namespace plimsoll {
 namespace {
 
 constexpr int64_t kNoWindow = std::numeric_limits<int64_t>::max();
-
-// `value` as a tensor of `type` would hold it.
-float RoundedTo(ElementType type, double value) {
-  std::array<std::byte, sizeof(float)> stored;
-  WriteElement(stored.data(), type, 0, static_cast<float>(value));
-  return ReadElement(stored.data(), type, 0);
-}
 
 Narrowed NarrowedFor(const ModelConfig& model, const Ops& ops, const StepBuffers& buffers) {
   if (ops.device == Device::kCpu) return {};
@@ -165,7 +156,7 @@ absl::Status LlamaDecoder::Embed() {
   return ops_.embed({.ids = inputs_.OnDevice(inputs_.ids()),
                      .rows = rows_,
                      .table = weights_.embedding,
-                     .scale = RoundedTo(model_.dtype, model_.embedding_scale),
+                     .scale = weights_.embedding_scale,
                      .out = buffers_.x});
 }
 
@@ -324,19 +315,6 @@ PagedLayer LlamaDecoder::Cache(int64_t layer) const {
           .layer = layout_.layers[static_cast<size_t>(layer)]};
 }
 
-absl::Status CheckOps(const ModelConfig& model, const Ops& ops) {
-  const bool lacks_experts = model.mixture && (ops.route == nullptr || ops.experts == nullptr);
-  const bool lacks_cap = model.final_softcap && ops.softcap == nullptr;
-  const bool lacks_type = ops.device == Device::kCuda && model.dtype != ElementType::kFp16 &&
-                          model.dtype != ElementType::kBf16;
-  if (!lacks_experts && !lacks_cap && !lacks_type) return absl::OkStatus();
-  const std::string what = lacks_experts ? "experts"
-                           : lacks_cap   ? "capped logits"
-                                         : std::string(NameOf(model.dtype)) + " weights";
-  return absl::UnimplementedError("no " + what + " on " + std::string(ops.name) + ", which " +
-                                  model.architecture + " needs");
-}
-
 StepInputs::Shape InputsShapeOf(const Decoder::Options& options, const AttentionPlans& plans,
                                 Tokens positions, Tokens block_tokens) {
   const int64_t rows = options.max_batched_tokens.value();
@@ -400,7 +378,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& mode
                                                          const Options& options) {
   PLIMSOLL_CHECK(std::ssize(layout.layers) == model.layers, layout.layers.size(), model.layers);
   PLIMSOLL_CHECK(options.max_batched_tokens > Tokens(0) && options.max_logit_rows > 0);
-  PLIMSOLL_RETURN_IF_ERROR(CheckOps(model, compute.ops));
+  PLIMSOLL_RETURN_IF_ERROR(CheckOps(compute.ops, model));
   absl::StatusOr<DecoderWeights> found = DecoderWeightsOf(model, weights);
   if (!found.ok()) return found.status();
   const Blocks blocks = BlocksFittingIn(arena.chunks() * arena.chunk_bytes(), layout.block_bytes);

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/ops/float16.h"
 #include "engine/ops/weight_element.h"
 #include "engine/weights/packed_source.h"
 #include "kvcache/base/check.h"
@@ -102,6 +103,13 @@ LayerWeights LayerOf(const ModelConfig& model, const Weights& weights, int64_t i
   return layer;
 }
 
+// `value` as a tensor of `type` would hold it.
+float RoundedTo(ElementType type, double value) {
+  std::array<std::byte, sizeof(float)> stored;
+  WriteElement(stored.data(), type, 0, static_cast<float>(value));
+  return ReadElement(stored.data(), type, 0);
+}
+
 }  // namespace
 
 absl::Status CheckDecodable(const ModelConfig& model) {
@@ -110,6 +118,19 @@ absl::Status CheckDecodable(const ModelConfig& model) {
                                     "; plan and serve --device none work with it");
   }
   return CheckStorage(model);
+}
+
+absl::Status CheckOps(const Ops& ops, const ModelConfig& model) {
+  const bool lacks_experts = model.mixture && (ops.route == nullptr || ops.experts == nullptr);
+  const bool lacks_cap = model.final_softcap && ops.softcap == nullptr;
+  const bool lacks_type = ops.device == Device::kCuda && model.dtype != ElementType::kFp16 &&
+                          model.dtype != ElementType::kBf16;
+  if (!lacks_experts && !lacks_cap && !lacks_type) return absl::OkStatus();
+  const std::string what = lacks_experts ? "experts"
+                           : lacks_cap   ? "capped logits"
+                                         : std::string(NameOf(model.dtype)) + " weights";
+  return absl::UnimplementedError("no " + what + " on " + std::string(ops.name) + ", which " +
+                                  model.architecture + " needs");
 }
 
 WeightView RowsOf(const WeightView& matrix, int64_t first, int64_t count) {
@@ -126,6 +147,7 @@ WeightView RowsOf(const WeightView& matrix, int64_t first, int64_t count) {
 absl::StatusOr<DecoderWeights> DecoderWeightsOf(const ModelConfig& model, const Weights& weights) {
   PLIMSOLL_RETURN_IF_ERROR(CheckDecodable(model));
   DecoderWeights found{.embedding = weights.Find("model.embed_tokens.weight"),
+                       .embedding_scale = RoundedTo(model.dtype, model.embedding_scale),
                        .final_norm = weights.Find("model.norm.weight"),
                        .head = weights.Find("lm_head.weight"),
                        .layers = {}};

@@ -34,6 +34,7 @@ struct LayerWeights {
 
 struct DecoderWeights {
   WeightView embedding;
+  float embedding_scale;
   WeightView final_norm;
   WeightView head;  // the embedding where they are tied
   std::vector<LayerWeights> layers;
@@ -43,6 +44,9 @@ absl::StatusOr<DecoderWeights> DecoderWeightsOf(const ModelConfig& model, const 
 
 // OK, or Unimplemented with the reason in one line. Needs no weights.
 absl::Status CheckDecodable(const ModelConfig& model);
+
+// OK, or Unimplemented with what the model needs and the table lacks.
+absl::Status CheckOps(const Ops& ops, const ModelConfig& model);
 
 // Rows [first, first + count) of `matrix`, with their scales. A slice of an absent one is absent.
 WeightView RowsOf(const WeightView& matrix, int64_t first, int64_t count);
