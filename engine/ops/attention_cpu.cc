@@ -1,7 +1,9 @@
 // The plan: one row and up to four query heads of one kv head are one piece of work. It goes
 // through the visible positions 32 at a time with an online softmax: scores of the tile, the new
 // peak, what was gathered so far scaled down to it, the tile's values added. Tiles begin at
-// multiples of 32 whatever the block size, so blocks do not change the order of any sum.
+// multiples of 32 whatever the block size, so blocks do not change the order of any sum. While the
+// keys of a tile are multiplied, the rows of the next are fetched: blocks lie anywhere, and the
+// machine's own prefetching starts anew with each.
 //
 // Rows with words (int8, int4) are multiplied as the numbers they hold; scale and zero are applied
 // to scores and weights, once for a position and not for each of its dims.
@@ -21,6 +23,7 @@
 #define HWY_TARGET_INCLUDE "engine/ops/attention_cpu.cc"
 #include "hwy/foreach_target.h"  // before highway.h
 
+#include "hwy/cache_control.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
@@ -32,6 +35,7 @@ namespace plimsoll {
 
 constexpr int64_t kTile = 32;
 constexpr int64_t kHeadsAtOnce = 4;
+constexpr int64_t kLine = 64;  // bytes that a fetch brings
 
 // Query heads [head, head + heads) of one row, all of one kv head.
 struct AttentionPiece {
@@ -68,6 +72,10 @@ struct TileWords {
 // The K and V rows of the positions of one tile, and their words where the type has them.
 struct Tile {
   int64_t count = 0;
+  int64_t row_bytes = 0;
+  int64_t value_offset = 0;           // from a K row to its V row
+  const std::byte* next_keys[kTile];  // of the next tile, as many as it has
+  int64_t next_count = 0;
   const std::byte* keys[kTile];
   const std::byte* values[kTile];
   TileWords key_words = {};
@@ -82,7 +90,7 @@ struct SoftmaxState {
 
 template <class Row>
 void ReadTile(const PagedLayer& cache, const int32_t* table, int64_t kv_head, int64_t first,
-              int64_t end, Tile& tile) {
+              int64_t end, int64_t last, Tile& tile) {
   tile.count = end - first;
   for (int64_t t = 0; t < tile.count; ++t) {
     tile.keys[t] = KeySlot(cache, table, first + t, kv_head);
@@ -92,6 +100,13 @@ void ReadTile(const PagedLayer& cache, const int32_t* table, int64_t kv_head, in
       tile.key_words.Read(t, word);
       tile.value_words.Read(t, word + ValueWordOffset(cache));
     }
+  }
+  const int64_t next_end = std::min(end + kTile, last + 1);
+  tile.row_bytes = cache.layer.row_bytes.value();
+  tile.value_offset = ValueOffset(cache);
+  tile.next_count = next_end - end;
+  for (int64_t t = 0; t < tile.next_count; ++t) {
+    tile.next_keys[t] = KeySlot(cache, table, end + t, kv_head);
   }
   if constexpr (Row::kHasWords) {
     tile.key_words.Widen(tile.count);
@@ -107,6 +122,12 @@ void MultiplyTile(const float* q, int64_t dim, const Tile& tile,
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t t = 0; t < tile.count; ++t) {
     const std::byte* const key = tile.keys[t];
+    if (t < tile.next_count) {
+      for (int64_t i = 0; i < tile.row_bytes; i += kLine) {
+        hwy::Prefetch(tile.next_keys[t] + i);
+        hwy::Prefetch(tile.next_keys[t] + tile.value_offset + i);
+      }
+    }
     FloatVector sums[kHeads];
     for (int64_t h = 0; h < kHeads; ++h) sums[h] = hn::Zero(d);
     int64_t i = 0;
@@ -236,7 +257,7 @@ void AttendHeads(const AttentionArgs& args, const AttentionPiece& piece) {
   float rescale[kHeadsAtOnce];
   for (int64_t p = FirstVisible(place.position, args.window); p <= place.position;) {
     const int64_t end = std::min((p / kTile + 1) * kTile, place.position + 1);
-    ReadTile<Row>(cache, place.table, kv_head, p, end, tile);
+    ReadTile<Row>(cache, place.table, kv_head, p, end, place.position, tile);
     MultiplyTile<kHeads, Row>(q, dim, tile, weights);
     for (int64_t h = 0; h < kHeads; ++h) {
       ScoreTile<Row>(args, tile, sums_of_q[h], weights[h]);
