@@ -4,10 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "engine/device/choose_device.h"
 #include "kvcache/base/errors.h"
 #include "kvcache/sizing/block_demand.h"
 #include "tools/bench/bench_arguments.h"
 #include "tools/bench/concurrency_report.h"
+#include "tools/bench/kernel_bench.h"
 #include "tools/bench/memory_bench.h"
 #include "tools/command.h"
 #include "tools/output_file.h"
@@ -119,6 +121,37 @@ void AddConcurrency(CLI::App& bench, CommandResult& result) {
       [text, &result] { SetResult(BenchConcurrency(*text), "bench concurrency", result); });
 }
 
+struct KernelsText {
+  std::string device = "auto", format = "text", output;
+  bool small = false;
+};
+
+absl::Status BenchKernels(const KernelsText& text) {
+  const absl::StatusOr<DeviceChoice> choice = ChooseDevice(text.device);
+  if (!choice.ok()) return choice.status();
+  const absl::StatusOr<KernelBench> bench = MeasureKernels(*choice->backend, {.small = text.small});
+  if (!bench.ok()) return bench.status();
+  PLIMSOLL_RETURN_IF_ERROR(WriteOutput(
+      text.output, text.format == "json" ? KernelsAsJson(*bench) : KernelsAsText(*bench)));
+  for (const KernelResult& result : bench->results) {
+    if (!result.IsRight()) return absl::InternalError(result.kernel + ": a wrong answer");
+  }
+  return absl::OkStatus();
+}
+
+void AddKernels(CLI::App& bench, CommandResult& result) {
+  CLI::App* const command = bench.add_subcommand(
+      "kernels", "Each kernel beside the time of moving its bytes; exit code 1 for a wrong answer");
+  const auto text = std::make_shared<KernelsText>();
+  command->add_option("--device", text->device, "auto, cuda or cpu")->capture_default_str();
+  command->add_flag("--small", text->small, "Cases of a few megabytes, to see that all works");
+  command->add_option("--format", text->format, "How to print it")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command->add_option("-o,--output", text->output, "File to write instead of standard output");
+  command->callback([text, &result] { SetResult(BenchKernels(*text), "bench kernels", result); });
+}
+
 }  // namespace
 
 void AddBenchCommand(CLI::App& app, CommandResult& result) {
@@ -126,6 +159,7 @@ void AddBenchCommand(CLI::App& app, CommandResult& result) {
   bench->require_subcommand(1);
   AddMemory(*bench, result);
   AddConcurrency(*bench, result);
+  AddKernels(*bench, result);
 }
 
 }  // namespace plimsoll

@@ -106,6 +106,20 @@ absl::Status Linear(const LinearArgs& args) {
                  .out = args.out});
 }
 
+absl::Status LibraryLinear(const LinearArgs& args) {
+  PLIMSOLL_CHECK(args.bias.data == nullptr && args.weight.type == args.narrowed.type);
+  return Run("library_linear", &PlimsollCudaKernels::gemm,
+             PlimsollCudaGemm{.x = args.narrowed.data,
+                              .weight = args.weight.data,
+                              .type = CudaType(args.narrowed.type),
+                              .rows = args.rows,
+                              .cols = args.weight.rows,
+                              .inner = args.weight.cols,
+                              .accumulate = args.accumulate,
+                              .out = args.out,
+                              .out_stride = args.weight.rows});
+}
+
 absl::Status RotateAndAppend(const RotateAndAppendArgs& args) {
   return Run("rotate_and_append", &PlimsollCudaKernels::rotate_and_append,
              PlimsollCudaAppend{.q = args.q,
@@ -179,6 +193,7 @@ constexpr Ops kOps = {
     .attention = &Attention,
     .gated_activation = &GatedActivation,
     .softcap = &Softcap,
+    .library_linear = &LibraryLinear,
 };
 
 }  // namespace

@@ -221,6 +221,8 @@ struct Ops {
   absl::Status (*softcap)(const SoftcapArgs&) = nullptr;
   absl::Status (*route)(const RouteArgs&) = nullptr;
   absl::Status (*experts)(const ExpertsArgs&) = nullptr;
+  // linear over 16-bit weights without bias by the device's own library, to compare with.
+  absl::Status (*library_linear)(const LinearArgs&) = nullptr;
 };
 
 // Scalar loops with double sums, in index order: repeatable, and more exact than what it judges.
