@@ -24,6 +24,7 @@ void AddPlanTrainingCommand(CLI::App& app, CommandResult& result);
 void AddGpusCommand(CLI::App& app, CommandResult& result);
 void AddGenerateCommand(CLI::App& app, CommandResult& result);
 void AddMakeModelCommand(CLI::App& app, CommandResult& result);
+void AddQuantizeCommand(CLI::App& app, CommandResult& result);
 void AddServeCommand(CLI::App& app, CommandResult& result);
 void AddClientCommands(CLI::App& app, CommandResult& result);  // capacity, reserve, ...
 void AddReplayCommand(CLI::App& app, CommandResult& result);

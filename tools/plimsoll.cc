@@ -33,6 +33,7 @@ int Main(int argc, char** argv) {
   AddReplayCommand(app, result);
   AddGenerateCommand(app, result);
   AddMakeModelCommand(app, result);
+  AddQuantizeCommand(app, result);
   AddBenchCommand(app, result);
   AddClientCommands(app, result);
   try {

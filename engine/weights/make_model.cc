@@ -1,10 +1,6 @@
 #include "engine/weights/make_model.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -14,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/weights/folder_in_progress.h"
 #include "engine/weights/random_weights.h"
 #include "engine/weights/safetensors_writer.h"
 #include "engine/weights/tensor_names.h"
@@ -27,46 +24,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kPieceBytes = int64_t{4} << 20;
 
-// A folder beside the target that becomes the target when it is complete, and is removed with what
-// is in it if it never is.
-class FolderInProgress {
- public:
-  explicit FolderInProgress(const fs::path& target)
-      : target_(target), path_(target.string() + ".partial-" + std::to_string(getpid())) {}
-  ~FolderInProgress() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  FolderInProgress(const FolderInProgress&) = delete;
-  FolderInProgress& operator=(const FolderInProgress&) = delete;
-
-  absl::Status Create() {
-    std::error_code error;
-    fs::create_directories(path_, error);
-    if (!error) return absl::OkStatus();
-    return absl::InternalError(path_.string() + ": " + error.message());
-  }
-  absl::Status Complete() {
-    if (std::rename(path_.c_str(), target_.c_str()) == 0) return absl::OkStatus();
-    return Annotate(SystemError("rename", errno), target_.string());
-  }
-  std::string File(const char* name) const { return (path_ / name).string(); }
-
- private:
-  const fs::path target_;
-  const fs::path path_;
-};
-
-absl::Status CheckTarget(const std::string& folder) {
-  std::error_code error;
-  if (folder.empty()) return absl::InvalidArgumentError("no folder to write to");
-  const fs::file_status status = fs::status(folder, error);
-  if (!fs::exists(status)) return absl::OkStatus();
-  if (!fs::is_directory(status)) return absl::InvalidArgumentError(folder + ": not a folder");
-  if (fs::is_empty(folder, error) && !error) return absl::OkStatus();
-  return absl::InvalidArgumentError(folder + ": not empty; name a folder that does not exist yet");
-}
-
 absl::StatusOr<std::string> ConfigText(const std::string& like) {
   std::error_code ignored;
   const fs::path path =
@@ -75,13 +32,6 @@ absl::StatusOr<std::string> ConfigText(const std::string& like) {
   std::ostringstream text;
   text << std::ifstream(path, std::ios::binary).rdbuf();
   return text.str();
-}
-
-absl::Status WriteText(const std::string& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.close();
-  return out ? absl::OkStatus() : absl::InternalError(path + ": cannot write");
 }
 
 absl::StatusOr<Bytes> WriteWeights(const std::string& path, const ModelConfig& model,
@@ -143,7 +93,7 @@ absl::StatusOr<ModelConfig> ParseReshaped(const std::string& text, const std::st
 }  // namespace
 
 absl::StatusOr<MadeModel> MakeModel(const MakeModelOptions& options) {
-  PLIMSOLL_RETURN_IF_ERROR(CheckTarget(options.folder));
+  PLIMSOLL_RETURN_IF_ERROR(FolderInProgress::CheckTarget(options.folder));
   const absl::StatusOr<std::string> source = ConfigText(options.like);
   if (!source.ok()) return source.status();
   const absl::StatusOr<std::string> text = Reshape(*source, options.shape);
@@ -155,7 +105,7 @@ absl::StatusOr<MadeModel> MakeModel(const MakeModelOptions& options) {
   if (!model.ok()) return model.status();
   FolderInProgress folder(named);
   PLIMSOLL_RETURN_IF_ERROR(folder.Create());
-  PLIMSOLL_RETURN_IF_ERROR(WriteText(folder.File("config.json"), *text));
+  PLIMSOLL_RETURN_IF_ERROR(folder.WriteText("config.json", *text));
   const absl::StatusOr<Bytes> bytes =
       WriteWeights(folder.File("model.safetensors"), *model, options);
   if (!bytes.ok()) return bytes.status();

@@ -100,6 +100,36 @@ TEST_F(GenerateCli, WeightsAreRoundedWhenAsked) {
   EXPECT_THAT(refused.err, HasSubstr("weights=nf4: want int8 or int4"));
 }
 
+TEST_F(GenerateCli, QuantizeWritesWhatLoadingWouldRoundTo) {
+  const std::string out = File("int4");
+  const ProgramResult made = Plimsoll(
+      {"quantize", "--model", Model(), "--weights", "int4", "--out", out, "--format", "json"});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_EQ(made.err, "");  // no progress in a pipe
+  const auto plan = Plimsoll({"plan", "--model", out, "--memory", "1GiB", "--format", "json"});
+  ASSERT_EQ(plan.exit_code, 0) << plan.err;
+  EXPECT_EQ(nlohmann::json::parse(plan.out)["memory"]["weights_bytes"],
+            nlohmann::json::parse(made.out)["weights_bytes"]);
+  const std::vector<std::string> request = {"--tokens", "1,2,3", "--max-new-tokens", "6"};
+  const auto tokens = [&](std::vector<std::string> more) {
+    more.insert(more.end(), request.begin(), request.end());
+    more.insert(more.begin(), {"generate", "--device", "cpu"});
+    const ProgramResult result = Plimsoll(more);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  };
+  EXPECT_EQ(tokens({"--model", out}), tokens({"--model", Model(), "--weights", "int4"}));
+  for (const std::vector<std::string>& bad : std::vector<std::vector<std::string>>{
+           {"quantize", "--model", out, "--weights", "int8", "--out", File("again")},
+           {"quantize", "--model", Model(), "--weights", "int3", "--out", File("again")},
+           {"quantize", "--model", Model(), "--weights", "int8", "--out", out}}) {
+    const ProgramResult refused = Plimsoll(bad);
+    EXPECT_EQ(refused.exit_code, 2) << refused.err;
+    EXPECT_THAT(refused.err, StartsWith("plimsoll: quantize: "));
+  }
+  EXPECT_FALSE(std::filesystem::exists(File("again")));
+}
+
 TEST_F(GenerateCli, JsonSaysWhatItRanOnAndWhatItTook) {
   const ProgramResult result = Generate(
       {"--tokens", "1,2,3", "--max-new-tokens", "5", "--memory", "4MiB", "--format", "json"});
