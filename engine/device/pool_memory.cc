@@ -41,15 +41,12 @@ absl::Status PoolMemory::Prepare(Blocks total, std::span<const BlockMove> moves)
   }
   if (moves.empty()) return absl::OkStatus();
   const Bytes bytes = options_.block_bytes;
-  std::vector<std::byte> block(static_cast<size_t>(bytes.value()));
+  std::byte* const base = arena_->base();
   for (const auto& [from, to] : moves) {
-    std::byte* const base = arena_->base();
-    PLIMSOLL_RETURN_IF_ERROR(
-        backend_.CopyToHost(block.data(), base + from.index() * bytes.value(), bytes));
-    PLIMSOLL_RETURN_IF_ERROR(
-        backend_.CopyToDevice(base + to.index() * bytes.value(), block.data(), bytes));
+    PLIMSOLL_RETURN_IF_ERROR(backend_.CopyOnDevice(base + to.index() * bytes.value(),
+                                                   base + from.index() * bytes.value(), bytes));
   }
-  return absl::OkStatus();
+  return backend_.Synchronize();
 }
 
 absl::Status PoolMemory::GiveBackBeyond(Blocks total) {

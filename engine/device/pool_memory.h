@@ -5,8 +5,8 @@
 //
 // Invariant: the chunks that are committed are the first ones, and hold all blocks.
 //
-// Threads: the one that owns the engine. Cost: of a move, a copy to the host and back; else that of
-// the arena. Errors: those of the arena and of the copies; a failed call leaves what was there.
+// Threads: the one that owns the engine. Cost: of a move, a copy on the device; else that of the
+// arena. Errors: those of the arena and of the copies; a failed call leaves what was there.
 #pragma once
 
 #include <memory>

@@ -189,16 +189,20 @@ absl::StatusOr<std::string> ConfigText(const std::string& folder, const ModelCon
 // Tokenisers and whatever else of text there is.
 absl::Status CopyTexts(const std::string& from, const FolderInProgress& to) {
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(from, error)) {
+  fs::directory_iterator entries(from, error);
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    const fs::directory_entry& entry = *entries;
     const std::string name = entry.path().filename().string();
     const std::string ending = entry.path().extension().string();
     const bool text = ending == ".json" || ending == ".txt" || ending == ".model" ||
                       ending == ".jinja" || ending == ".md";
     const bool ours = name == "config.json" || name == "model.safetensors.index.json";
-    if (!entry.is_regular_file(error) || !text || ours) continue;
+    std::error_code unknown;  // is no regular file
+    if (!entry.is_regular_file(unknown) || !text || ours) continue;
     fs::copy_file(entry.path(), to.File(name.c_str()), error);
     if (error) return absl::InternalError(to.File(name.c_str()) + ": " + error.message());
   }
+  if (error) return absl::InternalError(from + ": " + error.message());
   return absl::OkStatus();
 }
 

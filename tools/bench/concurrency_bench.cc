@@ -12,7 +12,7 @@
 #include "kvcache/sizing/kv_bytes.h"
 #include "kvcache/sizing/pool_capacity.h"
 #include "tools/bench/filling_decoder.h"
-#include "tools/bench/read_bandwidth.h"
+#include "tools/bench/kernel_bench.h"
 
 namespace plimsoll {
 namespace {
@@ -270,6 +270,11 @@ bool ConcurrencyRun::AsPredicted() const {
 absl::StatusOr<ConcurrencyReport> MeasureConcurrency(const ConcurrencyOptions& options) {
   const absl::StatusOr<EngineOptions> engine_options = EngineFor(options);
   if (!engine_options.ok()) return engine_options.status();
+  const absl::StatusOr<DeviceChoice> device = ChooseDevice(engine_options->device);
+  if (!device.ok()) return device.status();
+  // Before the engine takes the memory that measuring needs.
+  const absl::StatusOr<double> bandwidth = MeasureBandwidth(*device->backend);
+  if (!bandwidth.ok()) return bandwidth.status();
   const SystemClock clock;
   const absl::StatusOr<std::unique_ptr<Engine>> made = Engine::Create(*engine_options, clock);
   if (!made.ok()) return made.status();
@@ -282,7 +287,7 @@ absl::StatusOr<ConcurrencyReport> MeasureConcurrency(const ConcurrencyOptions& o
                            .block_bytes = engine.plan().block_bytes,
                            .weights_bytes = WeightsRead(engine),
                            .max_itl = options.max_itl,
-                           .bytes_per_second = MeasureReadBandwidth(),
+                           .bytes_per_second = *bandwidth,
                            .runs = {}};
   for (const Tokens context : options.contexts) {
     Ramp ramp(engine, options, context, report.weights_bytes, report.bytes_per_second);

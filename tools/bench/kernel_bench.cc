@@ -32,11 +32,6 @@ absl::StatusOr<double> CopyBandwidth(const DeviceBackend& device) {
   return 2 * static_cast<double>(kCopied) / *seconds;
 }
 
-absl::StatusOr<double> Bandwidth(const DeviceBackend& device) {
-  if (device.ops().device == Device::kCpu) return MeasureReadBandwidth();
-  return CopyBandwidth(device);
-}
-
 std::vector<LinearCase> LinearCases(Device device, bool small) {
   const int64_t outputs = small ? 256 : 28672;
   const int64_t inputs = small ? 1024 : 8192;
@@ -70,6 +65,11 @@ std::vector<AttentionCase> AttentionCases(Device device, bool small) {
 double Milli(double seconds) { return 1e3 * seconds; }
 
 }  // namespace
+
+absl::StatusOr<double> MeasureBandwidth(const DeviceBackend& device) {
+  if (device.ops().device == Device::kCpu) return MeasureReadBandwidth();
+  return CopyBandwidth(device);
+}
 
 absl::StatusOr<double> SecondsOf(const DeviceBackend& device,
                                  const std::function<absl::Status()>& work) {
@@ -108,7 +108,7 @@ absl::StatusOr<KernelBench> MeasureKernels(const DeviceBackend& device,
                                            const KernelBenchOptions& options) {
   KernelBench bench{.device = std::string(device.name()), .bandwidth = 0, .results = {}};
   if (!device.traits().model.empty()) bench.device += ", " + device.traits().model;
-  const absl::StatusOr<double> bandwidth = Bandwidth(device);
+  const absl::StatusOr<double> bandwidth = MeasureBandwidth(device);
   if (!bandwidth.ok()) return bandwidth.status();
   bench.bandwidth = *bandwidth;
   const auto keep = [&](absl::StatusOr<KernelResult> result) {

@@ -40,6 +40,9 @@ struct KernelBench {
   std::vector<KernelResult> results;
 };
 
+// Bytes per second that the device moves: the bound of what only has to read.
+absl::StatusOr<double> MeasureBandwidth(const DeviceBackend& device);
+
 absl::StatusOr<KernelBench> MeasureKernels(const DeviceBackend& device,
                                            const KernelBenchOptions& options);
 
