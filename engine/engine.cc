@@ -11,6 +11,7 @@
 #include "engine/engine_plan.h"
 #include "engine/weights/weights.h"
 #include "kvcache/base/errors.h"
+#include "kvcache/base/size_text.h"
 #include "kvcache/model/config_reader.h"
 
 namespace plimsoll {
@@ -37,6 +38,7 @@ struct Engine::Parts {
   absl::Status Export(const std::string& socket, const Clock& clock);
   absl::Status Start(const EngineOptions& options, const Clock& clock);
   void Measure();
+  absl::Status CheckRoomFor(Blocks total);
   absl::StatusOr<PoolResized> Resize(Blocks total);
 };
 
@@ -124,13 +126,41 @@ absl::Status Engine::Parts::Export(const std::string& socket, const Clock& clock
 }
 
 // Under the lock of admission: who is granted blocks meanwhile would be granted those that go.
+// Whether the device has the memory that a larger pool takes.
+absl::Status Engine::Parts::CheckRoomFor(Blocks total) {
+  const Bytes wanted = total.value() * layout.block_bytes;
+  const Bytes there = pool->arena().committed_bytes();
+  if (pool->arena().kind() == "cuda-slab" || wanted <= there) return absl::OkStatus();
+  const absl::StatusOr<DeviceMemory> memory_there = device.backend->Memory();
+  if (!memory_there.ok()) return memory_there.status();
+  if (wanted - there <= memory_there->free) return absl::OkStatus();
+  return absl::ResourceExhaustedError("a pool of " + std::to_string(total.value()) +
+                                      " blocks needs " + FormatSize(wanted - there) + " more, " +
+                                      FormatSize(memory_there->free) + " are free");
+}
+
+// Memory for more blocks is taken before the lock, since that can take seconds; what blocks hold is
+// moved under it, lest somebody be granted those that go. Only the loop's thread resizes.
 absl::StatusOr<PoolResized> Engine::Parts::Resize(Blocks total) {
+  const Blocks before = admission->With(
+      [](AdmissionController& controller) { return controller.cache().counts().total; });
+  const bool grows = total > before && total <= cache->most();
+  if (total < before && pool->arena().kind() == "cuda-slab") {
+    return absl::UnimplementedError("the pool is one slab of memory, of which no part goes back");
+  }
+  if (grows) {
+    PLIMSOLL_RETURN_IF_ERROR(CheckRoomFor(total));
+    PLIMSOLL_RETURN_IF_ERROR(Annotate(pool->Prepare(total, {}), "pool"));
+  }
   const auto prepare = [this](Blocks blocks, std::span<const BlockMove> moves) {
     return Annotate(pool->Prepare(blocks, moves), "pool");
   };
   absl::StatusOr<PoolResized> resized = admission->With(
       [&](AdmissionController& controller) { return controller.Resize(total, prepare); });
-  if (!resized.ok()) return resized;
+  if (!resized.ok()) {
+    if (grows) pool->GiveBackBeyond(before).IgnoreError();
+    return resized;
+  }
   const absl::Status given_back = pool->GiveBackBeyond(total);
   if (exported) exported->Announce(total, pool->arena().committed_bytes());
   if (!given_back.ok()) return Annotate(given_back, "pool");

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/decoder/attention_plans.h"
+#include "engine/decoder/cuda_limits.h"
 #include "engine/decoder/layer_weights.h"
 #include "engine/decoder/rotary.h"
 #include "engine/decoder/step_buffers.h"
@@ -379,6 +380,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& mode
   PLIMSOLL_CHECK(std::ssize(layout.layers) == model.layers, layout.layers.size(), model.layers);
   PLIMSOLL_CHECK(options.max_batched_tokens > Tokens(0) && options.max_logit_rows > 0);
   PLIMSOLL_RETURN_IF_ERROR(CheckOps(compute.ops, model));
+  PLIMSOLL_RETURN_IF_ERROR(CheckCudaLimits(model, layout, compute.device));
   absl::StatusOr<DecoderWeights> found = DecoderWeightsOf(model, weights);
   if (!found.ok()) return found.status();
   const Blocks blocks = BlocksFittingIn(arena.chunks() * arena.chunk_bytes(), layout.block_bytes);

@@ -32,6 +32,7 @@ struct DeviceMemory {
 struct DeviceTraits {
   std::string model;            // "NVIDIA H100 80GB HBM3"; of a CPU, empty
   int64_t multiprocessors = 0;  // of a GPU
+  int compute_capability = 0;   // of a GPU: 90 for sm_90
 };
 
 // A piece of a device's memory, given back when this ends.

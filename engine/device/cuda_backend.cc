@@ -91,7 +91,9 @@ absl::StatusOr<std::unique_ptr<DeviceBackend>> CreateCudaBackend(const PlimsollC
   PlimsollCudaDevice described = {};
   code = module.describe(&described, &message);
   PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "describe GPU", message));
-  DeviceTraits traits = {.model = described.name, .multiprocessors = described.multiprocessors};
+  DeviceTraits traits = {.model = described.name,
+                         .multiprocessors = described.multiprocessors,
+                         .compute_capability = described.compute_capability};
   int64_t granule = 0;
   code = module.arena_granule(&granule, &message);
   PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "arena granule", message));

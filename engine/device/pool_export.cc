@@ -121,7 +121,11 @@ void PoolExport::Announce(Blocks total, Bytes committed) {
 
 void PoolExport::State::Accept() {
   const int socket = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (socket < 0) return;
+  if (socket < 0) {
+    // Who waits stays readable: without a pause a process that is out of files would spin.
+    if (errno == EMFILE || errno == ENFILE) poll(nullptr, 0, /*milliseconds=*/100);
+    return;
+  }
   if (std::ssize(importers) >= options.most_importers) {
     SendPoolMessage(socket, {.kind = PoolMessageKind::kRefused});
     close(socket);

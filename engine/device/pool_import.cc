@@ -64,7 +64,11 @@ absl::Status PoolImport::AwaitChange() {
 absl::Status PoolImport::Hear() {
   const auto received = ReceivePoolMessage(socket_);
   if (!received) return Lost();
-  if (file_ < 0) file_ = received->file;
+  if (file_ < 0) {
+    file_ = received->file;
+  } else if (received->file >= 0) {
+    close(received->file);
+  }
   const PoolMessage& message = received->message;
   if (message.kind == PoolMessageKind::kRefused) {
     return absl::PermissionDeniedError("the import of the pool was refused");

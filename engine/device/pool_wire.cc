@@ -58,6 +58,11 @@ int CloseFailed(int file) {
 
 // Whether nobody listens there, and the file is out of the way.
 bool RemoveDeadSocket(const std::string& path) {
+  struct stat there {};
+  if (lstat(path.c_str(), &there) != 0 || !S_ISSOCK(there.st_mode)) {
+    errno = EADDRINUSE;  // connecting to an ordinary file is refused as well
+    return false;
+  }
   const int other = ConnectToExporter(path);
   if (other >= 0) close(other);
   if (other >= 0 || errno != ECONNREFUSED) {
@@ -92,11 +97,12 @@ std::optional<ReceivedPoolMessage> ReceivePoolMessage(int socket) {
   iovec packet{.iov_base = &received.message, .iov_len = sizeof(received.message)};
   Control control{};
   msghdr header = HeaderOf(packet, control);
+  header.msg_controllen = CMSG_LEN(sizeof(int));  // of one file: the padding has room for another
   ssize_t size = 0;
   do {
     size = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
   } while (size < 0 && errno == EINTR);
-  if (size > 0) received.file = FileIn(header);
+  if (size >= 0) received.file = FileIn(header);  // an empty packet may bring one as well
   const PoolMessage& message = received.message;
   const bool whole = size == sizeof(message) && (header.msg_flags & MSG_TRUNC) == 0;
   if (whole && message.magic == PoolMessage::kMagic && message.version == PoolMessage::kVersion) {

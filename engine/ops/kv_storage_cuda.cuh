@@ -50,7 +50,7 @@ struct KvStorage<Stored::kBf16> : Plain16 {
 
 // e4m3 is fp16 with one exponent bit and seven mantissa bits fewer: moved into place, sign apart,
 // its exponent is off by 15 - 7, denormals included. 0x7f and 0xff, which are NaN, are not looked
-// for; nothing stores them.
+// for: they read as 480 and -480, also where a NaN was stored.
 template <>
 struct KvStorage<Stored::kFp8> : Unscaled {
   using Multiply = __half;

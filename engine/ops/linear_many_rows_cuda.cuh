@@ -61,6 +61,13 @@ WidenTiles(PlimsollCudaWeight weight, int64_t first_tile, typename Tile::Element
   }
 }
 
+inline int LaunchBias(const PlimsollCudaLinear& args, simt::Stream stream) {
+  if (args.bias.data == nullptr) return 0;
+  return simt::Launch(&StartWithBias,
+                      {.blocks_x = static_cast<int>(args.rows), .threads = kBiasThreads}, stream,
+                      args);
+}
+
 // Product over the outputs [first, first + count), whose weights are `weights`, row-major.
 inline int MultiplyOutputs(const PlimsollCudaLinear& args, const void* weights, int64_t first,
                            int64_t count, const LinearResources& resources, simt::Stream stream) {
@@ -87,6 +94,7 @@ int LaunchWidened(const PlimsollCudaLinear& args, const LinearResources& resourc
   const int64_t tiles = weight.rows / kTileRows;
   const int64_t tiles_at_once = resources.slice_bytes / tile_bytes;
   if (tiles_at_once == 0) return kUnsupportedType;
+  if (const int started = LaunchBias(args, stream); started != 0) return started;
   const int64_t blocks = weight.cols / kBlockColumns;
   T* const slice = static_cast<T*>(resources.slice);
   for (int64_t tile = 0; tile < tiles; tile += tiles_at_once) {
@@ -108,12 +116,6 @@ int LaunchWidened(const PlimsollCudaLinear& args, const LinearResources& resourc
 inline int LaunchLinearManyRows(const PlimsollCudaLinear& args, const LinearResources& resources,
                                 simt::Stream stream) {
   const PlimsollCudaWeight& weight = args.weight;
-  if (args.bias.data != nullptr) {
-    const int started = simt::Launch(
-        &StartWithBias, {.blocks_x = static_cast<int>(args.rows), .threads = kBiasThreads}, stream,
-        args);
-    if (started != 0) return started;
-  }
   return WithHalfType(args.x_type, [&](auto element) {
     using T = decltype(element);
     if constexpr (std::is_same_v<T, float>) {
@@ -126,6 +128,7 @@ inline int LaunchLinearManyRows(const PlimsollCudaLinear& args, const LinearReso
         return LaunchWidened<Int8Tile<T>>(args, resources, stream);
       }
       if (weight.type != args.x_type) return kUnsupportedType;
+      if (const int started = LaunchBias(args, stream); started != 0) return started;
       return MultiplyOutputs(args, weight.data, 0, weight.rows, resources, stream);
     }
   });

@@ -98,7 +98,9 @@ absl::StatusOr<MadeModel> MakeModel(const MakeModelOptions& options) {
   if (!source.ok()) return source.status();
   const absl::StatusOr<std::string> text = Reshape(*source, options.shape);
   if (!text.ok()) return Annotate(text.status(), options.like);
-  const fs::path target = fs::absolute(options.folder).lexically_normal();
+  std::error_code error;
+  const fs::path target = fs::absolute(options.folder, error).lexically_normal();
+  if (error) return absl::InvalidArgumentError(options.folder + ": " + error.message());
   const fs::path named = target.has_filename() ? target : target.parent_path();
   absl::StatusOr<ModelConfig> model =
       ParseReshaped(*text, named.filename().string(), options.shape);

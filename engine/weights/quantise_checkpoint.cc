@@ -182,6 +182,10 @@ absl::StatusOr<std::string> ConfigText(const std::string& folder, const ModelCon
   if (!config.is_object()) {  // ReadModelConfig takes a little more than JSON
     return absl::InvalidArgumentError(folder + "/config.json: not strict JSON");
   }
+  if (BitsOf(model.dtype) > 16) {  // what is not rounded is written in 16 bits (tensor_source.h)
+    config.erase("dtype");
+    config["torch_dtype"] = "bfloat16";
+  }
   config["quantization_config"] = QuantizationConfig(model, type);
   return config.dump(2, ' ', true, Json::error_handler_t::replace) + "\n";
 }
@@ -244,14 +248,21 @@ absl::Status CheckOptions(const ModelConfig& model, const QuantiseOptions& optio
 
 }  // namespace
 
-absl::StatusOr<Bytes> QuantiseCheckpoint(const QuantiseOptions& options) {
+absl::StatusOr<Bytes> QuantiseCheckpoint(const QuantiseOptions& as_given) {
+  QuantiseOptions options = as_given;
+  std::error_code error;
+  if (!fs::is_directory(options.model, error)) {  // its config.json
+    options.model = fs::path(options.model).parent_path().string();
+  }
+  if (options.model.empty()) options.model = ".";
   PLIMSOLL_RETURN_IF_ERROR(FolderInProgress::CheckTarget(options.folder));
-  const absl::StatusOr<ModelConfig> model = ReadModelConfig(options.model);
+  const absl::StatusOr<ModelConfig> model = ReadModelConfig(as_given.model);
   if (!model.ok()) return model.status();
   PLIMSOLL_RETURN_IF_ERROR(CheckOptions(*model, options));
   const absl::StatusOr<std::string> text = ConfigText(options.model, *model, options.type);
   if (!text.ok()) return text.status();
-  const fs::path target = fs::absolute(options.folder).lexically_normal();
+  const fs::path target = fs::absolute(options.folder, error).lexically_normal();
+  if (error) return absl::InvalidArgumentError(options.folder + ": " + error.message());
   FolderInProgress folder(target.has_filename() ? target : target.parent_path());
   PLIMSOLL_RETURN_IF_ERROR(folder.Create());
   PLIMSOLL_RETURN_IF_ERROR(folder.WriteText("config.json", *text));

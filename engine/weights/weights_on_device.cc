@@ -49,13 +49,15 @@ absl::Status Weights::MoveTo(const DeviceBackend& device) {
   absl::StatusOr<DeviceSlab> slab = device.Allocate(slab_.bytes());
   if (!slab.ok()) return Annotate(slab.status(), "weights");
   const auto moved = [&](const std::byte* from) { return slab->data() + (from - slab_.data()); };
-  for (auto& [name, view] : views_) {
+  std::map<std::string, WeightView> views = views_;
+  for (auto& [name, view] : views) {
     std::byte* const data = moved(view.data);
     std::byte* const scales = view.scales == nullptr ? nullptr : moved(view.scales);
     PLIMSOLL_RETURN_IF_ERROR(Annotate(CopyTensor(device, view, data, scales), "tensor " + name));
     view.data = data;
     view.scales = scales;
   }
+  views_ = std::move(views);
   slab_ = *std::move(slab);
   return absl::OkStatus();
 }

@@ -161,8 +161,10 @@ void AdmissionController::State::ServeRepeats(const ReservationRecord& record, I
 
 void AdmissionController::State::TurnAway(const Waiter& waiter, Reason reason, Instant now) {
   Verdict verdict = DecideNewcomer(waiter.request, now);
-  verdict.decision = Decision::kWait;
-  verdict.reason = reason;
+  if (verdict.decision != Decision::kNever) {  // the pool may have become too small meanwhile
+    verdict.decision = Decision::kWait;
+    verdict.reason = reason;
+  }
   TurnAway(waiter, verdict, now);
 }
 

@@ -9,7 +9,7 @@ namespace {
 struct NamedStorage {
   std::string_view name;
   StorageFormat format;
-  int64_t group;  // 0: the name ends in -g and the group
+  int64_t group;  // 0: the name ends in -g and the group; 1: the format has none
 };
 
 constexpr std::array<NamedStorage, 11> kStorages = {{
@@ -39,7 +39,7 @@ std::optional<int64_t> GroupFrom(std::string_view digits) {
 std::optional<WeightFormat> StorageFromName(std::string_view name) {
   for (const NamedStorage& known : kStorages) {
     if (known.group > 0 && name == known.name) {
-      return QuantizedStorage{.format = known.format, .group = known.group};
+      return QuantizedStorage{.format = known.format, .group = known.group > 1 ? known.group : 0};
     }
     if (known.group > 0 || !name.starts_with(known.name)) continue;
     const std::optional<int64_t> group = GroupFrom(name.substr(known.name.size()));

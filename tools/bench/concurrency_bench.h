@@ -7,7 +7,7 @@
 // which all of them decode, after one that is not counted, at the end of their context.
 //
 // A step reads every weight once (of the table of embeddings only a row) and the K and V of every
-// sequence; the bound is these bytes over the machine's read bandwidth, measured in the same run.
+// sequence; the bound is these bytes over the device's memory bandwidth, measured in the same run.
 //
 // Threads: one. Cost: the prompt once per context, then the steps. Errors: InvalidArgument naming
 // the argument; those of the engine.

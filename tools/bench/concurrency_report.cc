@@ -73,7 +73,7 @@ std::string OutcomeText(const ConcurrencyRun& run) {
 
 std::string ConcurrencyAsText(const ConcurrencyReport& report) {
   std::string text = absl::StrFormat(
-      "%s on %s, K and V in %s; %s blocks of %d tokens, %s each; memory reads %.2f GB/s\n",
+      "%s on %s, K and V in %s; %s blocks of %d tokens, %s each; memory moves %.2f GB/s\n",
       report.model, report.device, std::string(NameOf(report.kv_type)),
       Grouped(report.blocks.value()), report.block_tokens.value(), FormatSize(report.block_bytes),
       report.bytes_per_second / 1e9);
@@ -94,7 +94,7 @@ std::string ConcurrencyAsJson(const ConcurrencyReport& report) {
                                    {"block_tokens", report.block_tokens.value()},
                                    {"block_bytes", report.block_bytes.value()},
                                    {"weights_bytes", report.weights_bytes.value()},
-                                   {"read_bytes_per_second", report.bytes_per_second}};
+                                   {"bytes_per_second", report.bytes_per_second}};
   if (report.max_itl) object["max_itl_ms"] = Milliseconds(*report.max_itl);
   object["contexts"] = std::move(runs);
   return object.dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";

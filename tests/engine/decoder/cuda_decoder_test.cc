@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "engine/decoder/cuda_limits.h"
 #include "tests/engine/ops/device_problem.h"
 #include "tests/engine/support/tiny_model.h"
 
@@ -100,6 +101,29 @@ TEST_P(CudaDecoder, LogitsAgreeWithTheReference) {
   ASSERT_TRUE(model.weights->MoveTo(*device().backend).ok());
   TinyEngine engine(model, device().backend->ops(), options, *device().backend);
   EXPECT_LT(RelativeError(LogitsOf(engine), LogitsOf(judge)), test().tolerance);
+}
+
+TEST(CudaLimits, AreSaidBeforeAnEngineStarts) {
+  const KernelDevice device = KernelDevices().front();
+  const auto why = [&](const TinyShape& shape, ElementType kv, int64_t block_tokens) {
+    const TinyModel model(shape);
+    const absl::StatusOr<CacheLayout> layout =
+        CacheLayoutFor(model.config, kv, Tokens(block_tokens));
+    const absl::Status status = CheckCudaLimits(model.config, *layout, *device.backend);
+    EXPECT_TRUE(CheckCudaLimits(model.config, *layout, CpuBackend()).ok());
+    return std::string(status.message());
+  };
+  TinyShape shape = CudaShape();
+  EXPECT_EQ(why(shape, ElementType::kBf16, 16), "");
+  EXPECT_EQ(why(shape, ElementType::kBf16, 8), "cuda: block_tokens=8: want at least 16");
+  EXPECT_EQ(why(shape, ElementType::kFp32, 16),
+            "cuda: kv=fp32: want fp16, bf16, fp8, int8 or int4");
+  shape.intermediate = 100;
+  EXPECT_EQ(why(shape, ElementType::kBf16, 16),
+            "cuda: intermediate_size=100: want a multiple of 64");
+  shape.intermediate = 192;
+  shape.head_dim = 32;
+  EXPECT_EQ(why(shape, ElementType::kBf16, 16), "cuda: head_dim=32: want 64, 80, 96, 128 or 256");
 }
 
 std::string NameOfCase(const testing::TestParamInfo<CudaDecoder::ParamType>& param) {

@@ -220,6 +220,15 @@ TEST_F(Served, ASocketInUseIsAnErrorAndADeadOneIsReplaced) {
           .ok());
 }
 
+// Connecting to an ordinary file is refused as connecting to a dead socket is.
+TEST_F(Served, AnOrdinaryFileInTheWayIsAnErrorAndStays) {
+  const std::string file = folder_.Write("weights", "precious");
+  const auto over = PoolExport::Create({.path = file, .block_bytes = kBlock}, memory_->arena(),
+                                       Blocks(4), clock_);
+  EXPECT_EQ(over.status().message(), "listen on " + file + ": Address already in use");
+  EXPECT_EQ(ReadFile(file), "precious");
+}
+
 TEST(PoolImport, NobodyThereIsUnavailable) {
   const TempDir folder;
   const auto import = PoolImport::Open(folder.File("none"), PoolAccess::kRead);

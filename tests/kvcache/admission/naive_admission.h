@@ -119,8 +119,7 @@ class NaiveAdmission : public NaiveState {
     while (draining && !waiting_.empty()) {
       std::string tenant = NextTenant();
       if (tenant.empty()) tenant = turns_.front();  // all are aside
-      const Waiter waiter = TakeFrom(tenant);
-      Tell(waiter.ticket, "wait DRAINING", Weigh(waiter.ask, AheadOf(waiter.ask)).missing);
+      EndWait(TakeFrom(tenant), "wait DRAINING");
     }
   }
 
@@ -261,6 +260,15 @@ class NaiveAdmission : public NaiveState {
     heard.push_back(std::to_string(ticket) + ": " + what + " " + std::to_string(missing));
   }
 
+  // Of one who has left the queue.
+  void EndWait(const Waiter& waiter, const std::string& why) {
+    if (NeverFits(waiter.ask)) {
+      TellNever(waiter);
+    } else {
+      Tell(waiter.ticket, why, Weigh(waiter.ask, AheadOf(waiter.ask)).missing);
+    }
+  }
+
   // It could when it came; its tenant's turn is not used up.
   bool TellNever(const Waiter& waiter) {
     Leave(waiter.ticket);
@@ -356,7 +364,7 @@ class NaiveAdmission : public NaiveState {
     } else if (wait != nullptr && wait->deadline == next) {
       const Waiter over = *wait;
       Leave(over.ticket);
-      Tell(over.ticket, "wait WAIT_TIMEOUT", Weigh(over.ask, AheadOf(over.ask)).missing);
+      EndWait(over, "wait WAIT_TIMEOUT");
     } else if (claim != claims_.end() && claim->lapses == next) {
       claims_.erase(claim);
     }
