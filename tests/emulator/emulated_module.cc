@@ -72,7 +72,7 @@ int Allocate(int64_t bytes, void** memory, PlimsollCudaMessage* message) {
 void Release(void* memory) { std::free(memory); }
 
 int Copy(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*) {
-  std::memcpy(to, from, static_cast<size_t>(bytes));
+  if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));  // of nothing may be null
   return PLIMSOLL_CUDA_OK;
 }
 
