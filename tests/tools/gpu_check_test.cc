@@ -15,9 +15,10 @@ namespace {
 
 using testing::HasSubstr;
 
-ProgramResult GpuCheck(std::vector<std::string> arguments) {
-  std::vector<std::string> argv = {PLIMSOLL_SOURCE_DIR "/tools/gpu-check", "--build",
-                                   PLIMSOLL_BINARY_DIR};
+ProgramResult GpuCheck(const std::vector<std::string>& arguments,
+                       const std::string& build = PLIMSOLL_BINARY_DIR) {
+  const std::string script = std::string(PLIMSOLL_SOURCE_DIR) + "/tools/gpu-check";
+  std::vector<std::string> argv = {script, "--build", build};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return RunProgram(argv);
 }
@@ -41,8 +42,7 @@ TEST(GpuCheck, ChecksEveryKernelOnTheEmulator) {
 TEST(GpuCheck, AnswersOneWhenAProgramIsMissing) {
   const TempDir dir;
   dir.Write("build/bin/plimsoll", "");
-  const ProgramResult result = RunProgram({PLIMSOLL_SOURCE_DIR "/tools/gpu-check", "--build",
-                                           dir.File("build"), "--emulated", dir.File("out")});
+  const ProgramResult result = GpuCheck({"--emulated", dir.File("out")}, dir.File("build"));
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_THAT(result.out, HasSubstr("is not built"));
   const nlohmann::json report = nlohmann::json::parse(ReadFile(dir.File("out/gpu-check.json")));

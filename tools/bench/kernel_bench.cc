@@ -112,8 +112,9 @@ absl::StatusOr<KernelBench> MeasureKernels(const DeviceBackend& device,
   if (!bandwidth.ok()) return bandwidth.status();
   bench.bandwidth = *bandwidth;
   const auto keep = [&](absl::StatusOr<KernelResult> result) {
-    if (result.ok()) bench.results.push_back(*std::move(result));
-    return result.status();
+    if (!result.ok()) return result.status();
+    bench.results.push_back(*std::move(result));
+    return absl::OkStatus();
   };
   for (const LinearCase& test : LinearCases(device.ops().device, options.small)) {
     PLIMSOLL_RETURN_IF_ERROR(keep(MeasureLinear(device, test)));

@@ -166,8 +166,8 @@ absl::StatusOr<KernelResult> MeasureLinear(const DeviceBackend& device, const Li
       .kernel = absl::StrFormat("linear %s %d -> %d", std::string(NameOf(test.type)), test.inputs,
                                 test.outputs),
       .rows = test.rows,
-      .bytes = static_cast<double>(std::ssize(rows.data) + std::ssize(rows.scales)) *
-               static_cast<double>(test.outputs / kDifferentRows),
+      .bytes = static_cast<double>((std::ssize(rows.data) + std::ssize(rows.scales)) *
+                                   (test.outputs / kDifferentRows)),
       .tolerance = 1e-5,
       .peer = {}};
   PLIMSOLL_RETURN_IF_ERROR(device.ops().linear(args));
