@@ -162,12 +162,12 @@ absl::StatusOr<KernelResult> MeasureLinear(const DeviceBackend& device, const Li
                            .accumulate = false,
                            .out = reinterpret_cast<float*>(*out),
                            .narrowed = inputs->narrowed};
+  const int64_t copies = test.outputs / kDifferentRows;
   KernelResult result{
       .kernel = absl::StrFormat("linear %s %d -> %d", std::string(NameOf(test.type)), test.inputs,
                                 test.outputs),
       .rows = test.rows,
-      .bytes = static_cast<double>((std::ssize(rows.data) + std::ssize(rows.scales)) *
-                                   (test.outputs / kDifferentRows)),
+      .bytes = static_cast<double>((std::ssize(rows.data) + std::ssize(rows.scales)) * copies),
       .tolerance = 1e-5,
       .peer = {}};
   PLIMSOLL_RETURN_IF_ERROR(device.ops().linear(args));
