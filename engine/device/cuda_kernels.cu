@@ -22,7 +22,7 @@ cudaStream_t stream = nullptr;
 void* slice = nullptr;
 
 int Answer(int launched, PlimsollCudaMessage* message) {
-  if (launched == kUnsupportedType) {
+  if (launched == kNoKernel) {
     return Unsupported("no kernel for this type or shape", message);
   }
   return Report(static_cast<cudaError_t>(launched), "launch", message);

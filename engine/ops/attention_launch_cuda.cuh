@@ -5,10 +5,9 @@
 #pragma once
 
 #include "engine/ops/attention_cuda.cuh"
+#include "engine/ops/elements_cuda.cuh"
 
 namespace plimsoll::cuda {
-
-inline constexpr int kNoKernel = -1;  // for this type or shape; no cudaError_t is negative
 
 inline AttentionParameters AttentionParametersOf(const PlimsollCudaAttention& call, int tiles) {
   const int group = call.heads / call.kv_heads;

@@ -19,7 +19,7 @@ CopyBlock(PlimsollCudaBlockCopies args) {
 
 inline int LaunchBlockCopies(const PlimsollCudaBlockCopies& args, simt::Stream stream) {
   if (args.count == 0) return 0;
-  if (args.block_bytes % static_cast<int64_t>(sizeof(uint4)) != 0) return kUnsupportedType;
+  if (args.block_bytes % static_cast<int64_t>(sizeof(uint4)) != 0) return kNoKernel;
   return simt::Launch(&CopyBlock,
                       {.blocks_x = static_cast<int>(args.count), .threads = kCopyThreads}, stream,
                       args);

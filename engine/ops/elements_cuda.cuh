@@ -2,7 +2,7 @@
 // once on the host, so that a kernel knows it at compile time.
 //
 // Threads: pure. Cost: an instruction each. Errors: a type that none of these is gives
-// kUnsupportedType, and nothing is launched.
+// kNoKernel, and nothing is launched.
 #pragma once
 
 #include <type_traits>
@@ -12,7 +12,8 @@
 
 namespace plimsoll::cuda {
 
-inline constexpr int kUnsupportedType = -1;  // no cudaError_t is negative
+// What a launch answers for a type or shape that has no kernel; no cudaError_t is negative.
+inline constexpr int kNoKernel = -1;
 
 SIMT_DEVICE float Widen(float x) { return x; }
 SIMT_DEVICE float Widen(__half x) { return __half2float(x); }
@@ -47,14 +48,14 @@ int WithFloatType(int32_t type, const LaunchWith& launch) {
     case PLIMSOLL_CUDA_BF16:
       return launch(__nv_bfloat16{});
     default:
-      return kUnsupportedType;
+      return kNoKernel;
   }
 }
 
 // The same for the types that products are made in.
 template <class LaunchWith>
 int WithHalfType(int32_t type, const LaunchWith& launch) {
-  return type == PLIMSOLL_CUDA_FP32 ? kUnsupportedType : WithFloatType(type, launch);
+  return type == PLIMSOLL_CUDA_FP32 ? kNoKernel : WithFloatType(type, launch);
 }
 
 }  // namespace plimsoll::cuda

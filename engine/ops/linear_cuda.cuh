@@ -222,7 +222,7 @@ int LaunchByGroup(const PlimsollCudaLinear& args, simt::Stream stream) {
   const int64_t group = args.weight.group;
   const bool whole_blocks = group % kBlockColumns == 0 || group >= args.weight.cols;
   if (whole_blocks) return LaunchByRows<Tile, 1>(args, stream);
-  return group == kBlockColumns / 2 ? LaunchByRows<Tile, 2>(args, stream) : kUnsupportedType;
+  return group == kBlockColumns / 2 ? LaunchByRows<Tile, 2>(args, stream) : kNoKernel;
 }
 
 // For 1 to kFewRows rows.
@@ -230,16 +230,16 @@ inline int LaunchLinearFewRows(const PlimsollCudaLinear& args, simt::Stream stre
   const PlimsollCudaWeight& weight = args.weight;
   const bool ragged = weight.rows % kTileRows != 0;
   if (weight.cols % kBlockColumns != 0 || (ragged && weight.scales != nullptr)) {
-    return kUnsupportedType;
+    return kNoKernel;
   }
   return WithHalfType(args.x_type, [&](auto element) {
     using T = decltype(element);
     if constexpr (std::is_same_v<T, float>) {
-      return kUnsupportedType;
+      return kNoKernel;
     } else {
       if (weight.type == PLIMSOLL_CUDA_INT4) return LaunchByGroup<Int4Tile<T>>(args, stream);
       if (weight.type == PLIMSOLL_CUDA_INT8) return LaunchByGroup<Int8Tile<T>>(args, stream);
-      if (weight.type != args.x_type) return kUnsupportedType;
+      if (weight.type != args.x_type) return kNoKernel;
       return LaunchByRows<PlainTile<T>, 1>(args, stream);
     }
   });

@@ -89,11 +89,11 @@ int LaunchWidened(const PlimsollCudaLinear& args, const LinearResources& resourc
                   simt::Stream stream) {
   using T = typename Tile::Element;
   const PlimsollCudaWeight& weight = args.weight;
-  if (weight.rows % kTileRows != 0 || weight.cols % kBlockColumns != 0) return kUnsupportedType;
+  if (weight.rows % kTileRows != 0 || weight.cols % kBlockColumns != 0) return kNoKernel;
   const int64_t tile_bytes = kTileRows * weight.cols * static_cast<int64_t>(sizeof(T));
   const int64_t tiles = weight.rows / kTileRows;
   const int64_t tiles_at_once = resources.slice_bytes / tile_bytes;
-  if (tiles_at_once == 0) return kUnsupportedType;
+  if (tiles_at_once == 0) return kNoKernel;
   if (const int started = LaunchBias(args, stream); started != 0) return started;
   const int64_t blocks = weight.cols / kBlockColumns;
   T* const slice = static_cast<T*>(resources.slice);
@@ -119,7 +119,7 @@ inline int LaunchLinearManyRows(const PlimsollCudaLinear& args, const LinearReso
   return WithHalfType(args.x_type, [&](auto element) {
     using T = decltype(element);
     if constexpr (std::is_same_v<T, float>) {
-      return kUnsupportedType;
+      return kNoKernel;
     } else {
       if (weight.type == PLIMSOLL_CUDA_INT4) {
         return LaunchWidened<Int4Tile<T>>(args, resources, stream);
@@ -127,7 +127,7 @@ inline int LaunchLinearManyRows(const PlimsollCudaLinear& args, const LinearReso
       if (weight.type == PLIMSOLL_CUDA_INT8) {
         return LaunchWidened<Int8Tile<T>>(args, resources, stream);
       }
-      if (weight.type != args.x_type) return kUnsupportedType;
+      if (weight.type != args.x_type) return kNoKernel;
       if (const int started = LaunchBias(args, stream); started != 0) return started;
       return MultiplyOutputs(args, weight.data, 0, weight.rows, resources, stream);
     }

@@ -225,7 +225,7 @@ RotateAndAppendHeads(PlimsollCudaAppend args) {
 inline int LaunchRotateAndAppend(const PlimsollCudaAppend& args, simt::Stream stream) {
   const PlimsollCudaCache& cache = args.cache;
   if (args.rows == 0) return 0;
-  if (cache.type < PLIMSOLL_CUDA_FP16 || cache.head_dim % 2 != 0) return kUnsupportedType;
+  if (cache.type < PLIMSOLL_CUDA_FP16 || cache.head_dim % 2 != 0) return kNoKernel;
   const int64_t all_heads = args.heads + cache.kv_heads;
   const simt::LaunchShape shape = {
       .blocks_x = static_cast<int>(args.rows),
@@ -240,7 +240,7 @@ inline int LaunchRotateAndAppend(const PlimsollCudaAppend& args, simt::Stream st
   if (cache.head_dim <= 4 * kPairsPerSweep) {
     return simt::Launch(&RotateAndAppendHeads<4>, shape, stream, args);
   }
-  return kUnsupportedType;
+  return kNoKernel;
 }
 
 }  // namespace plimsoll::cuda
