@@ -25,7 +25,7 @@ struct ServerInfo {
   ServerMode mode = ServerMode::kLedger;
   std::string model;                     // its name; empty where none was given
   std::string device;                    // "cpu", "cuda", "none"
-  std::vector<MemoryStage> memory = {};  // engine mode: predicted beside measured
+  std::vector<MemoryStage> memory = {};  // engine mode, at the start: predicted and measured
   std::optional<LoopStats> loop = {};    // engine mode
 };
 

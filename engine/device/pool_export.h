@@ -1,8 +1,9 @@
 // Lets other processes of this machine and user map a pool's memory, under leases: pool_wire.h is
 // what is said between them.
 //
-// Who wants to read gets a file that cannot be mapped for writing. A lease lives `lease` after the
-// importer's last sign of life; then its socket is closed.
+// Who wants to read gets a file opened for reading: a guard against mistakes, not against a process
+// of this user that opens it anew. A lease lives `lease` after the importer's last sign of life;
+// then its socket is closed.
 //
 // Invariant: an importer that is served has heard of the latest size, or its socket is closed.
 //

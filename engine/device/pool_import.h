@@ -38,8 +38,8 @@ class PoolImport {
   const ImportedPool& pool() const { return pool_; }
   std::byte* base() const { return base_; }  // not to be written where only read access was asked
 
-  // Asks for another lease, waits for an answer and hears all that was said before; what changed
-  // meanwhile is mapped or unmapped.
+  // Asks for another lease, waits for a message and hears all that has come by then; what changed
+  // meanwhile is mapped or unmapped. An answer that is still under way is heard next time.
   absl::Status Renew();
   // Waits for the next change of size.
   absl::Status AwaitChange();
