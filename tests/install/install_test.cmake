@@ -20,3 +20,17 @@ if(failed OR NOT said MATCHES "100 blocks promised")
   message(FATAL_ERROR "the consumer said (${failed}): ${said}")
 endif()
 message(STATUS "consumer said: ${said}")
+
+# The tree is moved, and a compiler with pkg-config alone builds the same program.
+file(RENAME ${SCRATCH}/prefix ${SCRATCH}/moved)
+file(GLOB_RECURSE pc ${SCRATCH}/moved/plimsoll.pc)
+get_filename_component(pc_dir "${pc}" DIRECTORY)
+set(ENV{PKG_CONFIG_PATH} "${pc_dir}")
+execute_process(COMMAND pkg-config --cflags --libs plimsoll OUTPUT_VARIABLE pc_flags
+                OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+separate_arguments(pc_flags UNIX_COMMAND "${pc_flags}")
+run(${COMPILER} -std=c++20 ${CONSUMER}/main.cc -o ${SCRATCH}/with_pkg_config ${pc_flags})
+execute_process(COMMAND ${SCRATCH}/with_pkg_config OUTPUT_VARIABLE said RESULT_VARIABLE failed)
+if(failed OR NOT said MATCHES "100 blocks promised")
+  message(FATAL_ERROR "the consumer built with pkg-config said (${failed}): ${said}")
+endif()

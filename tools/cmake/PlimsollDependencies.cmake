@@ -13,6 +13,11 @@ if(PLIMSOLL_TOOLS)
   pkg_check_modules(cpp_httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 endif()
 
+if(PLIMSOLL_STATIC)
+  include(PlimsollStatic)
+  plimsoll_link_archives()
+endif()
+
 if(PLIMSOLL_TESTS)
   find_package(GTest CONFIG REQUIRED)
   include(GoogleTest)

@@ -1,0 +1,21 @@
+# plimsoll_link_archives(): programs take the archives of the libraries found so far instead of their shared objects, wherever
+# the distribution has both, so that they run where those libraries are not installed. The distribution's own packages name
+# shared objects only.
+function(plimsoll_link_archives)
+  get_property(targets DIRECTORY PROPERTY IMPORTED_TARGETS)
+  foreach(target IN LISTS targets)
+    get_target_property(type ${target} TYPE)
+    if(NOT type MATCHES "^(SHARED|UNKNOWN)_LIBRARY$")
+      continue()
+    endif()
+    get_target_property(configurations ${target} IMPORTED_CONFIGURATIONS)
+    foreach(suffix "" ${configurations})
+      string(REGEX REPLACE "(.+)" "_\\1" suffix "${suffix}")
+      get_target_property(shared ${target} IMPORTED_LOCATION${suffix})
+      string(REGEX REPLACE "\\.so[.0-9]*$" ".a" archive "${shared}")
+      if(archive MATCHES "\\.a$" AND EXISTS "${archive}")
+        set_target_properties(${target} PROPERTIES IMPORTED_LOCATION${suffix} "${archive}")
+      endif()
+    endforeach()
+  endforeach()
+endfunction()
