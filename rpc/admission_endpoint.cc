@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "rpc/batch.h"
 #include "rpc/convert.h"
 #include "rpc/waiting_reserve.h"
 
@@ -48,11 +49,10 @@ absl::Status AdmissionEndpoint::Extend(const v1::ExtendReservationRequest& in,
                                        v1::ExtendReservationResponse* out) {
   const absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
   if (!id.ok()) return id.status();
-  Bounds bounds;
-  const Tokens total = bounds.TokensIn("total_tokens", in.total_tokens(), 1);
-  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  const absl::StatusOr<Tokens> total = TotalTokensFrom(in);
+  if (!total.ok()) return total.status();
   const absl::StatusOr<Answer> answer = served_.admission.With(
-      [&](AdmissionController& admission) { return admission.Extend(*id, total); });
+      [&](AdmissionController& admission) { return admission.Extend(*id, *total); });
   if (!answer.ok()) return answer.status();
   SetOutcome(*answer, served_.clock.Now(), out);
   out->set_revision(served_.Revision());
@@ -94,13 +94,21 @@ absl::Status AdmissionEndpoint::Release(const v1::ReleaseReservationRequest& in,
                                         v1::ReleaseReservationResponse* out) {
   const absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
   if (!id.ok()) return id.status();
-  Bounds bounds;
-  if (in.has_used_tokens()) bounds.TokensIn("used_tokens", in.used_tokens(), 0);
-  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  const absl::StatusOr<std::optional<Tokens>> used = UsedTokensFrom(in);
+  if (!used.ok()) return used.status();
   PLIMSOLL_RETURN_IF_ERROR(served_.admission.With(
-      [&](AdmissionController& admission) { return admission.Release(*id); }));
+      [&](AdmissionController& admission) { return admission.Release(*id, *used); }));
   out->set_revision(served_.Revision());
   return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* AdmissionEndpoint::BatchReserveCapacity(
+    grpc::CallbackServerContext* context, const v1::BatchReserveCapacityRequest* in,
+    v1::BatchReserveCapacityResponse* out) {
+  if (CallerIsGone(*context)) {
+    return Finished(context, absl::CancelledError("the caller gave up"));
+  }
+  return Finished(context, DoBatch(served_, *in, out));
 }
 
 }  // namespace plimsoll

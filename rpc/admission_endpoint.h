@@ -24,6 +24,9 @@ class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
   grpc::ServerUnaryReactor* ReleaseReservation(grpc::CallbackServerContext* context,
                                                const v1::ReleaseReservationRequest* in,
                                                v1::ReleaseReservationResponse* out) override;
+  grpc::ServerUnaryReactor* BatchReserveCapacity(grpc::CallbackServerContext* context,
+                                                 const v1::BatchReserveCapacityRequest* in,
+                                                 v1::BatchReserveCapacityResponse* out) override;
 
  private:
   absl::Status Reserve(const grpc::CallbackServerContext& context,

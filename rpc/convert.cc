@@ -95,6 +95,21 @@ absl::StatusOr<Duration> MaxWaitFrom(const wire::ReserveCapacityRequest& in) {
   return max_wait;
 }
 
+absl::StatusOr<Tokens> TotalTokensFrom(const wire::ExtendReservationRequest& in) {
+  Bounds bounds;
+  const Tokens total = bounds.TokensIn("total_tokens", in.total_tokens(), 1);
+  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  return total;
+}
+
+absl::StatusOr<std::optional<Tokens>> UsedTokensFrom(const wire::ReleaseReservationRequest& in) {
+  if (!in.has_used_tokens()) return std::nullopt;
+  Bounds bounds;
+  const Tokens used = bounds.TokensIn("used_tokens", in.used_tokens(), 0);
+  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  return used;
+}
+
 absl::StatusOr<std::string> ReservationIdFrom(const std::string& id) {
   Bounds bounds;
   std::string text = bounds.TextIn("reservation_id", id, 1, kMaxTextBytes);

@@ -9,6 +9,7 @@
 
 #include <google/protobuf/timestamp.pb.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,9 @@ google::protobuf::Timestamp ToWire(WallTime time);
 wire::ReserveCapacityRequest ToWire(const ReservationRequest& request);
 absl::StatusOr<ReservationRequest> FromWire(const wire::ReserveCapacityRequest& in);
 absl::StatusOr<Duration> MaxWaitFrom(const wire::ReserveCapacityRequest& in);
+absl::StatusOr<Tokens> TotalTokensFrom(const wire::ExtendReservationRequest& in);
+// What it reports as used; nullopt where it says nothing.
+absl::StatusOr<std::optional<Tokens>> UsedTokensFrom(const wire::ReleaseReservationRequest& in);
 absl::StatusOr<std::string> ReservationIdFrom(const std::string& id);
 absl::StatusOr<std::vector<std::string>> ReservationIdsFrom(
     const wire::RenewReservationsRequest& in);

@@ -111,6 +111,11 @@ class AdmissionController {
   // Promises the blocks, or says wait or never.
   absl::StatusOr<Answer> Reserve(const ReservationRequest& request);
 
+  // All of them or nothing: the reservations in their order, or the first that was refused. Those
+  // that were granted before it are as if they had never been: their ids are free, and no counter
+  // tells of them. Errors as Reserve, and then nothing happened either.
+  absl::StatusOr<BatchAnswer> ReserveAll(std::span<const ReservationRequest> requests);
+
   // As Reserve, but a wait is queued for up to `max_wait` and `done` hears the outcome, at once or
   // later; WAIT_TIMEOUT ends a wait without luck. Returns a ticket for CancelWait, or nullopt if
   // `done` was already called. ResourceExhausted when the queue is full.
@@ -128,8 +133,10 @@ class AdmissionController {
   absl::StatusOr<Reservation> Renew(std::string_view id);
   // Gives everything back; releasing twice is harmless while the end is remembered (a minute, less
   // under the byte cap), NotFound after that. With a running sequence, the blocks return
-  // when the loop, which sees StopRequested, calls EndSequence.
-  absl::Status Release(std::string_view id);
+  // when the loop, which sees StopRequested, calls EndSequence. `used`, prompt plus new tokens, is
+  // what the policy learns from where the holder's extensions did not tell; at most what it might
+  // have used counts.
+  absl::Status Release(std::string_view id, std::optional<Tokens> used = std::nullopt);
   absl::StatusOr<Reservation> Get(std::string_view id) const;
 
   // Starts a sequence that lives on the reservation's promise; FailedPrecondition if one runs.

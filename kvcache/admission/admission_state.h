@@ -67,6 +67,8 @@ struct AdmissionController::State {
   // What can be said at once; counts nothing as refused.
   absl::StatusOr<Answer> AnswerNow(const ReservationRequest& request, Instant now);
   ReservationRecord& Grant(const ReservationRequest& request, Blocks blocks, Instant now);
+  // Takes back a grant that nobody has heard of.
+  void Withdraw(ReservationRecord& record, Instant now);
   void CountRefusal(const std::string& tenant, const Refusal& refusal);
   // Puts a caller in the queue; returns its ticket.
   int64_t Wait(Waiter waiter, Instant now);

@@ -3,6 +3,7 @@
 // Threads: values. Errors: none.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -86,5 +87,12 @@ struct Refusal {
 };
 
 using Answer = std::variant<Reservation, Refusal>;
+
+// The one of several requests that was refused, so that none was admitted.
+struct RefusedOne {
+  size_t index;
+  Refusal refusal;
+};
+using BatchAnswer = std::variant<std::vector<Reservation>, RefusedOne>;
 
 }  // namespace plimsoll

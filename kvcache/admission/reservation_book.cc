@@ -64,11 +64,20 @@ void ReservationBook::Forget(Instant now) {
     const auto oldest = records_.find(ended_.front());
     const ReservationRecord& record = oldest->second;
     if (bytes_ <= cap_ && *record.ended + kKeptAfterEnd > now) return;
-    bytes_ -= BytesOfRecord(record);
-    by_request_.erase({record.request.tenant, record.request.request_id});
-    records_.erase(oldest);
+    Erase(oldest);
     ended_.pop_front();
   }
+}
+
+void ReservationBook::Remove(const ReservationRecord& record) {
+  Erase(records_.find(record.number));
+}
+
+void ReservationBook::Erase(std::unordered_map<int64_t, ReservationRecord>::iterator place) {
+  const ReservationRecord& record = place->second;
+  bytes_ -= BytesOfRecord(record);
+  by_request_.erase({record.request.tenant, record.request.request_id});
+  records_.erase(place);
 }
 
 bool SameContent(const ReservationRequest& first, const ReservationRequest& repeat) {

@@ -61,6 +61,9 @@ class ReservationBook {
   // The record that this tenant and request id got, held or ended; null if none or id empty.
   const ReservationRecord* FindRequest(const ReservationRequest& request) const;
   void End(ReservationRecord& record, Instant now);
+  // Forgets one that End was not called for, as if it had never been added; its number is not given
+  // again.
+  void Remove(const ReservationRecord& record);
   // Forgets what ended a minute before `now`, and what the byte cap has no room for.
   void Forget(Instant now);
 
@@ -72,6 +75,8 @@ class ReservationBook {
   auto end() const { return records_.end(); }
 
  private:
+  void Erase(std::unordered_map<int64_t, ReservationRecord>::iterator place);
+
   const Bytes cap_;
   Bytes bytes_;
   int64_t next_number_ = 1;

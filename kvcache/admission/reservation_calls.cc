@@ -1,4 +1,5 @@
 // The calls that name a reservation: extend, renew, release, and its sequence.
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -7,6 +8,13 @@
 #include "kvcache/base/errors.h"
 
 namespace plimsoll {
+namespace {
+
+Tokens MostOf(const ReservationRecord& record) {
+  return record.reservation.prompt_tokens + record.reservation.max_new_tokens;
+}
+
+}  // namespace
 
 absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens total_tokens) {
   if (total_tokens < Tokens(1) || total_tokens > Tokens(2 * kMaxTokens)) {
@@ -18,7 +26,7 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
   if (!found.ok()) return found.status();
   ReservationRecord& record = **found;
   Reservation& reservation = record.reservation;
-  const Tokens allowed = reservation.prompt_tokens + reservation.max_new_tokens;
+  const Tokens allowed = MostOf(record);
   if (record.suspended) return state_->ExtendSuspended(record, total_tokens, now);
   const Blocks wanted = BlocksForSequence(total_tokens, state_->cache.block_tokens());
   if (total_tokens > allowed || wanted > reservation.blocks) {
@@ -50,7 +58,7 @@ absl::StatusOr<Reservation> AdmissionController::Renew(std::string_view id) {
   return (*found)->reservation;
 }
 
-absl::Status AdmissionController::Release(std::string_view id) {
+absl::Status AdmissionController::Release(std::string_view id, std::optional<Tokens> used) {
   const Instant now = state_->clock.Now();
   state_->EndWhatIsOver(now);
   const absl::StatusOr<int64_t> number = ParseReservationId(id, state_->options.epoch);
@@ -60,6 +68,7 @@ absl::Status AdmissionController::Release(std::string_view id) {
   if (record->sequence) {
     record->stop_requested = true;
   } else if (!record->ended) {
+    if (used) state_->NoteGrowth(*record, std::min(*used, MostOf(*record)), now);
     state_->Finish(*record, now, State::End::kReleased);
   }
   state_->Settle(now);

@@ -1,0 +1,67 @@
+// Several requests as one: all are admitted, or none.
+#include <utility>
+
+#include "kvcache/admission/admission_state.h"
+#include "kvcache/admission/reservation_id.h"
+#include "kvcache/base/errors.h"
+
+namespace plimsoll {
+
+absl::StatusOr<BatchAnswer> AdmissionController::ReserveAll(
+    std::span<const ReservationRequest> requests) {
+  for (const ReservationRequest& request : requests) {
+    PLIMSOLL_RETURN_IF_ERROR(state_->Validate(request));
+  }
+  const Instant now = state_->clock.Now();
+  state_->EndWhatIsOver(now);
+  const int64_t first = state_->book.NextNumber();
+  std::vector<Reservation> granted;
+  const auto take_back = [&] {
+    for (int64_t number = state_->book.NextNumber(); number-- > first;) {
+      state_->Withdraw(*state_->book.Find(number), now);
+    }
+  };
+  for (size_t i = 0; i < requests.size(); ++i) {
+    absl::StatusOr<Answer> answer = state_->AnswerNow(requests[i], now);
+    auto* const refusal = answer.ok() ? std::get_if<Refusal>(&*answer) : nullptr;
+    if (answer.ok() && refusal == nullptr) {
+      granted.push_back(std::get<Reservation>(*std::move(answer)));
+      continue;
+    }
+    take_back();
+    if (refusal != nullptr) state_->CountRefusal(requests[i].tenant, *refusal);
+    state_->Settle(now);
+    if (refusal == nullptr) return answer.status();
+    return RefusedOne{.index = i, .refusal = *refusal};
+  }
+  state_->Settle(now);
+  return granted;
+}
+
+// Finish for one that never was: nothing is learned from it, and its request id is free again.
+void AdmissionController::State::Withdraw(ReservationRecord& record, Instant now) {
+  if (record.seniority != record.number) {
+    const auto resumed = ParseReservationId(record.request.resumes, options.epoch);
+    book.Find(*resumed)->gave_up = true;
+  }
+  remaining.Remove(record.number);
+  leases.Remove(record.number);
+  record.its_class->End(record.place, /*cut_off=*/true);
+  const Blocks before = cache.available();
+  if (record.prepared) {
+    cache.End(*record.prepared);
+  } else {
+    cache.Forgo(record.reservation.blocks);
+  }
+  TenantAccount& account = *record.account;
+  CountChange(account, before);
+  --counters.admitted;
+  --account.use.admitted;
+  --account.use.reservations;
+  tenants.Note(account);
+  record.ended = now;  // as far as what it is promised goes
+  NotePromised(record, record.reservation.blocks);
+  book.Remove(record);
+}
+
+}  // namespace plimsoll

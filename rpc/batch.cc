@@ -1,0 +1,104 @@
+#include "rpc/batch.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kvcache/base/errors.h"
+#include "rpc/bounds.h"
+#include "rpc/operation.h"
+
+namespace plimsoll {
+namespace {
+
+absl::Status CheckAnswersAtOnce(const Action& action) {
+  const auto* const reserve = std::get_if<ReserveAction>(&action);
+  if (reserve == nullptr || reserve->max_wait == Duration::zero()) return absl::OkStatus();
+  return absl::InvalidArgumentError("max_wait: want 0 in a batch, which is answered at once");
+}
+
+absl::StatusOr<Action> BatchActionFrom(const v1::Operation& in) {
+  absl::StatusOr<Action> action = ActionFrom(in);
+  if (action.ok()) PLIMSOLL_RETURN_IF_ERROR(CheckAnswersAtOnce(*action));
+  return action;
+}
+
+void DoEach(const Served& served, const v1::BatchReserveCapacityRequest& in,
+            v1::BatchReserveCapacityResponse* out) {
+  std::vector<absl::StatusOr<Action>> actions;
+  actions.reserve(static_cast<size_t>(in.operations_size()));
+  for (const v1::Operation& operation : in.operations()) {
+    actions.push_back(BatchActionFrom(operation));
+  }
+  std::vector<Outcome> outcomes;
+  outcomes.reserve(actions.size());
+  served.admission.With([&](AdmissionController& admission) {
+    for (const absl::StatusOr<Action>& action : actions) {
+      outcomes.push_back(action.ok() ? Do(admission, *action) : Outcome(action.status()));
+    }
+  });
+  const Instant now = served.clock.Now();
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    SetResult(in.operations(static_cast<int>(i)).id(), outcomes[i], now, out->add_results());
+  }
+}
+
+absl::StatusOr<std::vector<ReservationRequest>> RequestsFrom(
+    const v1::BatchReserveCapacityRequest& in) {
+  std::vector<ReservationRequest> requests;
+  for (const v1::Operation& operation : in.operations()) {
+    const std::string which = "operations[" + std::to_string(requests.size()) + "]";
+    absl::StatusOr<Action> action = BatchActionFrom(operation);
+    if (!action.ok()) return Annotate(action.status(), which);
+    auto* const reserve = std::get_if<ReserveAction>(&*action);
+    if (reserve == nullptr || reserve->validate_only) {
+      return absl::InvalidArgumentError(
+          which + ": want a reservation, not validate_only, where all_or_nothing is set");
+    }
+    requests.push_back(std::move(reserve->request));
+  }
+  return requests;
+}
+
+absl::Status DoAll(const Served& served, const v1::BatchReserveCapacityRequest& in,
+                   v1::BatchReserveCapacityResponse* out) {
+  const absl::StatusOr<std::vector<ReservationRequest>> requests = RequestsFrom(in);
+  if (!requests.ok()) return requests.status();
+  const absl::StatusOr<BatchAnswer> answer = served.admission.With(
+      [&](AdmissionController& admission) { return admission.ReserveAll(*requests); });
+  if (!answer.ok()) return answer.status();
+  const Instant now = served.clock.Now();
+  const auto* const refused = std::get_if<RefusedOne>(&*answer);
+  for (size_t i = 0; i < requests->size(); ++i) {
+    Outcome outcome;
+    if (refused == nullptr) {
+      outcome = std::get<std::vector<Reservation>>(*answer)[i];
+    } else if (i == refused->index) {
+      outcome = refused->refusal;
+    } else {
+      outcome = absl::AbortedError("operations[" + std::to_string(refused->index) +
+                                   "] was refused, so nothing was reserved");
+    }
+    SetResult(in.operations(static_cast<int>(i)).id(), outcome, now, out->add_results());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status DoBatch(const Served& served, const v1::BatchReserveCapacityRequest& in,
+                     v1::BatchReserveCapacityResponse* out) {
+  Bounds bounds;
+  bounds.NumberIn("number of operations", in.operations_size(), 1, kMaxOperations);
+  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  out->mutable_results()->Reserve(in.operations_size());
+  if (in.all_or_nothing()) {
+    PLIMSOLL_RETURN_IF_ERROR(DoAll(served, in, out));
+  } else {
+    DoEach(served, in, out);
+  }
+  out->set_revision(served.Revision());
+  return absl::OkStatus();
+}
+
+}  // namespace plimsoll

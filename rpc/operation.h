@@ -1,0 +1,43 @@
+// One operation of a batch or a session: read, done, answered.
+//
+// Reading bounds every field, so that what is done under the admission lock cannot fail for a bad
+// number. A fault of one operation is its result, and no business of the others.
+//
+// Threads: pure but for Do, which its caller runs under the lock. Cost: that of the call made.
+// Errors: as the proto says, in the result.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "absl/status/statusor.h"
+#include "kvcache/admission/admission_controller.h"
+#include "plimsoll/v1/admission.pb.h"
+
+namespace plimsoll {
+
+struct ReserveAction {
+  ReservationRequest request;
+  Duration max_wait = Duration::zero();
+  bool validate_only = false;
+};
+struct ExtendAction {
+  std::string id;
+  Tokens total;
+};
+struct ReleaseAction {
+  std::string id;
+  std::optional<Tokens> used;
+};
+using Action = std::variant<ReserveAction, ExtendAction, ReleaseAction>;
+
+// Nullopt for one that was released.
+using Outcome = absl::StatusOr<std::optional<Answer>>;
+
+absl::StatusOr<Action> ActionFrom(const v1::Operation& in);
+// Answers at once: a reservation does not wait.
+Outcome Do(AdmissionController& admission, const Action& action);
+void SetResult(uint64_t id, const Outcome& outcome, Instant now, v1::OperationResult* out);
+
+}  // namespace plimsoll
