@@ -24,11 +24,11 @@ constexpr int64_t kContiguousTokens = 1024;  // a block of the peer, whose block
 
 ModelConfig ModelOf(const AttentionCase& test) {
   ModelConfig model;
-  model.layers = 1;
-  model.attention = {{.heads = test.heads,
-                      .kv_heads = test.kv_heads,
-                      .head_dim = test.head_dim,
-                      .value_dim = test.head_dim}};
+  model.layers = test.layers;
+  model.attention.assign(static_cast<size_t>(test.layers), {.heads = test.heads,
+                                                            .kv_heads = test.kv_heads,
+                                                            .head_dim = test.head_dim,
+                                                            .value_dim = test.head_dim});
   return model;
 }
 
@@ -173,9 +173,10 @@ absl::StatusOr<KernelResult> MeasureAttention(const DeviceBackend& device,
   if (!got.ok()) return got.status();
   const int64_t words = HasWords(test.type) ? kWordBytes : 0;
   KernelResult result{
-      .kernel =
-          absl::StrFormat("attention %s %d/%d x %d, context %d", std::string(NameOf(test.type)),
-                          test.heads, test.kv_heads, test.head_dim, test.context),
+      .kernel = absl::StrFormat(
+          "attention %s %d/%d x %d, context %d%s", std::string(NameOf(test.type)), test.heads,
+          test.kv_heads, test.head_dim, test.context,
+          test.layers == 1 ? "" : absl::StrFormat(", blocks of %d layers", test.layers)),
       .rows = test.sequences,
       .bytes = 2.0 * static_cast<double>(test.sequences * test.context * test.kv_heads) *
                static_cast<double>(BytesOf(test.type, test.head_dim).value() + words),
@@ -188,7 +189,9 @@ absl::StatusOr<KernelResult> MeasureAttention(const DeviceBackend& device,
   const absl::StatusOr<double> seconds = SecondsOf(device, [&] { return paged.Run(); });
   if (!seconds.ok()) return seconds.status();
   result.seconds = *seconds;
-  Call contiguous(device, test);
+  AttentionCase one_layer = test;
+  one_layer.layers = 1;
+  Call contiguous(device, one_layer);
   PLIMSOLL_RETURN_IF_ERROR(contiguous.Prepare(kContiguousTokens, /*in_order=*/true));
   const absl::StatusOr<double> peer = SecondsOf(device, [&] { return contiguous.Run(); });
   if (!peer.ok()) return peer.status();

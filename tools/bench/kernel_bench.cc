@@ -17,6 +17,7 @@ namespace {
 
 constexpr double kTimedWell = 5e-3;  // seconds of one run
 constexpr int kRuns = 5;
+constexpr int64_t kLayersOfABlock = 8;
 constexpr int64_t kCopied = int64_t{256} << 20;  // bytes, beyond any cache
 
 // Of a GPU: bytes read and written together.
@@ -59,6 +60,13 @@ std::vector<AttentionCase> AttentionCases(Device device, bool small) {
       cases.push_back({type, 32, 8, 128, 8, 4096});
     }
   }
+  // What it costs that a block holds several layers, of which a call reads one.
+  AttentionCase block_major = small ? AttentionCase{ElementType::kBf16, 8, 2, 64, 3, 300}
+                              : device == Device::kCuda
+                                  ? AttentionCase{ElementType::kBf16, 32, 8, 128, 16, 4096}
+                                  : AttentionCase{ElementType::kBf16, 32, 8, 128, 8, 4096};
+  block_major.layers = kLayersOfABlock;
+  cases.push_back(block_major);
   return cases;
 }
 

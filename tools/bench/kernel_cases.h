@@ -25,6 +25,9 @@ struct AttentionCase {
   ElementType type;  // of the cache
   int64_t heads, kv_heads, head_dim;
   int64_t sequences, context;
+  // Layers whose K and V lie in one block, of which the first is read: with one, the blocks of a
+  // layer lie together (layer-major); with several, a block's layers do (block-major).
+  int64_t layers = 1;
 };
 
 absl::StatusOr<KernelResult> MeasureLinear(const DeviceBackend& device, const LinearCase& test);
