@@ -2,8 +2,6 @@
 
 #include <netdb.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -11,42 +9,24 @@
 #include <system_error>
 
 #include "kvcache/base/errors.h"
+#include "rpc/descriptor.h"
 
 namespace plimsoll {
 namespace {
 
 constexpr char kUnixScheme[] = "unix:";
 
-// A descriptor that closes itself.
-class Socket {
- public:
-  Socket(int family, int type) : fd_(socket(family, type | SOCK_CLOEXEC, 0)) {}
-  ~Socket() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
-sockaddr_un SocketNameOf(const std::string& address) {
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  const std::string path = address.substr(std::strlen(kUnixScheme));
-  std::memcpy(name.sun_path, path.data(), path.size());
-  return name;
+Descriptor NewSocket(int family) {
+  return Descriptor(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
 }
 
 // The errno of binding as a server would, or 0. Binding is tried and undone.
 int ErrorOfBinding(int family, const sockaddr* name, socklen_t size) {
-  const Socket probe(family, SOCK_STREAM);
-  if (probe.fd() < 0) return errno;
+  const Descriptor probe = NewSocket(family);
+  if (!probe.open()) return errno;
   const int yes = 1;
-  setsockopt(probe.fd(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-  return bind(probe.fd(), name, size) == 0 ? 0 : errno;
+  setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  return bind(probe.get(), name, size) == 0 ? 0 : errno;
 }
 
 std::string ReasonOfTcp(const HostPort& where) {
@@ -61,14 +41,6 @@ std::string ReasonOfTcp(const HostPort& where) {
   const int error = ErrorOfBinding(found->ai_family, found->ai_addr, found->ai_addrlen);
   freeaddrinfo(found);
   return error == 0 ? "the address cannot be used" : std::generic_category().message(error);
-}
-
-std::string ReasonOfUnix(const std::string& address) {
-  const sockaddr_un name = SocketNameOf(address);
-  const int error = ErrorOfBinding(AF_UNIX, reinterpret_cast<const sockaddr*>(&name), sizeof(name));
-  if (error != 0) return std::generic_category().message(error);
-  unlink(name.sun_path);
-  return "the address cannot be used";
 }
 
 }  // namespace
@@ -100,25 +72,27 @@ absl::Status CheckAddress(const std::string& address) {
   return ParseHostPort(address).status();
 }
 
+sockaddr_un SocketNameOf(const std::string& address) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  const std::string path = address.substr(std::strlen(kUnixScheme));
+  std::memcpy(name.sun_path, path.data(), path.size());
+  return name;
+}
+
 absl::Status CheckSocketFileUnused(const std::string& address) {
   if (!IsUnixAddress(address)) return absl::OkStatus();
-  const Socket probe(AF_UNIX, SOCK_STREAM);
+  const Descriptor probe = NewSocket(AF_UNIX);
   const sockaddr_un name = SocketNameOf(address);
   const auto* const generic = reinterpret_cast<const sockaddr*>(&name);
-  if (connect(probe.fd(), generic, sizeof(name)) != 0) return absl::OkStatus();
+  if (connect(probe.get(), generic, sizeof(name)) != 0) return absl::OkStatus();
   return absl::FailedPreconditionError("cannot listen on " + address + ": Address already in use");
 }
 
 absl::Status WhyNotListen(const std::string& address) {
-  std::string reason;
-  if (IsUnixAddress(address)) {
-    reason = ReasonOfUnix(address);
-  } else {
-    const absl::StatusOr<HostPort> where = ParseHostPort(address);
-    if (!where.ok()) return where.status();
-    reason = ReasonOfTcp(*where);
-  }
-  return absl::FailedPreconditionError("cannot listen on " + address + ": " + reason);
+  const absl::StatusOr<HostPort> where = ParseHostPort(address);
+  if (!where.ok()) return where.status();
+  return absl::FailedPreconditionError("cannot listen on " + address + ": " + ReasonOfTcp(*where));
 }
 
 }  // namespace plimsoll

@@ -3,6 +3,8 @@
 // Threads: pure, except WhyNotListen, which opens a socket. Errors: InvalidArgument.
 #pragma once
 
+#include <sys/un.h>
+
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,6 +22,9 @@ absl::StatusOr<HostPort> ParseHostPort(const std::string& address);
 // "unix:" and an absolute path that fits a socket's name.
 bool IsUnixAddress(const std::string& address);
 
+// The name of an address that IsUnixAddress.
+sockaddr_un SocketNameOf(const std::string& address);
+
 // OK for what a server can listen on and a client can dial.
 absl::Status CheckAddress(const std::string& address);
 
@@ -27,7 +32,7 @@ absl::Status CheckAddress(const std::string& address);
 // obstacle. OK for any other address.
 absl::Status CheckSocketFileUnused(const std::string& address);
 
-// The system's reason why listening on `address` failed: "cannot listen on <address>: <why>".
+// The system's reason why listening on a host and port failed: "cannot listen on <address>: <why>".
 absl::Status WhyNotListen(const std::string& address);
 
 }  // namespace plimsoll

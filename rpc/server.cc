@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "rpc/accept_loop.h"
 #include "rpc/address.h"
 #include "rpc/admin_endpoint.h"
 #include "rpc/admission_endpoint.h"
 #include "rpc/capacity_endpoint.h"
 #include "rpc/generation_endpoint.h"
 #include "rpc/library_logs.h"
+#include "rpc/listening_socket.h"
 #include "rpc/served.h"
 
 namespace plimsoll {
@@ -35,12 +37,14 @@ class ReflectionChoice final : public grpc::ServerBuilderOption {
   const bool wanted_;
 };
 
-void LimitWhatOneCallerCosts(grpc::ServerBuilder& builder) {
+void LimitWhatOneCallerCosts(grpc::ServerBuilder& builder, Duration handshake) {
   builder.SetMaxReceiveMessageSize(1 << 20);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
-  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 3000);
+  builder.AddChannelArgument(
+      GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+      static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(handshake).count()));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
 }
@@ -53,9 +57,53 @@ void NoticeCallersWhoVanish(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
 }
 
-std::string WithPort(const std::string& address, int port) {
-  if (IsUnixAddress(address)) return address;
-  return address.substr(0, address.rfind(':') + 1) + std::to_string(port);
+void EndConnectionsInTime(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 5 * 60'000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 60 * 60'000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 10 * 60'000);
+}
+
+absl::Status CheckReach(const ListeningSocket& socket, const ServerOptions& options) {
+  if (options.insecure || socket.reach() != ListeningSocket::Reach::kNetwork) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError("cannot listen on " + socket.address() +
+                                    ": other machines could read and change what is said there; "
+                                    "listen on 127.0.0.1 or a Unix socket, or say --insecure");
+}
+
+// All sockets of all addresses; `addresses` gets one of each address, with its port.
+absl::StatusOr<std::vector<ListeningSocket>> ListenOnAll(const ServerOptions& options,
+                                                         std::vector<std::string>& addresses) {
+  for (const std::string& address : options.listen) {
+    PLIMSOLL_RETURN_IF_ERROR(CheckAddress(address));
+  }
+  std::vector<ListeningSocket> all;
+  for (const std::string& address : options.listen) {
+    absl::StatusOr<std::vector<ListeningSocket>> sockets = ListenOn(address);
+    if (!sockets.ok()) return sockets.status();
+    addresses.push_back(sockets->front().address());
+    for (ListeningSocket& socket : *sockets) {
+      PLIMSOLL_RETURN_IF_ERROR(CheckReach(socket, options));
+      all.push_back(std::move(socket));
+    }
+  }
+  return all;
+}
+
+using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
+
+std::unique_ptr<Acceptor> AddAcceptor(grpc::ServerBuilder& builder) {
+  return builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
+}
+
+void HandOver(Acceptor& acceptor, const ListeningSocket& from, Descriptor connection) {
+  Acceptor::NewConnectionParameters connected;
+  connected.listener_fd = from.fd();
+  connected.fd = connection.Release();
+  acceptor.HandleNewConnection(&connected);
 }
 
 }  // namespace
@@ -84,7 +132,9 @@ struct Server::State {
   GenerationEndpoint generation_endpoint{served};
   AdminEndpoint admin_endpoint{served};
   std::vector<std::string> addresses;
+  std::unique_ptr<Acceptor> acceptor;
   std::unique_ptr<grpc::Server> grpc;
+  std::unique_ptr<AcceptLoop> accepting;  // hands to the two above
 };
 
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -95,35 +145,32 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                                                       const Clock& clock, GenerationLoop* loop) {
   SilenceLibraries();
   grpc::EnableDefaultHealthCheckService(true);
-  for (const std::string& address : options.listen) {
-    PLIMSOLL_RETURN_IF_ERROR(CheckAddress(address));
-    PLIMSOLL_RETURN_IF_ERROR(CheckSocketFileUnused(address));
-  }
   auto state = std::make_unique<State>(options, admission, clock, loop);
+  absl::StatusOr<std::vector<ListeningSocket>> sockets = ListenOnAll(options, state->addresses);
+  if (!sockets.ok()) return sockets.status();
   grpc::ServerBuilder builder;
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a port in use is an error
   builder.SetOption(std::make_unique<ReflectionChoice>(options.reflection));
-  LimitWhatOneCallerCosts(builder);
+  LimitWhatOneCallerCosts(builder, options.handshake_timeout);
   NoticeCallersWhoVanish(builder);
+  EndConnectionsInTime(builder);
   builder.RegisterService(&state->admission_endpoint);
   builder.RegisterService(&state->capacity_endpoint);
   builder.RegisterService(&state->generation_endpoint);
   builder.RegisterService(&state->admin_endpoint);
-  std::vector<int> ports(options.listen.size(), 0);
-  for (size_t i = 0; i < ports.size(); ++i) {
-    builder.AddListeningPort(options.listen[i], grpc::InsecureServerCredentials(), &ports[i]);
-  }
+  state->acceptor = AddAcceptor(builder);
   state->grpc = builder.BuildAndStart();
-  for (size_t i = 0; i < ports.size(); ++i) {
-    if (state->grpc == nullptr && ports[i] == 0) return WhyNotListen(options.listen[i]);
-    state->addresses.push_back(WithPort(options.listen[i], ports[i]));
-  }
   if (state->grpc == nullptr) return absl::InternalError("gRPC could not start a server");
+  state->accepting = std::make_unique<AcceptLoop>(
+      *std::move(sockets), options.connections,
+      [&acceptor = *state->acceptor](const ListeningSocket& from, Descriptor connection) {
+        HandOver(acceptor, from, std::move(connection));
+      });
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 
 const std::vector<std::string>& Server::addresses() const { return state_->addresses; }
 CapacityReport Server::Capacity() const { return state_->served.Capacity(); }
+ConnectionCounts Server::Connections() const { return state_->accepting->counts(); }
 int64_t Server::violations() const { return state_->housekeeper.violations(); }
 
 void Server::StartDraining() {
@@ -141,6 +188,7 @@ DrainReport Server::Held() const {
 
 void Server::Stop() {
   if (state_->grpc == nullptr) return;
+  state_->accepting.reset();
   state_->grpc->Shutdown(std::chrono::system_clock::now());
   state_->grpc->Wait();
   state_->grpc.reset();

@@ -3,11 +3,13 @@
 //
 // What one caller can cost is bounded: messages of at most 1 MiB (a prompt of 128 Ki tokens fits),
 // none compressed, 8 KiB of metadata, 100 calls at once per connection, 3 s for a handshake. A
-// caller who vanished is noticed within 15 s and his waits end.
+// caller who vanished is noticed within 15 s and his waits end. Connections that nobody uses for 5
+// minutes end, and after an hour each is asked to begin anew; its calls have 10 minutes to end.
 //
 // Threads: Start and Stop from one; the rest from any. gRPC brings its own threads; one more ends
-// leases. Cost: a call takes the admission lock once; reading capacity takes none.
-// Errors: FailedPrecondition naming the address that cannot be listened on, and why.
+// leases, one accepts. Cost: a call takes the admission lock once; reading capacity takes none.
+// Errors: InvalidArgument for an address that is none, or that plaintext must not go to;
+// FailedPrecondition naming the address that cannot be listened on, and why.
 #pragma once
 
 #include <memory>
@@ -17,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "engine/loop/generation_loop.h"
 #include "kvcache/admission/shared_admission.h"
+#include "rpc/accept_loop.h"
 #include "rpc/capacity_report.h"
 #include "rpc/server_info.h"
 
@@ -24,11 +27,16 @@ namespace plimsoll {
 
 struct ServerOptions {
   std::vector<std::string> listen;  // each "host:port" or "unix:/path"; port 0 picks a free one
+  // Listen where other machines can reach us, though what is said there can be read and changed.
+  bool insecure = false;
+  ConnectionLimits connections = {};
+  // A peer that has not begun to speak HTTP/2, TLS included, by then is cut off.
+  Duration handshake_timeout = std::chrono::seconds(3);
   bool reflection = true;
   std::string pool = "default";
   Tokens block_tokens = Tokens(16);
   Bytes block_bytes = Bytes(0);  // zero where no model says how large a block is
-  ServerInfo info;               // what does not change while serving
+  ServerInfo info = {};          // what does not change while serving
   // Changes the size of the pool and says what became of it, at once or later, from any thread;
   // none: the pool has one size.
   PoolResizer resize = {};
@@ -52,6 +60,8 @@ class Server {
   // The addresses listened on, with the ports the system chose.
   const std::vector<std::string>& addresses() const;
   CapacityReport Capacity() const;
+  // What became of those who connected. Before Stop.
+  ConnectionCounts Connections() const;
   // Published snapshots that were not conserved; each was reported on standard error.
   int64_t violations() const;
 

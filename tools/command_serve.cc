@@ -90,17 +90,17 @@ ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool) {
     info.model = pool.ledger->model();
     block_bytes = pool.ledger->block_bytes();
   }
-  return {.listen = arguments.listen,
-          .reflection = arguments.reflection,
-          .block_tokens = arguments.engine.block_tokens,
-          .block_bytes = block_bytes,
-          .info = info,
-          .resize = [&pool](Blocks total, const PoolResizedHandler& done) {
-            pool.Resize(total, [done](const absl::StatusOr<PoolResized>& resized) {
-              if (resized.ok()) SayResized(*resized);
-              done(resized);
-            });
-          }};
+  ServerOptions options = arguments.server;
+  options.block_tokens = arguments.engine.block_tokens;
+  options.block_bytes = block_bytes;
+  options.info = info;
+  options.resize = [&pool](Blocks total, const PoolResizedHandler& done) {
+    pool.Resize(total, [done](const absl::StatusOr<PoolResized>& resized) {
+      if (resized.ok()) SayResized(*resized);
+      done(resized);
+    });
+  };
+  return options;
 }
 
 void SayWhatItTook(const Engine& engine) {
@@ -287,6 +287,7 @@ void AddServeCommand(CLI::App& app, CommandResult& result) {
       ->add_option("--drain-timeout", text->drain_timeout,
                    "how long to let requests end after SIGTERM")
       ->capture_default_str();
+  AddNetworkArguments(*command, text->network);
   command->add_flag("--no-reflection", text->no_reflection,
                     "do not describe the services to callers");
   command->callback([text, &result] {

@@ -4,29 +4,17 @@
 // so what follows is awaited with Eventually.
 #pragma once
 
-#include <chrono>
-#include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "kvcache/admission/shared_admission.h"
 #include "rpc/client.h"
 #include "rpc/server.h"
+#include "tests/support/eventually.h"
 #include "tests/support/temp_dir.h"
 
 namespace plimsoll {
-
-// Whether `holds` becomes true within ten seconds, which no test needs unless it fails.
-inline bool Eventually(const std::function<bool()>& holds) {
-  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > give_up) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
 
 struct TestServerOptions {
   Blocks blocks = Blocks(100);

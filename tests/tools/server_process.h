@@ -21,9 +21,11 @@ namespace plimsoll {
 
 class ServerProcess {
  public:
-  // `arguments` follow "plimsoll serve"; ports are free ones unless they say otherwise.
-  explicit ServerProcess(std::vector<std::string> arguments) {
-    const std::vector<std::string> start = {PlimsollProgram(), "serve"};
+  // `arguments` follow "plimsoll serve"; ports are free ones unless they say otherwise. `before`
+  // is what starts it, if it is not to be started as it is: a shell that limits it first.
+  explicit ServerProcess(std::vector<std::string> arguments, std::vector<std::string> before = {}) {
+    std::vector<std::string> start = std::move(before);
+    start.insert(start.end(), {PlimsollProgram(), "serve"});
     arguments.insert(arguments.begin(), start.begin(), start.end());
     std::array<int, 2> ends{};
     PLIMSOLL_CHECK(pipe2(ends.data(), O_CLOEXEC) == 0, errno);
@@ -34,7 +36,7 @@ class ServerProcess {
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
-    const int failed = posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
+    const int failed = posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
     PLIMSOLL_CHECK(failed == 0, argv[0], failed);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);

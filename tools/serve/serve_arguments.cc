@@ -72,6 +72,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   auto classes = ReadClasses(text.classes);
   if (!classes.ok()) return classes.status();
   ServeArguments arguments;
+  PLIMSOLL_RETURN_IF_ERROR(ReadNetworkArguments(text.network, arguments.server));
   arguments.engine.admission.quotas = *std::move(quotas);
   arguments.engine.admission.classes = *std::move(classes);
   if (!text.memory.empty()) {
@@ -102,9 +103,9 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
       .policy = PolicyFromName(text.policy).value_or(Policy::kNeverEvict),
       .watermark = text.watermark,
       .overflow_goal = text.overflow_goal};
-  arguments.listen = text.listen;
+  arguments.server.listen = text.listen;
   arguments.http = text.http == "none" ? "" : text.http;
-  arguments.reflection = !text.no_reflection;
+  arguments.server.reflection = !text.no_reflection;
   arguments.drain_timeout = *drain;
   return arguments;
 }

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "engine/engine.h"
 #include "kvcache/base/clock.h"
+#include "tools/serve/network_arguments.h"
 
 namespace plimsoll {
 
@@ -37,13 +38,13 @@ struct ServeText {
   std::string lease = "30s";
   std::string drain_timeout = "10s";
   bool no_reflection = false;
+  NetworkText network;
 };
 
 struct ServeArguments {
   EngineOptions engine;  // a ledger uses all of it but the device
-  std::vector<std::string> listen;
-  std::string http;  // empty: none
-  bool reflection;
+  ServerOptions server;  // what does not depend on the pool
+  std::string http;      // empty: none
   Duration drain_timeout;
 
   bool ledger() const { return engine.device == "none"; }
