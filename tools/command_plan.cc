@@ -11,6 +11,7 @@
 #include "kvcache/sizing/explain.h"
 #include "kvcache/sizing/inference_plan.h"
 #include "kvcache/sizing/nearest_fit.h"
+#include "kvcache/sizing/plan_json.h"
 #include "kvcache/sizing/textbook_plan.h"
 #include "tools/command.h"
 #include "tools/output_file.h"

@@ -15,10 +15,6 @@ namespace plimsoll {
 // Keys stay in the order in which they are written.
 nlohmann::ordered_json PlanAsJsonValue(const PlanReport& report);
 
-// As a file has it: indented, with a line feed at the end. Bytes that are no UTF-8, which a name
-// that comes from a folder's may have, are replaced.
-std::string JsonText(const nlohmann::ordered_json& json);
-
 std::string PlanAsJson(const PlanReport& report);
 
 }  // namespace plimsoll

@@ -141,6 +141,8 @@ class KvCache {
   void Name(SequenceId id, const BlockNames& names);
   // Blocks that the sequence found when it began.
   Blocks Found(SequenceId id) const;
+  // Blocks of the sequence that have names, found ones included; nullopt where it shares nothing.
+  std::optional<Blocks> Named(SequenceId id) const;
   // Evicts until at most `n` blocks are cached.
   void TrimCached(Blocks n);
   // Forgets all that is cached because it is no longer true (other weights); false, and no change,

@@ -226,6 +226,12 @@ Blocks KvCache::Found(SequenceId id) const {
   return Blocks(sequence.prefix ? sequence.prefix->found : 0);
 }
 
+std::optional<Blocks> KvCache::Named(SequenceId id) const {
+  const Sequence& sequence = sequences_.At(id);
+  if (!sequence.prefix) return std::nullopt;
+  return Blocks(sequence.prefix->named);
+}
+
 void KvCache::Keep(BlockId block, const NamedPrefix& prefix, int64_t position) {
   const int64_t end = std::max(prefix.named, position + 1);  // a fork may have named it
   const bool found = position < prefix.found;

@@ -34,3 +34,19 @@ execute_process(COMMAND ${SCRATCH}/with_pkg_config OUTPUT_VARIABLE said RESULT_V
 if(failed OR NOT said MATCHES "100 blocks promised")
   message(FATAL_ERROR "the consumer built with pkg-config said (${failed}): ${said}")
 endif()
+
+# So does a C compiler the example in C, against the shared library.
+set(in_c ${SCRATCH}/in_c)
+execute_process(COMMAND pkg-config --cflags --libs plimsoll_c OUTPUT_VARIABLE pc_flags
+                OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+separate_arguments(pc_flags UNIX_COMMAND "${pc_flags}")
+if(FLAGS)
+  list(APPEND pc_flags -fsanitize=${FLAGS})
+endif()
+run(${C_COMPILER} -std=c11 ${C_EXAMPLE} -o ${in_c} ${pc_flags})
+get_filename_component(lib_dir "${pc_dir}" DIRECTORY)
+execute_process(COMMAND ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${lib_dir} ${in_c}
+                OUTPUT_VARIABLE said RESULT_VARIABLE failed)
+if(failed OR NOT said MATCHES "1000 tokens lie in 63 blocks")
+  message(FATAL_ERROR "the example in C said (${failed}): ${said}")
+endif()

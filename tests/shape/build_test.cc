@@ -1,5 +1,5 @@
-// Nothing lies beside the build: every test file is compiled, and the README's example is the one
-// that the install test builds.
+// Nothing lies beside the build: every test file is compiled, and the README's examples are the
+// ones that tests build and run.
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -25,11 +25,15 @@ TEST(Build, EveryTestFileIsInIt) {
   }
 }
 
-TEST(Build, TheReadmeShowsTheCompiledExample) {
+TEST(Build, TheReadmeShowsTheCompiledExamples) {
   const std::string example = TextOf("tests/install/consumer/main.cc");
   ASSERT_FALSE(example.empty());
   EXPECT_NE(TextOf("README.md").find(example), std::string::npos)
       << "README.md and tests/install/consumer/main.cc differ";
+  const std::string in_c = TextOf("kvcache/c/example.c");
+  ASSERT_FALSE(in_c.empty());
+  EXPECT_NE(TextOf("README.md").find(in_c), std::string::npos)
+      << "README.md and kvcache/c/example.c differ";
 }
 
 TEST(Build, TheReadmeOfTestsListsEveryPlantedBug) {
@@ -51,7 +55,7 @@ TEST(Build, EveryFolderHasAReadme) {
   for (const std::string folder :
        {"engine", "engine/device", "engine/ops", "engine/weights", "engine/decoder", "engine/loop",
         "kvcache", "kvcache/base", "kvcache/model", "kvcache/sizing", "kvcache/pool",
-        "kvcache/admission", "rpc", "proto", "tests", "bench", "tools"}) {
+        "kvcache/admission", "kvcache/c", "rpc", "proto", "tests", "bench", "tools"}) {
     EXPECT_FALSE(TextOf(folder + "/README.md").empty()) << folder;
   }
 }

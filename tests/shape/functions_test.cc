@@ -25,8 +25,11 @@ bool OpensType(const std::string& line) {
 
 // Where the declaration that begins at `first` ends: its closing brace or semicolon.
 size_t EndOf(const std::vector<std::string>& lines, size_t first, size_t indent) {
+  bool opened = false;
   for (size_t i = first; i < lines.size(); ++i) {
     const std::string& line = lines[i];
+    opened = opened || line.find('{') != std::string::npos;
+    if (!opened && !line.empty() && line.back() == ';') return i;  // it only declares
     if (line.empty() || IndentOf(line) != indent) {
       if (i > first && !line.empty() && IndentOf(line) < indent) return i;
       continue;

@@ -17,6 +17,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"kvcache/sizing", {"kvcache/base", "kvcache/model"}},
     {"kvcache/pool", {"kvcache/base", "kvcache/sizing"}},
     {"kvcache/admission", {"kvcache/base", "kvcache/sizing", "kvcache/pool"}},
+    {"kvcache/c",
+     {"kvcache/base", "kvcache/model", "kvcache/sizing", "kvcache/pool", "kvcache/admission"}},
     {"engine/device", {"kvcache", "engine/ops"}},
     {"engine/ops", {"kvcache"}},
     {"engine/weights", {"kvcache", "engine/ops", "engine/device"}},
