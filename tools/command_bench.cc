@@ -7,6 +7,7 @@
 #include "engine/device/choose_device.h"
 #include "kvcache/base/errors.h"
 #include "kvcache/sizing/block_demand.h"
+#include "tools/bench/admission_command.h"
 #include "tools/bench/bench_arguments.h"
 #include "tools/bench/concurrency_report.h"
 #include "tools/bench/kernel_bench.h"
@@ -160,6 +161,7 @@ void AddBenchCommand(CLI::App& app, CommandResult& result) {
   AddMemory(*bench, result);
   AddConcurrency(*bench, result);
   AddKernels(*bench, result);
+  AddAdmissionBench(*bench, result);
 }
 
 }  // namespace plimsoll

@@ -221,5 +221,37 @@ TEST_F(BenchCli, WhatCannotBeIsOneLineOnStandardError) {
   }
 }
 
+// Of the ledger, each answer is checked and each grant has to be back before a figure is given.
+TEST(BenchAdmissionCli, MeasuresALedgerBesideAnEcho) {
+  const ProgramResult result =
+      Plimsoll({"bench", "admission", "--milliseconds", "30", "--rounds", "1", "--watchers", "10",
+                "--live", "150", "--format", "json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  const auto figures = nlohmann::json::parse(result.out).at("figures");
+  ASSERT_EQ(figures.size(), 26);
+  int goals = 0;
+  for (const auto& figure : figures) {
+    const double ours = figure.at("ours").get<double>();
+    const bool updates = figure.at("what").get<std::string>().ends_with("updates of each");
+    EXPECT_TRUE(ours > 0 || updates) << figure << ": in so short a time nobody may hear a second";
+    if (figure.contains("beside") && figure.at("unit") != "ns/pair") {
+      EXPECT_NEAR(ours / figure.at("beside").get<double>(), figure.at("ratio").get<double>(), 1e-6)
+          << figure << ": of one round";
+    }
+    goals += figure.contains("met") ? 1 : 0;
+  }
+  EXPECT_EQ(goals, 17);
+}
+
+TEST(BenchAdmissionCli, SaysWhichArgumentIsOutOfRange) {
+  for (const char* argument : {"--milliseconds", "--rounds", "--watchers", "--live"}) {
+    const ProgramResult result = Plimsoll({"bench", "admission", argument, "0"});
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, StartsWith("plimsoll: bench admission: " + std::string(argument) +
+                                       "=0: want 1 to "));
+  }
+}
+
 }  // namespace
 }  // namespace plimsoll

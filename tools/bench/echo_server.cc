@@ -1,0 +1,152 @@
+#include "tools/bench/echo_server.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "plimsoll/v1/admission.grpc.pb.h"
+
+namespace plimsoll {
+namespace {
+
+// What a ledger answers, as long in bytes.
+v1::ReserveCapacityResponse Granted() {
+  v1::ReserveCapacityResponse out;
+  v1::Reservation& reservation = *out.mutable_reservation();
+  reservation.set_epoch("0123456789abcdef");
+  reservation.set_reservation_id("0123456789abcdef-100000");
+  reservation.set_tenant("tenant-0");
+  reservation.set_prompt_tokens(1000);
+  reservation.set_max_new_tokens(24);
+  reservation.set_blocks(64);
+  reservation.mutable_ttl()->set_seconds(30);
+  reservation.mutable_remaining()->set_seconds(5);
+  reservation.mutable_expire_time()->set_seconds(1'800'000'000);
+  reservation.mutable_expire_time()->set_nanos(999'999'999);
+  out.set_revision(100'000);
+  return out;
+}
+
+void Answer(const v1::Reservation& granted, const v1::Operation& operation,
+            v1::OperationResult& result) {
+  result.set_id(operation.id());
+  if (operation.has_reserve()) {
+    *result.mutable_reservation() = granted;
+  } else {
+    result.mutable_released();
+  }
+}
+
+// Answers what it reads; results that are ready while a message is on its way go out together.
+class EchoSession final : public grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse> {
+ public:
+  explicit EchoSession(const v1::Reservation& granted) : granted_(granted) { StartRead(&in_); }
+
+  void OnReadDone(bool ok) override {
+    bool write = false, end = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      reading_ = ok;
+      if (ok && in_.has_hello()) next_.mutable_welcome()->set_epoch(granted_.epoch());
+      for (const v1::Operation& operation : in_.operations()) {
+        if (ok) Answer(granted_, operation, *next_.add_results());
+      }
+      write = ok && StartNext();
+      end = !ok && !writing_;
+    }
+    if (write) StartWrite(&out_);
+    if (ok) StartRead(&in_);
+    if (end) Finish(grpc::Status::OK);
+  }
+  void OnWriteDone(bool ok) override {
+    bool write = false, end = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      writing_ = false;
+      write = ok && StartNext();
+      end = !write && !reading_;
+    }
+    if (write) StartWrite(&out_);
+    if (end) Finish(grpc::Status::OK);
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  bool StartNext() {
+    if (writing_ || (next_.results_size() == 0 && !next_.has_welcome())) return false;
+    out_.Swap(&next_);
+    next_.Clear();
+    return writing_ = true;
+  }
+
+  const v1::Reservation& granted_;
+  v1::SessionRequest in_;
+  absl::Mutex mutex_;
+  v1::SessionResponse out_, next_;
+  bool reading_ = true, writing_ = false;
+};
+
+class Echo final : public v1::AdmissionService::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* ReserveCapacity(grpc::CallbackServerContext* context,
+                                            const v1::ReserveCapacityRequest*,
+                                            v1::ReserveCapacityResponse* out) override {
+    *out = granted_;
+    return Done(context);
+  }
+  grpc::ServerUnaryReactor* ReleaseReservation(grpc::CallbackServerContext* context,
+                                               const v1::ReleaseReservationRequest*,
+                                               v1::ReleaseReservationResponse* out) override {
+    out->set_revision(granted_.revision());
+    return Done(context);
+  }
+  grpc::ServerUnaryReactor* BatchReserveCapacity(grpc::CallbackServerContext* context,
+                                                 const v1::BatchReserveCapacityRequest* in,
+                                                 v1::BatchReserveCapacityResponse* out) override {
+    for (const v1::Operation& operation : in->operations()) {
+      Answer(granted_.reservation(), operation, *out->add_results());
+    }
+    out->set_revision(granted_.revision());
+    return Done(context);
+  }
+  grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* Session(
+      grpc::CallbackServerContext*) override {
+    return new EchoSession(granted_.reservation());
+  }
+
+ private:
+  static grpc::ServerUnaryReactor* Done(grpc::CallbackServerContext* context) {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  const v1::ReserveCapacityResponse granted_ = Granted();
+};
+
+}  // namespace
+
+absl::Status ServeEcho(const std::vector<std::string>& addresses) {
+  Echo echo;
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&echo);
+  std::vector<int> ports(addresses.size());
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    builder.AddListeningPort(addresses[i], grpc::InsecureServerCredentials(), &ports[i]);
+  }
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) return absl::FailedPreconditionError("the echo cannot listen");
+  std::vector<std::string> bound;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    const bool tcp = addresses[i].ends_with(":0");
+    bound.push_back(tcp ? "127.0.0.1:" + std::to_string(ports[i]) : addresses[i]);
+  }
+  std::printf("plimsoll: ready: echo; gRPC on %s\n", absl::StrJoin(bound, ", ").c_str());
+  std::fflush(stdout);
+  server->Wait();
+  return absl::OkStatus();
+}
+
+}  // namespace plimsoll
