@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/ops/attention_shape.h"
+#include "kvcache/base/errors.h"
 
 namespace plimsoll {
 namespace {
@@ -53,6 +54,9 @@ absl::Status CheckCudaLimits(const ModelConfig& model, const CacheLayout& layout
       !status.ok()) {
     return status;
   }
+  const Mixture mixture = model.mixture.value_or(Mixture{});
+  PLIMSOLL_RETURN_IF_ERROR(CheckInputs("width of experts", mixture.width));
+  PLIMSOLL_RETURN_IF_ERROR(CheckInputs("width of the shared expert", mixture.shared_width));
   for (const AttentionSpec& layer : model.attention) {
     if (absl::Status status = CheckLayer(layer); !status.ok()) return status;
   }

@@ -7,6 +7,7 @@
 
 #include "engine/decoder/attention_plans.h"
 #include "engine/decoder/cuda_limits.h"
+#include "engine/decoder/expert_tables.h"
 #include "engine/decoder/layer_weights.h"
 #include "engine/decoder/rotary.h"
 #include "engine/decoder/step_buffers.h"
@@ -30,6 +31,7 @@ struct StepParts {
   AttentionPlans plans;
   StepInputs inputs;
   StepBuffers buffers;
+  ExpertTables experts;
 };
 
 class LlamaDecoder final : public Decoder {
@@ -48,6 +50,7 @@ class LlamaDecoder final : public Decoder {
         plans_(std::move(parts.plans)),
         inputs_(std::move(parts.inputs)),
         buffers_(std::move(parts.buffers)),
+        experts_(std::move(parts.experts)),
         narrowed_(NarrowedFor(model, ops_, buffers_)),
         logits_(ops_.device == Device::kCpu ? 0 : LogitCount()) {}
 
@@ -55,7 +58,9 @@ class LlamaDecoder final : public Decoder {
 
   const ModelConfig& model() const override { return model_; }
   const Options& options() const override { return options_; }
-  Bytes buffer_bytes() const override { return buffers_.slab.bytes() + inputs_.bytes(); }
+  Bytes buffer_bytes() const override {
+    return buffers_.slab.bytes() + inputs_.bytes() + experts_.bytes();
+  }
 
  private:
   // Lays the batch out as rows: ids, places and the rows whose logits are asked for.
@@ -64,7 +69,7 @@ class LlamaDecoder final : public Decoder {
   absl::Status Embed();
   absl::Status Attend(int64_t layer);
   absl::Status FeedForward(int64_t layer);
-  absl::Status UseExperts(const LayerWeights& weights);
+  absl::Status UseExperts(int64_t layer);
   absl::Status ComputeLogits();
   absl::StatusOr<std::span<const float>> HostLogits();
 
@@ -95,6 +100,7 @@ class LlamaDecoder final : public Decoder {
   AttentionPlans plans_;
   StepInputs inputs_;
   StepBuffers buffers_;
+  const ExpertTables experts_;
   const Narrowed narrowed_;
   std::vector<float> logits_;  // a copy of the device's, unless they can be read there
   int64_t rows_ = 0;           // of this pass
@@ -204,7 +210,7 @@ absl::Status LlamaDecoder::FeedForward(int64_t layer) {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   StepBuffers& b = buffers_;
   PLIMSOLL_RETURN_IF_ERROR(NormForProduct(b.x, rows_, weights.mlp_norm, b.normed));
-  if (!weights.experts.empty()) return UseExperts(weights);
+  if (!weights.experts.empty()) return UseExperts(layer);
   PLIMSOLL_RETURN_IF_ERROR(Project(weights.gate, b.normed, false, b.gate));
   PLIMSOLL_RETURN_IF_ERROR(Project(weights.up, b.normed, false, b.up));
   PLIMSOLL_RETURN_IF_ERROR(ops_.gated_activation({.gate = b.gate,
@@ -216,7 +222,8 @@ absl::Status LlamaDecoder::FeedForward(int64_t layer) {
   return AddBranch(weights.down, b.gate, weights.mlp_out_norm);
 }
 
-absl::Status LlamaDecoder::UseExperts(const LayerWeights& weights) {
+absl::Status LlamaDecoder::UseExperts(int64_t layer) {
+  const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   const Mixture& mixture = *model_.mixture;
   StepBuffers& b = buffers_;
   const bool shared = weights.shared_router.weight.data != nullptr;
@@ -243,7 +250,9 @@ absl::Status LlamaDecoder::UseExperts(const LayerWeights& weights) {
                                    .up = b.up,
                                    .mixed = b.mixed,
                                    .picked = b.routed},
-                       .out = b.x});
+                       .out = b.x,
+                       .narrowed = narrowed_,
+                       .table = experts_.Of(layer)});
 }
 
 // Picking rows out of x is a look-up in a table, on every device, so embed does it.
@@ -349,9 +358,9 @@ absl::Status UploadRotary(const ModelConfig& model, Tokens positions, const Step
   return upload(table.sin, buffers.sin);
 }
 
-absl::StatusOr<StepParts> StepPartsFor(const ModelConfig& model, const Decoder::Options& options,
-                                       Tokens positions, Tokens block_tokens,
-                                       const DeviceBackend& device) {
+absl::StatusOr<StepParts> StepPartsFor(const ModelConfig& model, const DecoderWeights& weights,
+                                       const Decoder::Options& options, Tokens positions,
+                                       Tokens block_tokens, const DeviceBackend& device) {
   AttentionPlans plans(model, device, options.max_batched_tokens.value());
   absl::StatusOr<StepInputs> inputs =
       StepInputs::Create(device, InputsShapeOf(options, plans, positions, block_tokens));
@@ -360,7 +369,9 @@ absl::StatusOr<StepParts> StepPartsFor(const ModelConfig& model, const Decoder::
       StepBuffersFor(model, BuffersShapeOf(options, plans, positions, device), device);
   if (!buffers.ok()) return buffers.status();
   PLIMSOLL_RETURN_IF_ERROR(UploadRotary(model, positions, *buffers, device));
-  return StepParts{std::move(plans), *std::move(inputs), *std::move(buffers)};
+  absl::StatusOr<ExpertTables> experts = ExpertTables::Create(model, weights.layers, device);
+  if (!experts.ok()) return experts.status();
+  return StepParts{std::move(plans), *std::move(inputs), *std::move(buffers), *std::move(experts)};
 }
 
 }  // namespace
@@ -369,7 +380,8 @@ Bytes Decoder::BufferBytesFor(const ModelConfig& model, const DeviceBackend& dev
                               const Options& options, Tokens positions, Tokens block_tokens) {
   const AttentionPlans plans(model, device, options.max_batched_tokens.value());
   return StepInputs::BytesFor(InputsShapeOf(options, plans, positions, block_tokens)) +
-         StepBufferBytes(model, BuffersShapeOf(options, plans, positions, device));
+         StepBufferBytes(model, BuffersShapeOf(options, plans, positions, device)) +
+         ExpertTables::BytesFor(model, device);
 }
 
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& model,
@@ -387,7 +399,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& mode
   const Tokens positions =
       std::min(model.max_context, blocks.value() * layout.block_tokens);  // more has no room
   absl::StatusOr<StepParts> parts =
-      StepPartsFor(model, options, positions, layout.block_tokens, compute.device);
+      StepPartsFor(model, *found, options, positions, layout.block_tokens, compute.device);
   if (!parts.ok()) return parts.status();
   return std::make_unique<LlamaDecoder>(model, *std::move(found), compute, layout, arena.base(),
                                         positions, options, *std::move(parts));

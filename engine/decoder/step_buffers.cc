@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kAlignment = 64;  // bytes
 constexpr int64_t kElementBytes = 4;
-constexpr int64_t kNarrowBytes = 2;
+constexpr int64_t kNarrowPairs = 2;  // numbers of 16 bits in an element
 constexpr size_t kPieces = 22;
 static_assert(sizeof(float) == kElementBytes && sizeof(int32_t) == kElementBytes);
 
@@ -38,10 +38,16 @@ std::array<Piece, kPieces> PiecesOf(const ModelConfig& model, const StepShape& s
   }
   const int64_t hidden = model.hidden_size;
   const Mixture mixture = model.mixture.value_or(Mixture{});  // of nothing
-  const int64_t wide = std::max({model.intermediate_size, mixture.width, mixture.shared_width});
   const int64_t routed = model.mixture ? rows : 0;
-  const int64_t widest = std::max({hidden, q_width, wide});
-  const int64_t narrow = shape.narrows ? CeilDivide(widest, kElementBytes / kNarrowBytes) : 0;
+  // On CUDA each choice of a row has a place of its own.
+  const int64_t slots = shape.narrows ? routed * ChoicesOf(mixture) : routed;
+  const int64_t expert = std::max(mixture.width, mixture.shared_width);
+  const int64_t wide = std::max(rows * model.intermediate_size, slots * expert);
+  const int64_t narrow =
+      shape.narrows ? CeilDivide(std::max(rows * std::max(hidden, q_width), wide), kNarrowPairs)
+                    : 0;
+  const int64_t gathered = shape.narrows ? CeilDivide(hidden, kNarrowPairs) : hidden;
+  const int64_t picked = shape.narrows ? 2 * slots + ExpertsOf(mixture) + 1 : slots;
   const int64_t pairs = model.rotary.rotated_dims / 2;
   return {{{rows, hidden},
            {rows, hidden},
@@ -49,28 +55,32 @@ std::array<Piece, kPieces> PiecesOf(const ModelConfig& model, const StepShape& s
            {rows, kv_width},
            {rows, kv_width},
            {rows, q_width},
-           {rows, wide},
-           {rows, wide},
+           {wide, 1},
+           {wide, 1},
            {logit_rows, hidden},
            {logit_rows, model.vocab_size},
            {routed, mixture.experts},
            {routed, 1},
            {routed, ChoicesOf(mixture)},
-           {routed, hidden},
-           {routed, hidden},
-           {rows, narrow},
+           {slots, gathered},
+           {slots, hidden},
+           {narrow, 1},
            {shape.partial_sums, 1},
            {shape.partial_weights, 1},
            {shape.positions, pairs},
            {shape.positions, pairs},
            {routed, ChoicesOf(mixture)},
-           {routed, 1}}};
+           {model.mixture ? picked : 0, 1}}};
 }
 
 }  // namespace
 
 int64_t ChoicesOf(const Mixture& mixture) {
   return mixture.active + (mixture.shared_width > 0 ? 1 : 0);
+}
+
+int64_t ExpertsOf(const Mixture& mixture) {
+  return mixture.experts + (mixture.shared_width > 0 ? 1 : 0);
 }
 
 Bytes StepBufferBytes(const ModelConfig& model, const StepShape& shape) {

@@ -21,18 +21,18 @@ struct StepBuffers {
   float* k;         // [rows, kv_heads * head_dim]
   float* v;         // [rows, kv_heads * head_dim]
   float* attended;  // [rows, heads * head_dim]
-  float* gate;      // [rows, intermediate], of the widest MLP or expert
+  float* gate;      // [rows, intermediate], or of a mixture [slots, the widest expert]
   float* up;        // the same
   float* last;      // [logit_rows, hidden]
   float* logits;    // [logit_rows, vocab]
-  // Of a mixture of experts; empty without one.
+  // Of a mixture of experts; empty without one. Slots are rows, and rows x choices on CUDA.
   float* router;    // [rows, experts]
   float* shared;    // [rows]
   float* shares;    // [rows, choices]
-  float* gathered;  // [rows, hidden]
-  float* mixed;     // [rows, hidden]
+  float* gathered;  // [slots, hidden], on CUDA in 16 bits
+  float* mixed;     // [slots, hidden]
 
-  // Of a device whose products read 16 bits: what the next one will read, [rows, the widest].
+  // Of a device whose products read 16 bits: what the next one will read, as large as any.
   float* narrow;
   // Of attention that is cut up: partial results.
   float* partial_sums;
@@ -42,7 +42,7 @@ struct StepBuffers {
   float* sin;
 
   int32_t* chosen;  // [rows, choices], of a mixture
-  int32_t* routed;  // [rows], of a mixture
+  int32_t* routed;  // as ExpertScratch::picked, of a mixture
 
   DeviceSlab slab;  // that holds them all
 };
@@ -58,6 +58,9 @@ struct StepShape {
 
 // The experts that each row uses, the shared one included.
 int64_t ChoicesOf(const Mixture& mixture);
+
+// The experts of a layer, likewise.
+int64_t ExpertsOf(const Mixture& mixture);
 
 // What they occupy together.
 Bytes StepBufferBytes(const ModelConfig& model, const StepShape& shape);

@@ -5,6 +5,7 @@
 #include "engine/ops/attention_launch_cuda.cuh"
 #include "engine/ops/block_copy_cuda.cuh"
 #include "engine/ops/embed_cuda.cuh"
+#include "engine/ops/experts_launch_cuda.h"
 #include "engine/ops/gated_activation_cuda.cuh"
 #include "engine/ops/linear_many_rows_cuda.cuh"
 #include "engine/ops/rms_norm_cuda.cuh"
@@ -63,6 +64,8 @@ PlimsollCudaKernels Kernels() {
           .attention = &Run<&LaunchAttention, PlimsollCudaAttention>,
           .gated_activation = &Run<&LaunchGatedActivation, PlimsollCudaGatedActivation>,
           .softcap = &Run<&LaunchSoftcap, PlimsollCudaSoftcap>,
+          .route = &Run<&LaunchRoute, PlimsollCudaRoute>,
+          .experts = &Run<&LaunchExperts, PlimsollCudaExperts>,
           .copy_blocks = &Run<&LaunchBlockCopies, PlimsollCudaBlockCopies>,
           .gemm = &Product};
 }

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Goes up with every change to this file. */
-#define PLIMSOLL_CUDA_VERSION 2
+#define PLIMSOLL_CUDA_VERSION 3
 #define PLIMSOLL_CUDA_ENTRY "plimsoll_cuda_module"
 
 enum PlimsollCudaCode {
@@ -51,6 +51,8 @@ typedef struct PlimsollCudaKernels {
   int (*attention)(const PlimsollCudaAttention*, PlimsollCudaMessage*);
   int (*gated_activation)(const PlimsollCudaGatedActivation*, PlimsollCudaMessage*);
   int (*softcap)(const PlimsollCudaSoftcap*, PlimsollCudaMessage*);
+  int (*route)(const PlimsollCudaRoute*, PlimsollCudaMessage*);
+  int (*experts)(const PlimsollCudaExperts*, PlimsollCudaMessage*);
   int (*copy_blocks)(const PlimsollCudaBlockCopies*, PlimsollCudaMessage*);
   /* The library's product, which linear uses for many rows. */
   int (*gemm)(const PlimsollCudaGemm*, PlimsollCudaMessage*);

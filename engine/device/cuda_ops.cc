@@ -36,15 +36,6 @@ absl::Status Run(const char* operation, Kernel kernel, const Arguments& argument
 
 int32_t CudaType(ElementType type) { return static_cast<int32_t>(type); }
 
-PlimsollCudaWeight CudaWeight(const WeightView& weight) {
-  return {.data = weight.data,
-          .scales = weight.scales,
-          .rows = weight.rows,
-          .cols = weight.cols,
-          .group = weight.group,
-          .type = CudaType(weight.type)};
-}
-
 // Where results go, and as what.
 struct Output {
   void* data;
@@ -183,6 +174,46 @@ absl::Status Softcap(const SoftcapArgs& args) {
              PlimsollCudaSoftcap{.x = args.x, .count = args.count, .cap = args.cap});
 }
 
+absl::Status Route(const RouteArgs& args) {
+  return Run("route", &PlimsollCudaKernels::route,
+             PlimsollCudaRoute{.logits = args.logits,
+                               .shared = args.shared,
+                               .rows = args.rows,
+                               .experts = static_cast<int32_t>(args.experts),
+                               .active = static_cast<int32_t>(args.active),
+                               .renormalise = args.renormalise,
+                               .chosen = args.chosen,
+                               .shares = args.shares});
+}
+
+absl::Status Experts(const ExpertsArgs& args) {
+  const ExpertScratch& scratch = args.scratch;
+  const int64_t slots = args.rows * args.choices;
+  return Run("experts", &PlimsollCudaKernels::experts,
+             PlimsollCudaExperts{.x = args.narrowed.data,
+                                 .x_type = CudaType(args.narrowed.type),
+                                 .chosen = args.chosen,
+                                 .shares = args.shares,
+                                 .rows = args.rows,
+                                 .choices = args.choices,
+                                 .hidden = args.experts[0].gate.cols,
+                                 .experts = args.table.experts,
+                                 .count = args.count,
+                                 .width = args.table.width,
+                                 .type = CudaType(args.table.type),
+                                 .groups_of_32 = args.table.groups_of_32,
+                                 .activation = static_cast<int32_t>(args.activation),
+                                 .gathered = scratch.gathered,
+                                 .gate = scratch.gate,
+                                 .up = scratch.up,
+                                 .gated = args.narrowed.data,
+                                 .mixed = scratch.mixed,
+                                 .choice_of_slot = scratch.picked,
+                                 .slot_of_choice = scratch.picked + slots,
+                                 .first_slot = scratch.picked + 2 * slots,
+                                 .out = args.out});
+}
+
 constexpr Ops kOps = {
     .name = "cuda",
     .device = Device::kCuda,
@@ -193,10 +224,21 @@ constexpr Ops kOps = {
     .attention = &Attention,
     .gated_activation = &GatedActivation,
     .softcap = &Softcap,
+    .route = &Route,
+    .experts = &Experts,
     .library_linear = &LibraryLinear,
 };
 
 }  // namespace
+
+PlimsollCudaWeight CudaWeight(const WeightView& weight) {
+  return {.data = weight.data,
+          .scales = weight.scales,
+          .rows = weight.rows,
+          .cols = weight.cols,
+          .group = weight.group,
+          .type = CudaType(weight.type)};
+}
 
 const Ops& CudaOps(const PlimsollCudaModule& module) {
   kernels = &module.kernels;

@@ -17,4 +17,7 @@ namespace plimsoll {
 // outlives the table.
 const Ops& CudaOps(const PlimsollCudaModule& module);
 
+// A weight as kernels take it.
+PlimsollCudaWeight CudaWeight(const WeightView& weight);
+
 }  // namespace plimsoll

@@ -91,6 +91,48 @@ typedef struct PlimsollCudaSoftcap {
   float cap;
 } PlimsollCudaSoftcap;
 
+typedef struct PlimsollCudaRoute {
+  const float* logits;
+  const float* shared; /* null: no expert is shared */
+  int64_t rows;
+  int32_t experts;
+  int32_t active;
+  int32_t renormalise;
+  int32_t* chosen;
+  float* shares;
+} PlimsollCudaRoute;
+
+/* As in the table of a layer's experts, which lies on the device. */
+typedef struct PlimsollCudaExpert {
+  PlimsollCudaWeight gate, up, down;
+} PlimsollCudaExpert;
+
+/* Each choice of a row has a slot; an expert's slots follow each other, and the experts in order. */
+typedef struct PlimsollCudaExperts {
+  const void* x; /* 16-bit, [rows, hidden] */
+  int32_t x_type;
+  const int32_t* chosen;
+  const float* shares;
+  int64_t rows;
+  int64_t choices;
+  int64_t hidden;
+  const PlimsollCudaExpert* experts; /* [count], of one type; 64 divides their widths */
+  int64_t count;
+  int64_t width; /* of the widest */
+  int32_t type;
+  int32_t groups_of_32; /* whether columns share a scale by 32, or by a multiple of 64 or all */
+  int32_t activation;   /* by the values of plimsoll::Activation */
+  void* gathered;       /* 16-bit, [slots, hidden] */
+  float* gate;          /* [slots, width]; of an expert, rows as narrow as it is */
+  float* up;            /* the same */
+  void* gated;          /* 16-bit, the same; may be x */
+  float* mixed;         /* [slots, hidden] */
+  int32_t* choice_of_slot;
+  int32_t* slot_of_choice;
+  int32_t* first_slot; /* [count + 1] */
+  float* out;
+} PlimsollCudaExperts;
+
 /* pool[to[i]] = pool[from[i]], whole blocks; no block is both read and written. */
 typedef struct PlimsollCudaBlockCopies {
   unsigned char* pool;

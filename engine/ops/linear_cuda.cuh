@@ -143,11 +143,10 @@ constexpr int LinearBlocks() {
   return kColumnTiles >= 4 || (kInt8 && kRowTiles * kColumnTiles == 4) ? 1 : 2;
 }
 
-// kUnroll blocks of columns are loaded before the first is used: bytes in flight are what hides the
-// latency of memory.
+// The outputs of one block of threads. kUnroll blocks of columns are loaded before the first is used:
+// bytes in flight are what hides the latency of memory.
 template <class Tile, int kRowTiles, int kColumnTiles, int kUnroll, int kHalves>
-SIMT_KERNEL(kLinearThreads, (LinearBlocks<Tile, kRowTiles, kColumnTiles>()))
-LinearFewRows(PlimsollCudaLinear args) {
+SIMT_DEVICE void MultiplyFewRows(const PlimsollCudaLinear& args) {
   const int lane = simt::ThreadX() % simt::kWarp;
   const int64_t first_tile = static_cast<int64_t>(simt::BlockX()) * kRowTiles;
   const int64_t blocks = args.weight.cols / kBlockColumns;
@@ -187,6 +186,12 @@ LinearFewRows(PlimsollCudaLinear args) {
     }
   }
   StoreSums(args, first_tile, sums);
+}
+
+template <class Tile, int kRowTiles, int kColumnTiles, int kUnroll, int kHalves>
+SIMT_KERNEL(kLinearThreads, (LinearBlocks<Tile, kRowTiles, kColumnTiles>()))
+LinearFewRows(PlimsollCudaLinear args) {
+  MultiplyFewRows<Tile, kRowTiles, kColumnTiles, kUnroll, kHalves>(args);
 }
 
 template <class Tile, int kRowTiles, int kColumnTiles, int kUnroll, int kHalves>

@@ -18,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "engine/ops/attention_cuda.h"
+#include "engine/ops/cuda_arguments.h"
 #include "kvcache/base/element_type.h"
 #include "kvcache/model/model_config.h"
 #include "kvcache/sizing/cache_layout.h"
@@ -184,13 +185,23 @@ struct ExpertWeights {
   WeightView gate, up, down;
 };
 
-// What an experts call may write to; `width` is the widest expert's.
+// What an experts call may write to; `width` is the widest expert's. On CUDA every choice of a row
+// has its place: rows x choices instead of rows.
 struct ExpertScratch {
-  float* gathered;  // [rows, hidden]
+  float* gathered;  // [rows, hidden]; on CUDA in 16 bits
   float* gate;      // [rows, width]
   float* up;        // [rows, width]
   float* mixed;     // [rows, hidden]
-  int32_t* picked;  // [rows]
+  int32_t* picked;  // [rows]; on CUDA [2 x rows x choices + count + 1]
+};
+
+// A layer's experts as CUDA's kernels find them, in the memory of the device. They are of one type,
+// and 64 divides their widths.
+struct ExpertTable {
+  const PlimsollCudaExpert* experts = nullptr;  // [count]
+  ElementType type = ElementType::kBf16;
+  bool groups_of_32 = false;  // of columns that share a scale
+  int64_t width = 0;          // of the widest
 };
 
 // out[r, :] += sum over i of shares[r, i] * expert chosen[r, i] of x[r, :]
@@ -206,6 +217,10 @@ struct ExpertsArgs {
   Activation activation;
   ExpertScratch scratch;
   float* out;  // [rows, hidden], not x
+  // Of CUDA: where x is read, [rows, hidden], and what it becomes behind the gate is written,
+  // [rows x choices, width]; and where its experts are.
+  Narrowed narrowed = {};
+  ExpertTable table = {};
 };
 
 struct Ops {

@@ -12,6 +12,7 @@
 #include "engine/ops/attention_launch_cuda.cuh"
 #include "engine/ops/block_copy_cuda.cuh"
 #include "engine/ops/embed_cuda.cuh"
+#include "engine/ops/experts_launch_cuda.h"
 #include "engine/ops/gated_activation_cuda.cuh"
 #include "engine/ops/linear_many_rows_cuda.cuh"
 #include "engine/ops/rms_norm_cuda.cuh"
@@ -208,6 +209,8 @@ constexpr PlimsollCudaModule kModule = {
                 .attention = &Run<&cuda::LaunchAttention>,
                 .gated_activation = &Run<&cuda::LaunchGatedActivation>,
                 .softcap = &Run<&cuda::LaunchSoftcap>,
+                .route = &Run<&cuda::LaunchRoute>,
+                .experts = &Run<&cuda::LaunchExperts>,
                 .copy_blocks = &Run<&cuda::LaunchBlockCopies>,
                 .gemm = &Product},
 };

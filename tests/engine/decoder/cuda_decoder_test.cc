@@ -49,6 +49,21 @@ std::vector<Case> Cases() {
       R"(, "query_pre_attn_scalar": 64, "hidden_activation": "gelu_pytorch_tanh")";
   TinyShape half = CudaShape();
   half.dtype = "float16";
+  // Rounding may give a row another expert where two logits are all but equal, which is no error of
+  // a product: these models have no such rows.
+  TinyShape mixtral = half;
+  mixtral.architecture = "MixtralForCausalLM";
+  mixtral.more = R"(, "num_local_experts": 4, "num_experts_per_tok": 2)";
+  TinyShape qwen_experts = half;  // beside a plain layer
+  qwen_experts.architecture = "Qwen3MoeForCausalLM";
+  qwen_experts.more = R"(, "num_experts": 7, "num_experts_per_tok": 3, "moe_intermediate_size": 64)"
+                      R"(, "mlp_only_layers": [0], "norm_topk_prob": true)";
+  TinyShape shared = half;
+  shared.architecture = "Qwen2MoeForCausalLM";
+  shared.more = R"(, "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64)"
+                R"(, "shared_expert_intermediate_size": 192)";
+  TinyShape mixtral_bf16 = mixtral;
+  mixtral_bf16.dtype = "bfloat16";
   // A number of a narrow cache that lies between two steps may be rounded either way: there the
   // distance is a share of what the cache itself costs.
   return {{"Bf16", CudaShape(), {}, ElementType::kBf16, 1.5e-2},
@@ -59,7 +74,13 @@ std::vector<Case> Cases() {
           {"Int4CacheAndWeights", half, ElementType::kInt4, ElementType::kInt4, 0.15},
           {"Fp8Cache", half, {}, ElementType::kFp8, 4e-2},
           {"NormsOfHeads", qwen, {}, ElementType::kBf16, 1.5e-2},
-          {"CapsAndWindows", gemma, {}, ElementType::kBf16, 3e-2}};
+          {"CapsAndWindows", gemma, {}, ElementType::kBf16, 3e-2},
+          {"Experts", mixtral, {}, ElementType::kFp16, 2e-3},
+          {"Int8Experts", mixtral, ElementType::kInt8, ElementType::kFp16, 2e-3},
+          {"Int4Experts", mixtral, ElementType::kInt4, ElementType::kFp16, 2e-3},
+          {"Bf16Experts", mixtral_bf16, {}, ElementType::kBf16, 1.5e-2},
+          {"ExpertsBesideAPlainLayer", qwen_experts, {}, ElementType::kFp16, 2e-3},
+          {"SharedExpert", shared, {}, ElementType::kFp16, 2e-3}};
 }
 
 class CudaDecoder : public testing::TestWithParam<std::tuple<Case, KernelDevice>> {
@@ -122,6 +143,11 @@ TEST(CudaLimits, AreSaidBeforeAnEngineStarts) {
   EXPECT_EQ(why(shape, ElementType::kBf16, 16),
             "cuda: intermediate_size=100: want a multiple of 64");
   shape.intermediate = 192;
+  TinyShape experts = shape;
+  experts.architecture = "Qwen3MoeForCausalLM";
+  experts.more = R"(, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 40)";
+  EXPECT_EQ(why(experts, ElementType::kBf16, 16),
+            "cuda: width of experts=40: want a multiple of 64");
   shape.head_dim = 32;
   EXPECT_EQ(why(shape, ElementType::kBf16, 16), "cuda: head_dim=32: want 64, 80, 96, 128 or 256");
 }
