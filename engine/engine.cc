@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <filesystem>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -9,12 +10,15 @@
 #include "engine/device/pool_export.h"
 #include "engine/device/pool_memory.h"
 #include "engine/engine_plan.h"
+#include "engine/loop/swap_space.h"
 #include "engine/weights/weights.h"
 #include "kvcache/base/errors.h"
 #include "kvcache/base/size_text.h"
 #include "kvcache/model/config_reader.h"
 
 namespace plimsoll {
+
+constexpr int64_t kMostSwapBlocks = std::numeric_limits<int32_t>::max();
 
 // In the order in which they need each other; they end in the opposite order.
 struct Engine::Parts {
@@ -29,6 +33,7 @@ struct Engine::Parts {
   std::unique_ptr<KvCache> cache;
   std::unique_ptr<SharedAdmission> admission;
   std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<SwapSpace> swap;  // null: none
   std::unique_ptr<GenerationLoop> loop;
   std::vector<MemoryStage> memory;
 
@@ -37,6 +42,7 @@ struct Engine::Parts {
   absl::Status CommitPool(const EngineOptions& options);
   absl::Status Export(const std::string& socket, const Clock& clock);
   absl::Status Start(const EngineOptions& options, const Clock& clock);
+  absl::Status MakeSwapSpace(Bytes bytes);
   void Measure();
   absl::Status CheckRoomFor(Blocks total);
   absl::StatusOr<PoolResized> Resize(Blocks total);
@@ -112,7 +118,27 @@ absl::Status Engine::Parts::Start(const EngineOptions& options, const Clock& clo
                       DecoderOptionsFor(options.loop));
   if (!decoder_made.ok()) return decoder_made.status();
   decoder = *std::move(decoder_made);
-  loop = std::make_unique<GenerationLoop>(*decoder, *admission, options.loop);
+  if (options.swap) PLIMSOLL_RETURN_IF_ERROR(MakeSwapSpace(*options.swap));
+  loop = std::make_unique<GenerationLoop>(*decoder, *admission, options.loop, swap.get());
+  return absl::OkStatus();
+}
+
+absl::Status Engine::Parts::MakeSwapSpace(Bytes bytes) {
+  const bool nobody_stops =
+      admission->With([](AdmissionController& controller) { return controller.promises_whole(); });
+  if (nobody_stops) {
+    return absl::InvalidArgumentError(
+        "swap: nobody stops under never-evict; want a policy that promises less");
+  }
+  if (bytes < layout.block_bytes || bytes / layout.block_bytes > kMostSwapBlocks) {
+    return BadField("swap", bytes.value(),
+                    "1 to 2^31 - 1 blocks of " + FormatSize(layout.block_bytes));
+  }
+  absl::StatusOr<std::unique_ptr<SwapSpace>> made = SwapSpace::Create(
+      *cache, *device.backend, pool->arena().base(),
+      {.block_bytes = layout.block_bytes, .blocks = BlocksFittingIn(bytes, layout.block_bytes)});
+  if (!made.ok()) return Annotate(made.status(), "swap");
+  swap = *std::move(made);
   return absl::OkStatus();
 }
 

@@ -43,6 +43,9 @@ struct EngineOptions {
   // A Unix socket at which other processes of this user map the pool (device/pool_export.h); empty:
   // none do.
   std::string export_socket = {};
+  // Of the host's memory, in which sequences that stop for others are kept, whole blocks of the
+  // pool's size; default: none, and they compute their tokens again.
+  std::optional<Bytes> swap = std::nullopt;
   double utilization = 0.92;
   Tokens block_tokens = Tokens(16);
   // How matrices are held: int8 or int4, into which they are rounded; default: as stored.

@@ -24,6 +24,15 @@ SamplingOptions SamplingFrom(const wire::Sampling& in, Bounds& bounds) {
   return sampling;
 }
 
+SwapCounts SwapCountsFrom(const wire::SwapSpace& in, Bounds& bounds) {
+  return {.total = bounds.BlocksIn("swap_space.total_blocks", in.total_blocks()),
+          .held = bounds.BlocksIn("swap_space.held_blocks", in.held_blocks()),
+          .free = bounds.BlocksIn("swap_space.free_blocks", in.free_blocks()),
+          .sequences = bounds.CountIn("swap_space.sequences", in.sequences()),
+          .copied_out = bounds.BlocksIn("swap_space.copied_out_blocks", in.copied_out_blocks()),
+          .copied_in = bounds.BlocksIn("swap_space.copied_in_blocks", in.copied_in_blocks())};
+}
+
 LoopStats LoopStatsFrom(const wire::LoopStats& in, Bounds& bounds) {
   LoopStats stats;
   stats.steps = bounds.CountIn("steps", in.steps());
@@ -33,8 +42,20 @@ LoopStats LoopStatsFrom(const wire::LoopStats& in, Bounds& bounds) {
   stats.peak_running = bounds.CountIn("peak_running_sequences", in.peak_running_sequences());
   stats.preempted = bounds.CountIn("preempted", in.preempted());
   stats.recomputed_tokens = bounds.CountIn("recomputed_tokens", in.recomputed_tokens());
+  stats.swapped_out = bounds.CountIn("swapped_out", in.swapped_out());
+  stats.swapped_in = bounds.CountIn("swapped_in", in.swapped_in());
+  if (in.has_swap_space()) stats.swap = SwapCountsFrom(in.swap_space(), bounds);
   stats.busy = bounds.DurationIn("busy_time", in.busy_time(), kLongestBusyTime);
   return stats;
+}
+
+void FillSwapSpace(const SwapCounts& counts, wire::SwapSpace* out) {
+  out->set_total_blocks(counts.total.value());
+  out->set_held_blocks(counts.held.value());
+  out->set_free_blocks(counts.free.value());
+  out->set_sequences(counts.sequences);
+  out->set_copied_out_blocks(counts.copied_out.value());
+  out->set_copied_in_blocks(counts.copied_in.value());
 }
 
 void FillLoopStats(const LoopStats& stats, wire::LoopStats* out) {
@@ -45,6 +66,9 @@ void FillLoopStats(const LoopStats& stats, wire::LoopStats* out) {
   out->set_peak_running_sequences(stats.peak_running);
   out->set_preempted(stats.preempted);
   out->set_recomputed_tokens(stats.recomputed_tokens);
+  out->set_swapped_out(stats.swapped_out);
+  out->set_swapped_in(stats.swapped_in);
+  if (stats.swap.total > Blocks(0)) FillSwapSpace(stats.swap, out->mutable_swap_space());
   *out->mutable_busy_time() = ToWire(stats.busy);
 }
 

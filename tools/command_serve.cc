@@ -223,6 +223,10 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
   command.add_option("--export", text.export_socket,
                      "a Unix socket at which other processes of this user map the pool");
   command.add_option(
+      "--swap", text.swap,
+      "memory of the host, such as 8GiB, in which requests that stop for others are\n"
+      "kept where that takes less time than starting over; default: none");
+  command.add_option(
       "--max-blocks", text.max_blocks,
       "what `plimsoll resize` may make of the pool; default: what it has at the start");
   command.add_option("--weights", text.weights,

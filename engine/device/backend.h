@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,6 +58,32 @@ class DeviceSlab {
   const void* owner_ = nullptr;  // what release_ is told
 };
 
+// From and to memory of the device or of the host.
+struct DeviceCopy {
+  std::byte* to;
+  const std::byte* from;
+  Bytes bytes;
+};
+
+// Memory of the host that stays where it is, so that a device copies from and to it directly; ends
+// before the memory does.
+class PinnedMemory {
+ public:
+  using Unpin = void (*)(const void* owner, std::byte* data);
+
+  PinnedMemory() = default;  // none
+  PinnedMemory(std::byte* data, Unpin unpin, const void* owner)
+      : data_(data), unpin_(unpin), owner_(owner) {}
+  PinnedMemory(PinnedMemory&& other) noexcept { *this = std::move(other); }
+  PinnedMemory& operator=(PinnedMemory&& other) noexcept;
+  ~PinnedMemory();
+
+ private:
+  std::byte* data_ = nullptr;
+  Unpin unpin_ = nullptr;
+  const void* owner_ = nullptr;  // what unpin_ is told
+};
+
 class DeviceBackend {
  public:
   virtual ~DeviceBackend() = default;
@@ -79,6 +106,10 @@ class DeviceBackend {
   virtual absl::Status CopyToHost(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
   // Queued like an operation.
   virtual absl::Status CopyOnDevice(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
+  // In the order given; returns when all are done.
+  virtual absl::Status CopyAll(std::span<const DeviceCopy> copies) const = 0;
+  // Nothing to do where the device's memory is the host's.
+  virtual absl::StatusOr<PinnedMemory> Pin(std::byte* data, Bytes bytes) const = 0;
   // How long the device takes for what `work` queues, in seconds; waits for it.
   virtual absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const = 0;
   // Returns when everything queued on the device is done, with what went wrong in it.

@@ -54,6 +54,13 @@ class Cpu final : public DeviceBackend {
   absl::Status CopyOnDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {
     return CopyToDevice(to, from, bytes);
   }
+  absl::Status CopyAll(std::span<const DeviceCopy> copies) const override {
+    for (const auto& [to, from, bytes] : copies) {
+      PLIMSOLL_RETURN_IF_ERROR(CopyToDevice(to, from, bytes));
+    }
+    return absl::OkStatus();
+  }
+  absl::StatusOr<PinnedMemory> Pin(std::byte*, Bytes) const override { return PinnedMemory(); }
   absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const override {
     const auto begin = std::chrono::steady_clock::now();
     PLIMSOLL_RETURN_IF_ERROR(work());

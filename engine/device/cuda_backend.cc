@@ -1,6 +1,7 @@
 #include "engine/device/cuda_backend.h"
 
 #include <utility>
+#include <vector>
 
 #include "engine/device/cuda_arena.h"
 #include "engine/device/cuda_ops.h"
@@ -60,6 +61,22 @@ class Cuda final : public DeviceBackend {
     PlimsollCudaMessage message = {};
     return CudaStatus(module_.copy_on_device(to, from, bytes.value(), &message), "copy on device",
                       message);
+  }
+  absl::Status CopyAll(std::span<const DeviceCopy> copies) const override {
+    std::vector<PlimsollCudaCopy> list;
+    list.reserve(copies.size());
+    for (const auto& [to, from, bytes] : copies) list.push_back({to, from, bytes.value()});
+    PlimsollCudaMessage message = {};
+    return CudaStatus(module_.copy_all(list.data(), std::ssize(list), &message), "copies", message);
+  }
+  absl::StatusOr<PinnedMemory> Pin(std::byte* data, Bytes bytes) const override {
+    PlimsollCudaMessage message = {};
+    PLIMSOLL_RETURN_IF_ERROR(
+        CudaStatus(module_.pin(data, bytes.value(), &message), "pin memory of the host", message));
+    const auto unpin = [](const void* module, std::byte* memory) {
+      static_cast<const PlimsollCudaModule*>(module)->unpin(memory);
+    };
+    return PinnedMemory(data, unpin, &module_);
   }
   absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const override {
     PlimsollCudaMessage message = {};

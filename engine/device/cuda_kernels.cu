@@ -3,7 +3,6 @@
 #include "engine/device/cuda_error.h"
 #include "engine/device/cuda_gemm.h"
 #include "engine/ops/attention_launch_cuda.cuh"
-#include "engine/ops/block_copy_cuda.cuh"
 #include "engine/ops/embed_cuda.cuh"
 #include "engine/ops/experts_launch_cuda.h"
 #include "engine/ops/gated_activation_cuda.cuh"
@@ -66,7 +65,6 @@ PlimsollCudaKernels Kernels() {
           .softcap = &Run<&LaunchSoftcap, PlimsollCudaSoftcap>,
           .route = &Run<&LaunchRoute, PlimsollCudaRoute>,
           .experts = &Run<&LaunchExperts, PlimsollCudaExperts>,
-          .copy_blocks = &Run<&LaunchBlockCopies, PlimsollCudaBlockCopies>,
           .gemm = &Product};
 }
 

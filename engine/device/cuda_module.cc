@@ -75,6 +75,24 @@ int CopyToHost(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* m
   return Copy(to, from, bytes, cudaMemcpyDeviceToHost, message);
 }
 
+int CopyAll(const PlimsollCudaCopy* copies, int64_t count, PlimsollCudaMessage* message) {
+  for (int64_t i = 0; i < count; ++i) {
+    const PlimsollCudaCopy& each = copies[i];
+    const int code = Report(cudaMemcpyAsync(each.to, each.from, static_cast<size_t>(each.bytes),
+                                            cudaMemcpyDefault, Stream()),
+                            "cudaMemcpyAsync", message);
+    if (code != PLIMSOLL_CUDA_OK) return code;
+  }
+  return Report(cudaStreamSynchronize(Stream()), "cudaStreamSynchronize", message);
+}
+
+int Pin(void* memory, int64_t bytes, PlimsollCudaMessage* message) {
+  return Report(cudaHostRegister(memory, static_cast<size_t>(bytes), cudaHostRegisterDefault),
+                "cudaHostRegister", message);
+}
+
+void Unpin(void* memory) { static_cast<void>(cudaHostUnregister(memory)); }
+
 int CopyOnDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
   return Report(
       cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, Stream()),
@@ -154,6 +172,9 @@ const PlimsollCudaModule kModule = {
     .release = &Release,
     .copy_to_device = &CopyToDevice,
     .copy_to_host = &CopyToHost,
+    .copy_all = &CopyAll,
+    .pin = &Pin,
+    .unpin = &Unpin,
     .copy_on_device = &CopyOnDevice,
     .start_timer = &StartTimer,
     .stop_timer = &StopTimer,

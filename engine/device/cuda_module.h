@@ -38,6 +38,12 @@ typedef struct PlimsollCudaDevice {
   int32_t compute_capability; /* 90 for sm_90 */
 } PlimsollCudaDevice;
 
+typedef struct PlimsollCudaCopy {
+  void* to;
+  const void* from;
+  int64_t bytes;
+} PlimsollCudaCopy;
+
 typedef struct PlimsollCudaArena PlimsollCudaArena;
 
 /* The operations of engine/ops/ops.h. Each is queued, in the order of the calls, and reads and
@@ -53,7 +59,6 @@ typedef struct PlimsollCudaKernels {
   int (*softcap)(const PlimsollCudaSoftcap*, PlimsollCudaMessage*);
   int (*route)(const PlimsollCudaRoute*, PlimsollCudaMessage*);
   int (*experts)(const PlimsollCudaExperts*, PlimsollCudaMessage*);
-  int (*copy_blocks)(const PlimsollCudaBlockCopies*, PlimsollCudaMessage*);
   /* The library's product, which linear uses for many rows. */
   int (*gemm)(const PlimsollCudaGemm*, PlimsollCudaMessage*);
 } PlimsollCudaKernels;
@@ -72,6 +77,13 @@ typedef struct PlimsollCudaModule {
   void (*release)(void* memory);
   int (*copy_to_device)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
   int (*copy_to_host)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
+
+  /* Each from and to memory of the device or of the host, in the order given; it returns when all
+   * are done. Memory of the host that is pinned needs no detour. */
+  int (*copy_all)(const PlimsollCudaCopy* copies, int64_t count, PlimsollCudaMessage* message);
+  /* Memory of the host, which stays where it is until it is unpinned. */
+  int (*pin)(void* memory, int64_t bytes, PlimsollCudaMessage* message);
+  void (*unpin)(void* memory);
 
   /* Queued like a kernel. */
   int (*copy_on_device)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);

@@ -16,4 +16,15 @@ DeviceSlab::~DeviceSlab() {
   if (data_ != nullptr) release_(owner_, data_, bytes_);
 }
 
+PinnedMemory& PinnedMemory::operator=(PinnedMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(unpin_, other.unpin_);
+  std::swap(owner_, other.owner_);
+  return *this;
+}
+
+PinnedMemory::~PinnedMemory() {
+  if (unpin_ != nullptr) unpin_(owner_, data_);
+}
+
 }  // namespace plimsoll

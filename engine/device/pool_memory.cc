@@ -40,13 +40,12 @@ absl::Status PoolMemory::Prepare(Blocks total, std::span<const BlockMove> moves)
     if (options_.poison) PLIMSOLL_RETURN_IF_ERROR(Poison(more));
   }
   if (moves.empty()) return absl::OkStatus();
-  const Bytes bytes = options_.block_bytes;
-  std::byte* const base = arena_->base();
-  for (const auto& [from, to] : moves) {
-    PLIMSOLL_RETURN_IF_ERROR(backend_.CopyOnDevice(base + to.index() * bytes.value(),
-                                                   base + from.index() * bytes.value(), bytes));
-  }
-  return backend_.Synchronize();
+  std::vector<DeviceCopy> copies;
+  const auto at = [&](BlockId block) {
+    return arena_->base() + block.index() * options_.block_bytes.value();
+  };
+  for (const auto& [from, to] : moves) copies.push_back({at(to), at(from), options_.block_bytes});
+  return backend_.CopyAll(copies);
 }
 
 absl::Status PoolMemory::GiveBackBeyond(Blocks total) {

@@ -2,7 +2,7 @@
 //
 // Positions [0, computed) have their K and V in the cache. The next tokens to compute are the rest
 // of the prompt, then each new token once it is chosen. One that is suspended has nothing in the
-// cache and computes all its tokens again when it resumes.
+// cache; when it resumes it gets back what swap space kept, or computes all its tokens again.
 //
 // Threads: the stepping thread owns it; `cancelled` may be set from any. Errors: none.
 #pragma once

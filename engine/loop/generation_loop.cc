@@ -25,7 +25,8 @@ constexpr Duration kMoment = std::chrono::milliseconds(2);
 // The mutex guards what other threads touch; the rest belongs to the thread that steps. Listeners
 // and admission are never called with the mutex held.
 struct GenerationLoop::State {
-  State(Decoder& its_decoder, SharedAdmission& its_admission, const LoopOptions& options);
+  State(Decoder& its_decoder, SharedAdmission& its_admission, const LoopOptions& options,
+        SwapSpace* its_swap);
 
   void DoBetweenSteps();
   void TakeArrivals();
@@ -33,6 +34,7 @@ struct GenerationLoop::State {
   void ChooseRunning();
   void GrantAndCommit();
   void CommitBatch(KvCache& cache);
+  void MoveSwapped();
   void RunBatch();
   void TakeLogits(const StepShare& share, std::span<const float>& logits);
   void CountComputed(Generation& generation, int64_t tokens);
@@ -62,6 +64,7 @@ struct GenerationLoop::State {
 
   Decoder& decoder;
   SharedAdmission& admission;
+  SwapSpace* const swap;  // null: none
   const StepLimits limits;
   const int64_t max_running;
   const SystemClock clock;  // measures `busy` and decides nothing
@@ -87,13 +90,14 @@ struct GenerationLoop::State {
 };
 
 GenerationLoop::State::State(Decoder& its_decoder, SharedAdmission& its_admission,
-                             const LoopOptions& options)
+                             const LoopOptions& options, SwapSpace* its_swap)
     : decoder(its_decoder),
       admission(its_admission),
+      swap(its_swap),
       limits{std::min(options.max_batched_tokens, its_decoder.options().max_batched_tokens).value(),
              its_decoder.options().max_logit_rows},
       max_running(std::min({options.max_sequences, limits.rows, limits.logit_rows})),
-      room(options.victim) {
+      room(options.victim, its_swap) {
   PLIMSOLL_CHECK(max_running > 0, options.max_sequences, limits.rows, limits.logit_rows);
   const size_t most = static_cast<size_t>(max_running);
   running.reserve(most);
@@ -128,8 +132,23 @@ void GenerationLoop::State::MarkStoppedAndResume() {
         each->over = true;
       }
     }
-    if (!controller.promises_whole()) StepRoom::Resume(controller, active);
+    if (!controller.promises_whole()) room.Resume(controller, active);
   });
+  MoveSwapped();
+}
+
+// Before anything else is written to the blocks. Where it fails, nobody knows what those of the
+// sequences hold that were to be moved, and they end.
+void GenerationLoop::State::MoveSwapped() {
+  if (swap == nullptr) return;
+  const absl::Status moved = swap->MakeCopies();
+  if (moved.ok()) return;
+  for (const auto& each : active) {
+    if (!swap->Lost(each->sequence)) continue;
+    each->status = moved;
+    each->reason = FinishReason::kCancelled;
+    each->over = true;
+  }
 }
 
 void GenerationLoop::State::ChooseRunning() {
@@ -151,6 +170,7 @@ void GenerationLoop::State::GrantAndCommit() {
     CommitBatch(controller.cache());
     controller.Advance();  // publishes what changed
   });
+  MoveSwapped();
 }
 
 // Every sequence has room for its share: it was promised when the request was admitted, or granted
@@ -245,7 +265,10 @@ void GenerationLoop::State::EndOver() {
                [](const auto& each) { return each->over; });
   if (ended.empty()) return;
   admission.With([&](AdmissionController& controller) {
-    for (const auto& each : ended) controller.EndSequence(each->request.reservation_id);
+    for (const auto& each : ended) {
+      if (swap != nullptr) swap->Forget(each->sequence);
+      controller.EndSequence(each->request.reservation_id);
+    }
   });
   std::erase_if(active, [](const auto& each) { return each->over; });
   {
@@ -258,7 +281,15 @@ void GenerationLoop::State::EndOver() {
 }
 
 void GenerationLoop::State::CountStep(Duration busy) {
+  int64_t rows = 0;
+  for (const StepShare& share : shares) rows += share.tokens;
+  if (swap != nullptr) swap->NoteStep(Tokens(rows), busy);
   MutexLock lock(mutex);
+  if (swap != nullptr) {
+    stats.swapped_out = swap->swapped_out();
+    stats.swapped_in = swap->swapped_in();
+    stats.swap = swap->counts();
+  }
   stats.steps += shares.empty() ? 0 : 1;
   stats.prompt_tokens += std::exchange(step.prompt_tokens, 0);
   stats.generated_tokens += std::exchange(step.generated_tokens, 0);
@@ -270,8 +301,8 @@ void GenerationLoop::State::CountStep(Duration busy) {
 }
 
 GenerationLoop::GenerationLoop(Decoder& decoder, SharedAdmission& admission,
-                               const LoopOptions& options)
-    : state_(std::make_unique<State>(decoder, admission, options)) {}
+                               const LoopOptions& options, SwapSpace* swap)
+    : state_(std::make_unique<State>(decoder, admission, options, swap)) {}
 
 GenerationLoop::~GenerationLoop() {
   Stop();

@@ -7,12 +7,12 @@
 //
 // Under a policy that promises less than the whole, a sequence for whose next token there is no
 // room is suspended, or another is in its place (see step_room.h), and later computes its tokens
-// again; its listener notices nothing but time.
+// again or gets them back from swap space; its listener notices nothing but time.
 //
 // Invariants: a sequence never takes more blocks than its reservation was promised; a step
 // allocates nothing, on host or device, but tables of blocks that grow under a policy that promises
-// less; a token is delivered once, in order, before OnFinished, and the blocks are free again
-// before OnFinished is called.
+// less, and lists of what is swapped; a token is delivered once, in order, before OnFinished, and
+// the blocks are free again before OnFinished is called.
 //
 // Threads: Submit, Cancel, BetweenSteps and Stats from any thread; Step and Run from one. Listeners
 // are called from the thread that steps, and must not block. Cost: a step is one forward pass.
@@ -29,6 +29,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/decoder/decoder.h"
+#include "engine/loop/swap_space.h"
 #include "kvcache/admission/shared_admission.h"
 #include "kvcache/admission/victim.h"
 
@@ -70,6 +71,9 @@ struct LoopStats {
   int64_t generated_tokens = 0;
   int64_t preempted = 0;          // times that a sequence was suspended
   int64_t recomputed_tokens = 0;  // computed again after that
+  int64_t swapped_out = 0;        // of those times, that what it held was kept
+  int64_t swapped_in = 0;         // and given back
+  SwapCounts swap = {};           // blocks of swap space
   int64_t running = 0;            // sequences now
   int64_t peak_running = 0;
   Duration busy = Duration::zero();  // time spent in steps
@@ -83,8 +87,9 @@ struct LoopOptions {
 
 class GenerationLoop {
  public:
-  // `decoder` and `admission` outlive the loop.
-  GenerationLoop(Decoder& decoder, SharedAdmission& admission, const LoopOptions& options);
+  // `decoder`, `admission` and `swap` outlive the loop; no `swap`: who stops computes again.
+  GenerationLoop(Decoder& decoder, SharedAdmission& admission, const LoopOptions& options,
+                 SwapSpace* swap = nullptr);
   ~GenerationLoop();
 
   // Takes over the reservation: it ends when the generation does, and whoever releases it before

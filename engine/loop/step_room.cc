@@ -12,11 +12,29 @@ constexpr int64_t kStepsOfRoom = 4;  // that a victim is to make, if it can
 void StepRoom::Resume(AdmissionController& admission, const Generations& active) {
   for (const auto& each : active) {
     if (!each->suspended || each->over) continue;
-    const Reason reason = admission.ResumeSequence(each->request.reservation_id);
+    const Reason reason = ResumeOne(admission, *each);
     if (reason == Reason::kTenantQuota) continue;  // its tenant waits for itself
     if (reason != Reason::kNone) return;
     each->suspended = false;
   }
+}
+
+Reason StepRoom::ResumeOne(AdmissionController& admission, Generation& generation) {
+  const std::string& id = generation.request.reservation_id;
+  if (swap_ == nullptr || !swap_->Has(generation.sequence)) return admission.ResumeSequence(id);
+  return admission.ResumeSequence(
+      id, [this](SequenceId sequence, Blocks total) { return swap_->SwapIn(sequence, total); });
+}
+
+void StepRoom::Suspend(AdmissionController& admission, Generation& victim) {
+  bool kept = false;
+  admission.SuspendSequence(victim.request.reservation_id, [&](SequenceId sequence) {
+    kept = swap_ != nullptr && swap_->SwapOut(sequence);
+    if (!kept) admission.cache().Preempt(sequence);
+  });
+  if (!kept) victim.computed = 0;
+  victim.suspended = true;
+  ++victim.stops;
 }
 
 int64_t StepRoom::Grant(AdmissionController& admission, const Generations& active,
@@ -62,10 +80,7 @@ Generation* StepRoom::SuspendOne(AdmissionController& admission, const Generatio
   const Blocks wanted =
       BlocksCovering(Tokens(kStepsOfRoom * std::ssize(candidates_)), cache.block_tokens());
   Generation* const victim = held_by_[ChooseVictim(rule_, candidates_, wanted)];
-  admission.SuspendSequence(victim->request.reservation_id);
-  victim->suspended = true;
-  victim->computed = 0;
-  ++victim->stops;
+  Suspend(admission, *victim);
   return victim;
 }
 

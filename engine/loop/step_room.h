@@ -2,11 +2,11 @@
 //
 // Each share is granted in order of arrival. Where there is no room, a victim is suspended: it
 // gives all its blocks back and its share of the step is dropped. It resumes before anybody new
-// starts, and computes its tokens again. Who came first is never a victim; where it alone runs and
-// others hold the room without running, it waits for them.
+// starts, and computes its tokens again, unless swap space keeps what it held. Who came first is
+// never a victim; where it alone runs and others hold the room without running, it waits for them.
 //
 // Threads: under the admission lock. Cost: O(shares), and O(generations) for each victim; allocates
-// nothing once `candidates` has room. Errors: none.
+// nothing once `candidates` has room, but for what is swapped. Errors: none.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 
 #include "engine/loop/generation.h"
 #include "engine/loop/step_plan.h"
+#include "engine/loop/swap_space.h"
 #include "kvcache/admission/admission_controller.h"
 #include "kvcache/admission/victim.h"
 
@@ -22,13 +23,14 @@ namespace plimsoll {
 
 class StepRoom {
  public:
-  explicit StepRoom(VictimRule rule) : rule_(rule) {}
+  // `swap` outlives it; null: nothing is kept of who stops.
+  StepRoom(VictimRule rule, SwapSpace* swap) : rule_(rule), swap_(swap) {}
 
   using Generations = std::vector<std::shared_ptr<Generation>>;
 
   // Resumes those that are suspended, as far as there is room, in order of arrival; one whose
   // tenant is at its maximum holds up nobody of another.
-  static void Resume(AdmissionController& admission, const Generations& active);
+  void Resume(AdmissionController& admission, const Generations& active);
   // Grants what the shares append, which are of `running`, and drops those for which there is no
   // room. All in `active` that are not suspended may be victims. Returns how many were.
   int64_t Grant(AdmissionController& admission, const Generations& active,
@@ -39,11 +41,15 @@ class StepRoom {
   }
 
  private:
+  Reason ResumeOne(AdmissionController& admission, Generation& generation);
+  // Takes all that it holds, and forgets what it computed, where it is not kept.
+  void Suspend(AdmissionController& admission, Generation& victim);
   // For one that does not grow for that reason. Null where nobody else would make room for it.
   Generation* SuspendOne(AdmissionController& admission, const Generations& active,
                          const Generation& grows, Reason reason);
 
   const VictimRule rule_;
+  SwapSpace* const swap_;
   std::vector<VictimCandidate> candidates_;
   std::vector<Generation*> held_by_;  // each candidate
 };

@@ -107,7 +107,8 @@ typedef struct PlimsollCudaExpert {
   PlimsollCudaWeight gate, up, down;
 } PlimsollCudaExpert;
 
-/* Each choice of a row has a slot; an expert's slots follow each other, and the experts in order. */
+/* Each choice of a row has a slot; an expert's slots follow each other, and the experts in order.
+ */
 typedef struct PlimsollCudaExperts {
   const void* x; /* 16-bit, [rows, hidden] */
   int32_t x_type;
@@ -132,15 +133,6 @@ typedef struct PlimsollCudaExperts {
   int32_t* first_slot; /* [count + 1] */
   float* out;
 } PlimsollCudaExperts;
-
-/* pool[to[i]] = pool[from[i]], whole blocks; no block is both read and written. */
-typedef struct PlimsollCudaBlockCopies {
-  unsigned char* pool;
-  int64_t block_bytes; /* a multiple of 16 */
-  const int32_t* from;
-  const int32_t* to;
-  int64_t count;
-} PlimsollCudaBlockCopies;
 
 /* One layer of the paged cache; offsets and strides in bytes. */
 typedef struct PlimsollCudaCache {

@@ -143,8 +143,8 @@ constexpr int LinearBlocks() {
   return kColumnTiles >= 4 || (kInt8 && kRowTiles * kColumnTiles == 4) ? 1 : 2;
 }
 
-// The outputs of one block of threads. kUnroll blocks of columns are loaded before the first is used:
-// bytes in flight are what hides the latency of memory.
+// The outputs of one block of threads. kUnroll blocks of columns are loaded before the first is
+// used: bytes in flight are what hides the latency of memory.
 template <class Tile, int kRowTiles, int kColumnTiles, int kUnroll, int kHalves>
 SIMT_DEVICE void MultiplyFewRows(const PlimsollCudaLinear& args) {
   const int lane = simt::ThreadX() % simt::kWarp;

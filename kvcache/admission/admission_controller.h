@@ -93,6 +93,11 @@ struct PoolResized {
 // Makes memory for so many blocks, if it is not there, and then the copies of whole blocks.
 using PreparePool = std::function<absl::Status(Blocks total, std::span<const BlockMove> moves)>;
 
+// In place of KvCache::Preempt, and of KvCache::Resume of a sequence that starts over: for who
+// keeps what a suspended sequence held.
+using PreemptSequence = std::function<void(SequenceId)>;
+using RestartSequence = std::function<bool(SequenceId, Blocks total)>;
+
 class AdmissionController {
  public:
   // `cache` and `clock` outlive the controller. Whoever still waits when it is destroyed is not
@@ -159,10 +164,10 @@ class AdmissionController {
   // An overflow: takes from a running sequence all that it holds and was promised. It stays, empty,
   // and comes before everybody who waits: until it resumes, nobody starts but in what its tenant is
   // guaranteed.
-  void SuspendSequence(std::string_view id);
+  void SuspendSequence(std::string_view id, const PreemptSequence& preempt = nullptr);
   // Promises it room to start over with the tokens that it had, if the policy lets it. kNone says
   // that it does; else nothing changes.
-  Reason ResumeSequence(std::string_view id);
+  Reason ResumeSequence(std::string_view id, const RestartSequence& restart = nullptr);
   // Whether that never happens: every class is promised the whole.
   bool promises_whole() const;
 

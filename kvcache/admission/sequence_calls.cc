@@ -66,13 +66,13 @@ bool AdmissionController::GivesWay(std::string_view id, std::string_view other,
   return reason != Reason::kTenantQuota && state_->tenants.RoomOf(tenant).own == Blocks(0);
 }
 
-void AdmissionController::SuspendSequence(std::string_view id) {
+void AdmissionController::SuspendSequence(std::string_view id, const PreemptSequence& preempt) {
   ReservationRecord& record = state_->Running(id);
   PLIMSOLL_CHECK(!record.suspended && !record.its_class->promises_whole(), record.reservation.id);
   record.its_class->Overflow();
   record.its_class->End(record.place, /*cut_off=*/true);
   const Blocks before = state_->cache.available();
-  state_->cache.Preempt(*record.sequence);
+  preempt ? preempt(*record.sequence) : state_->cache.Preempt(*record.sequence);
   state_->CountChange(*record.account, before);
   record.reservation.prefix_blocks = Blocks(0);
   state_->NotePromised(record, std::exchange(record.reservation.blocks, Blocks(0)));
@@ -84,7 +84,7 @@ void AdmissionController::SuspendSequence(std::string_view id) {
   state_->Publish();
 }
 
-Reason AdmissionController::ResumeSequence(std::string_view id) {
+Reason AdmissionController::ResumeSequence(std::string_view id, const RestartSequence& restart) {
   ReservationRecord& record = state_->Running(id);
   PLIMSOLL_CHECK(record.suspended, record.reservation.id);
   const Demand demand = DemandToResume(record);
@@ -97,7 +97,8 @@ Reason AdmissionController::ResumeSequence(std::string_view id) {
             verdict);
   if (verdict.decision != Decision::kAdmitted) return verdict.reason;
   const Blocks before = state_->cache.available();
-  const bool resumed = state_->cache.Resume(*record.sequence, {}, verdict.needed);
+  const bool resumed = restart ? restart(*record.sequence, verdict.needed)
+                               : state_->cache.Resume(*record.sequence, {}, verdict.needed);
   PLIMSOLL_CHECK(resumed, verdict.needed, before);
   state_->CountChange(*record.account, before);
   record.place = record.its_class->Start(demand);

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "engine/ops/attention_launch_cuda.cuh"
-#include "engine/ops/block_copy_cuda.cuh"
 #include "engine/ops/embed_cuda.cuh"
 #include "engine/ops/experts_launch_cuda.h"
 #include "engine/ops/gated_activation_cuda.cuh"
@@ -76,6 +75,15 @@ int Copy(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*) {
   if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));  // of nothing may be null
   return PLIMSOLL_CUDA_OK;
 }
+
+int CopyAll(const PlimsollCudaCopy* copies, int64_t count, PlimsollCudaMessage* message) {
+  for (int64_t i = 0; i < count; ++i) Copy(copies[i].to, copies[i].from, copies[i].bytes, message);
+  return PLIMSOLL_CUDA_OK;
+}
+
+// The host's memory is where it is.
+int Pin(void*, int64_t, PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
+void Unpin(void*) {}
 
 int StartTimer(PlimsollCudaMessage*) {
   timer = std::chrono::steady_clock::now();
@@ -190,6 +198,9 @@ constexpr PlimsollCudaModule kModule = {
     .release = &Release,
     .copy_to_device = &Copy,
     .copy_to_host = &Copy,
+    .copy_all = &CopyAll,
+    .pin = &Pin,
+    .unpin = &Unpin,
     .copy_on_device = &Copy,
     .start_timer = &StartTimer,
     .stop_timer = &StopTimer,
@@ -211,7 +222,6 @@ constexpr PlimsollCudaModule kModule = {
                 .softcap = &Run<&cuda::LaunchSoftcap>,
                 .route = &Run<&cuda::LaunchRoute>,
                 .experts = &Run<&cuda::LaunchExperts>,
-                .copy_blocks = &Run<&cuda::LaunchBlockCopies>,
                 .gemm = &Product},
 };
 

@@ -237,6 +237,13 @@ TEST(Engine, WhatCannotBeIsRefusedInOneLine) {
        absl::StatusCode::kInvalidArgument, "block_tokens=3"},
       {"a cache of a way to multiply", with([](Options& o) { o.kv_type = ElementType::kTf32; }),
        absl::StatusCode::kInvalidArgument, "tf32"},
+      {"swap space for nobody", with([](Options& o) { o.swap = Bytes(1 << 20); }),
+       absl::StatusCode::kInvalidArgument, "swap: nobody stops under never-evict"},
+      {"swap space for less than a block", with([](Options& o) {
+         o.swap = Bytes(100);
+         o.admission.policy.policy = Policy::kWatermark;
+       }),
+       absl::StatusCode::kInvalidArgument, "swap=100: want 1 to 2^31 - 1 blocks of "},
       {"unknown device", with([](Options& o) { o.device = "tpu"; }),
        absl::StatusCode::kInvalidArgument, "tpu"},
       {"no model", with([](Options& o) { o.model_path = "/nowhere"; }),

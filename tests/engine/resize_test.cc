@@ -38,11 +38,13 @@ class Collector final : public GenerationListener {
 };
 
 std::unique_ptr<Engine> EngineOf(int64_t blocks, int64_t most, const Clock& clock,
-                                 Policy policy = Policy::kNeverEvict) {
+                                 Policy policy = Policy::kNeverEvict,
+                                 std::optional<Bytes> swap = std::nullopt) {
   auto engine = Engine::Create({.model_path = Model().folder(),
                                 .device = "cpu",
                                 .blocks = Blocks(blocks),
                                 .max_blocks = Blocks(most),
+                                .swap = swap,
                                 .block_tokens = Tokens(4),
                                 .loop = {.max_batched_tokens = Tokens(32), .max_sequences = 8},
                                 .admission = {.epoch = "e", .policy = {.policy = policy}},
@@ -113,13 +115,13 @@ std::vector<Work> WorkOf(std::mt19937& random, int64_t requests) {
 
 // Requests come while there is room, and between steps the pool is asked to have any size, or just
 // what it must.
-void DecodeAcrossResizes(Policy policy) {
+void DecodeAcrossResizes(Policy policy, std::optional<Bytes> swap = std::nullopt) {
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 random(static_cast<uint32_t>(seed));
   const std::vector<Work> all = WorkOf(random, 24);
   const SimulatedClock clock;
-  const auto engine = EngineOf(16, 40, clock, policy);
+  const auto engine = EngineOf(16, 40, clock, policy, swap);
   std::vector<std::shared_ptr<Collector>> heard(all.size());
   Blocks moved;
   int64_t refused = 0;
@@ -151,6 +153,10 @@ TEST(EngineResize, SequencesDecodeAcrossItAsIfUndisturbed) {
 }
 
 TEST(EngineResize, AndSoDoThoseThatStopForEachOther) { DecodeAcrossResizes(Policy::kWatermark); }
+
+TEST(EngineResize, AndSoDoThoseThatAreKeptMeanwhile) {
+  DecodeAcrossResizes(Policy::kWatermark, Bytes(100'000));
+}
 
 TEST(EngineResize, WhatIsLiveOrPromisedIsRefusedWithTheNumbers) {
   const SimulatedClock clock;

@@ -190,6 +190,14 @@ TEST(Convert, AServersDescriptionSurvivesTheWire) {
   loop.peak_running = 5;
   loop.preempted = 6;
   loop.recomputed_tokens = 7;
+  loop.swapped_out = 8;
+  loop.swapped_in = 9;
+  loop.swap = {.total = Blocks(10),
+               .held = Blocks(4),
+               .free = Blocks(6),
+               .sequences = 2,
+               .copied_out = Blocks(11),
+               .copied_in = Blocks(7)};
   loop.busy = std::chrono::milliseconds(2500);
   const ServerInfo sent{.version = "1",
                         .epoch = "e",
@@ -211,6 +219,9 @@ TEST(Convert, AServersDescriptionSurvivesTheWire) {
   EXPECT_EQ(got.loop->peak_running, 5);
   EXPECT_EQ(got.loop->preempted, 6);
   EXPECT_EQ(got.loop->recomputed_tokens, 7);
+  EXPECT_EQ(got.loop->swapped_out, 8);
+  EXPECT_EQ(got.loop->swapped_in, 9);
+  EXPECT_EQ(got.loop->swap, loop.swap);
   EXPECT_EQ(got.loop->busy, loop.busy);
 }
 

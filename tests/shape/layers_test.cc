@@ -23,7 +23,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"engine/ops", {"kvcache"}},
     {"engine/weights", {"kvcache", "engine/ops", "engine/device"}},
     {"engine/decoder", {"kvcache", "engine/ops", "engine/device", "engine/weights"}},
-    {"engine/loop", {"kvcache", "engine/ops", "engine/weights", "engine/decoder"}},
+    {"engine/loop", {"kvcache", "engine/ops", "engine/device", "engine/weights", "engine/decoder"}},
     {"engine", {"kvcache"}},
     {"rpc", {"kvcache", "engine", "proto"}},
     {"tools", {"kvcache", "engine", "rpc", "proto"}},

@@ -249,6 +249,8 @@ TEST(ServeCli, ArgumentsThatMakeNoSenseAreExitTwo) {
       {{"--device", "none", "--blocks", "10", "--policy", "watermark", "--watermark", "-1"},
        "watermark"},
       {{"--model", "x", "--device", "cpu", "--victim", "oldest"}, "--victim"},
+      {{"--device", "none", "--blocks", "10", "--swap", "1GiB"}, "--swap: a ledger"},
+      {{"--model", "x", "--device", "cpu", "--swap", "some"}, "--swap"},
   };
   for (const auto& [more, says] : cases) {
     std::vector<std::string> arguments = {"serve"};

@@ -44,6 +44,9 @@ absl::Status CheckSources(const ServeText& text) {
   if (ledger && !text.export_socket.empty()) {
     return absl::InvalidArgumentError("--export: a ledger has no memory that others could map");
   }
+  if (ledger && !text.swap.empty()) {
+    return absl::InvalidArgumentError("--swap: a ledger has no memory that could be kept");
+  }
   return absl::OkStatus();
 }
 
@@ -79,6 +82,11 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
     const absl::StatusOr<Bytes> memory = ParseSize(text.memory, "--memory");
     if (!memory.ok()) return memory.status();
     arguments.engine.memory = *memory;
+  }
+  if (!text.swap.empty()) {
+    const absl::StatusOr<Bytes> swap = ParseSize(text.swap, "--swap");
+    if (!swap.ok()) return swap.status();
+    arguments.engine.swap = *swap;
   }
   if (!text.weights.empty()) {
     arguments.engine.weights = WeightFormatFromName(text.weights);

@@ -10,6 +10,7 @@
 
 #include "engine/device/choose_device.h"
 #include "engine/device/cuda_loader.h"
+#include "engine/device/cuda_module.h"
 
 namespace plimsoll {
 namespace {
@@ -61,7 +62,8 @@ TEST(CudaLoader, ALibraryOfSomethingElseIsReported) {
 
 TEST(CudaLoader, AnotherVersionIsReportedWithBoth) {
   EXPECT_EQ(WhyNot({Fake("fake_cuda_of_version_999")}),
-            "CUDA module has interface version 999, this program wants 2");
+            "CUDA module has interface version 999, this program wants " +
+                std::to_string(PLIMSOLL_CUDA_VERSION));
 }
 
 TEST(CudaLoader, AMachineWithoutGpuIsReportedByTheModule) {
@@ -122,6 +124,8 @@ class DecodingGpu final : public DeviceBackend {
   absl::Status CopyToDevice(std::byte*, const std::byte*, Bytes) const override { return {}; }
   absl::Status CopyToHost(std::byte*, const std::byte*, Bytes) const override { return {}; }
   absl::Status CopyOnDevice(std::byte*, const std::byte*, Bytes) const override { return {}; }
+  absl::Status CopyAll(std::span<const DeviceCopy>) const override { return {}; }
+  absl::StatusOr<PinnedMemory> Pin(std::byte*, Bytes) const override { return PinnedMemory(); }
   absl::StatusOr<double> Time(const std::function<absl::Status()>&) const override { return 0.0; }
   absl::Status Synchronize() const override { return {}; }
 

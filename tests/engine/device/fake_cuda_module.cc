@@ -54,6 +54,22 @@ int Copy(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*) {
   return PLIMSOLL_CUDA_OK;
 }
 
+int CopyAll(const PlimsollCudaCopy* copies, int64_t count, PlimsollCudaMessage* message) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (copies[i].bytes == 0)
+      return Fail(PLIMSOLL_CUDA_FAILED, "cudaMemcpyAsync: pretended (1)", message);
+    Copy(copies[i].to, copies[i].from, copies[i].bytes, message);
+  }
+  return PLIMSOLL_CUDA_OK;
+}
+
+// As if so much could be pinned.
+int Pin(void*, int64_t bytes, PlimsollCudaMessage* message) {
+  if (bytes <= kDeviceBytes) return PLIMSOLL_CUDA_OK;
+  return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "cudaHostRegister: pretended (2)", message);
+}
+void Unpin(void*) {}
+
 int StartTimer(PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
 int StopTimer(double* seconds, PlimsollCudaMessage*) {
   *seconds = 0.25;
@@ -112,6 +128,9 @@ constexpr PlimsollCudaModule kModule = {
     .release = &std::free,
     .copy_to_device = &Copy,
     .copy_to_host = &Copy,
+    .copy_all = &CopyAll,
+    .pin = &Pin,
+    .unpin = &Unpin,
     .copy_on_device = &Copy,
     .start_timer = &StartTimer,
     .stop_timer = &StopTimer,

@@ -51,8 +51,8 @@ inline const TinyModel& Model() {
 struct Stack {
   explicit Stack(const TinyEngine::Options& options = {}, const LoopOptions& loop_options = {},
                  const TinyModel& model = Model(), const Ops& ops = ReferenceOps(),
-                 const PolicyOptions& policy = {})
-      : engine(model, ops, options),
+                 const PolicyOptions& policy = {}, const DeviceBackend& device = CpuBackend())
+      : engine(model, ops, options, device),
         admission(
             *AdmissionController::Create({.epoch = "e", .policy = policy}, *engine.cache, clock)),
         loop(std::make_unique<GenerationLoop>(*engine.decoder, admission, loop_options)) {}

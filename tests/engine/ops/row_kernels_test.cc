@@ -231,29 +231,6 @@ TEST_P(RowKernels, RotateAndAppendRefusesWhatItCannotStore) {
             "rotate_and_append: no kernel for this type or shape");
 }
 
-// The only operation that the program's table of operations does not have.
-TEST(BlockCopies, MoveWholeBlocksAndNothingElse) {
-  constexpr int64_t kBlockBytes = 16 * 300;  // more than the threads of a block copy at once
-  std::vector<unsigned char> pool(static_cast<size_t>(7 * kBlockBytes));
-  for (size_t i = 0; i < pool.size(); ++i) pool[i] = static_cast<unsigned char>(i * 31 / 7);
-  std::vector<unsigned char> want = pool;
-  const std::vector<int32_t> from = {5, 6, 3};
-  const std::vector<int32_t> to = {0, 2, 1};
-  for (size_t i = 0; i < from.size(); ++i) {
-    std::copy_n(&pool[static_cast<size_t>(from[i] * kBlockBytes)], kBlockBytes,
-                &want[static_cast<size_t>(to[i] * kBlockBytes)]);
-  }
-  const PlimsollCudaBlockCopies copies = {.pool = pool.data(),
-                                          .block_bytes = kBlockBytes,
-                                          .from = from.data(),
-                                          .to = to.data(),
-                                          .count = std::ssize(from)};
-  PlimsollCudaMessage message = {};
-  const PlimsollCudaKernels& kernels = emulator::EmulatedModule().kernels;
-  ASSERT_EQ(kernels.copy_blocks(&copies, &message), PLIMSOLL_CUDA_OK) << message.text;
-  EXPECT_EQ(pool, want);
-}
-
 INSTANTIATE_TEST_SUITE_P(All, RowKernels, testing::ValuesIn(KernelDevices()), DeviceName);
 
 }  // namespace
