@@ -27,6 +27,7 @@ absl::Status AdmissionEndpoint::Reserve(const grpc::CallbackServerContext& conte
   const absl::StatusOr<ReservationRequest> request = FromWire(in);
   if (!request.ok()) return request.status();
   if (CallerIsGone(context)) return absl::CancelledError("the caller gave up");
+  const DecisionTimer timer(served_);
   const absl::StatusOr<Answer> answer =
       served_.admission.With([&](AdmissionController& admission) -> absl::StatusOr<Answer> {
         if (!in.validate_only()) return admission.Reserve(*request);

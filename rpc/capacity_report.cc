@@ -4,6 +4,12 @@
 
 namespace plimsoll {
 
+double UsageOf(const AdmissionSnapshot& now) {
+  const BlockCounts& blocks = now.blocks;
+  return static_cast<double>((blocks.live + blocks.reserved).value()) /
+         static_cast<double>(blocks.total.value());
+}
+
 std::string ToJson(const CapacityReport& report, int indent) {
   const AdmissionSnapshot& now = report.snapshot;
   const nlohmann::ordered_json json = {

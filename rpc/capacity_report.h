@@ -18,6 +18,9 @@ struct CapacityReport {
   AdmissionSnapshot snapshot;
 };
 
+// Live and reserved blocks of all blocks, 0 to 1: what is not to be had, now.
+double UsageOf(const AdmissionSnapshot& now);
+
 // One JSON object with the keys pool, revision, epoch, block_tokens, block_bytes, total_blocks,
 // live_blocks, cached_blocks, reserved_blocks, free_blocks, headroom_blocks, reservations, waiting,
 // preempted and unfilled_slots; `indent` < 0 puts it on one line.

@@ -1,63 +1,87 @@
 #include "rpc/http_endpoint.h"
 
-#include <httplib.h>
-
+#include <atomic>
 #include <thread>
 #include <utility>
 
-#include "kvcache/base/errors.h"
+#include "absl/strings/str_join.h"
 #include "rpc/address.h"
+#include "rpc/http_server.h"
+#include "rpc/metrics.h"
+#include "rpc/served.h"
 
 namespace plimsoll {
 namespace {
 
-constexpr size_t kThreads = 4;
-constexpr time_t kTimeoutSeconds = 5;
+constexpr size_t kThreads = 16;
 
-void SetSocketOptions(socket_t socket) {
-  // The library's default would let two servers share a port.
-  const int yes = 1;
-  setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+using httplib::Request;
+using httplib::Response;
+
+std::vector<std::string> NamesOf(const HttpOptions& options, const HostPort& where) {
+  std::vector<std::string> names = options.names;
+  names.push_back(where.host);
+  return names;
+}
+
+void AddProbes(httplib::Server& server, const Served& served) {
+  server.Get("/healthz", [](const Request&, Response& response) {
+    response.set_content("ok\n", "text/plain");
+  });
+  server.Get("/readyz", [&served](const Request&, Response& response) {
+    const HealthReport health = served.health.Check();
+    response.status = health.ready ? 200 : 503;
+    response.set_content(
+        health.ready ? std::string("ready\n") : absl::StrJoin(health.problems, "\n") + "\n",
+        "text/plain");
+  });
+}
+
+void AddNumbers(httplib::Server& server, const Served& served) {
+  server.Get("/metrics", [&served](const Request&, Response& response) {
+    response.set_content(MetricsText(served), "text/plain; version=0.0.4; charset=utf-8");
+  });
+  server.Get("/api/v1/capacity", [&served](const Request&, Response& response) {
+    response.set_content(ToJson(served.Capacity()) + "\n", "application/json");
+  });
 }
 
 }  // namespace
 
 struct HttpEndpoint::State {
-  httplib::Server server;
+  State(std::vector<std::string> names, Duration to_ask)
+      : server(kThreads, std::move(names), to_ask) {}
+
+  HttpServer server;
   std::string address;
+  std::atomic<bool> failed = false;
   std::thread thread;
 };
 
 HttpEndpoint::HttpEndpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(
-    const std::string& address, const std::function<CapacityReport()>& capacity) {
-  const absl::StatusOr<HostPort> where = ParseHostPort(address);
+absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const HttpOptions& options,
+                                                                  const Served& served) {
+  const absl::StatusOr<HostPort> where = ParseHostPort(options.address);
   if (!where.ok()) return where.status();
-  auto state = std::make_unique<State>();
-  httplib::Server& server = state->server;
-  server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
-  server.set_socket_options(SetSocketOptions);
-  server.set_read_timeout(kTimeoutSeconds);
-  server.set_write_timeout(kTimeoutSeconds);
-  server.set_keep_alive_timeout(kTimeoutSeconds);
-  server.set_payload_max_length(0);
-  server.Get("/healthz", [capacity](const httplib::Request&, httplib::Response& response) {
-    const bool draining = capacity().snapshot.draining;
-    response.status = draining ? 503 : 200;
-    response.set_content(draining ? "draining\n" : "ok\n", "text/plain");
-  });
-  server.Get("/api/v1/capacity", [capacity](const httplib::Request&, httplib::Response& response) {
-    response.set_content(ToJson(capacity()) + "\n", "application/json");
-  });
+  auto state = std::make_unique<State>(NamesOf(options, *where), options.to_ask);
+  HttpServer& server = state->server;
+  AddProbes(server, served);
+  AddNumbers(server, served);
   int port = where->port;
   const bool bound = port == 0 ? (port = server.bind_to_any_port(where->host)) > 0
                                : server.bind_to_port(where->host, port);
-  if (!bound) return WhyNotListen(address);
-  state->address = address.substr(0, address.rfind(':') + 1) + std::to_string(port);
-  state->thread = std::thread([&server] { server.listen_after_bind(); });
-  while (!server.is_running()) std::this_thread::yield();  // so that stop() is never too early
-  return std::unique_ptr<HttpEndpoint>(new HttpEndpoint(std::move(state)));
+  if (!bound) return WhyNotListen(options.address);
+  server.DeepenBacklog();
+  state->address = options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(port);
+  state->thread = std::thread([at = state.get()] {
+    if (!at->server.listen_after_bind()) at->failed = true;
+  });
+  // So that stop() is never too early.
+  while (!server.is_running() && !state->failed) std::this_thread::yield();
+  std::unique_ptr<HttpEndpoint> endpoint(new HttpEndpoint(std::move(state)));
+  if (endpoint->state_->failed) return WhyNotListen(options.address);
+  return endpoint;
 }
 
 HttpEndpoint::~HttpEndpoint() {

@@ -1,27 +1,37 @@
-// A small HTTP/1.1 server for people and probes, on a port of its own:
+// A small HTTP/1.1 server for people, probes and scrapers, on a port of its own:
 //
-//   GET /healthz          200 "ok", or 503 "draining"
+//   GET /healthz          200 "ok" while the server lives
+//   GET /readyz           200 "ready", or 503 and what holds it up, a line each (rpc/health.h)
+//   GET /metrics          Prometheus' text format (rpc/metrics.h)
 //   GET /api/v1/capacity  the JSON of `plimsoll capacity --format json`
 //
-// Threads: its own, a fixed handful, so slow readers only delay each other. Cost: a snapshot per
-// request. Errors: as Server::Start.
+// Only GET and HEAD, only to a Host that is this server (rpc/http_server.h).
+//
+// Threads: its own, a fixed number. Cost: a snapshot per request. Errors: as Server::Start.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "rpc/capacity_report.h"
+#include "kvcache/base/clock.h"
 
 namespace plimsoll {
 
+struct Served;
+
+struct HttpOptions {
+  std::string address;                  // host:port; port 0 picks a free one
+  std::vector<std::string> names = {};  // hosts it is called by, beside addresses and localhost
+  Duration to_ask = std::chrono::seconds(3);  // in which a request has to have come
+};
+
 class HttpEndpoint {
  public:
-  // `capacity` is called from any of its threads until the endpoint is gone. `address` is
-  // host:port; port 0 picks a free one.
-  static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Start(
-      const std::string& address, const std::function<CapacityReport()>& capacity);
+  // `served`, a server's, outlives the endpoint.
+  static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Start(const HttpOptions& options,
+                                                             const Served& served);
   ~HttpEndpoint();
 
   const std::string& address() const;  // with the port the system chose

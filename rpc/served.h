@@ -10,6 +10,7 @@
 #include "engine/loop/generation_loop.h"
 #include "kvcache/admission/shared_admission.h"
 #include "rpc/capacity_report.h"
+#include "rpc/health.h"
 #include "rpc/housekeeper.h"
 #include "rpc/server_info.h"
 #include "rpc/status.h"
@@ -24,6 +25,9 @@ struct Served {
   CapacityReport identity;  // the snapshot in it is never used
   ServerInfo info;          // what does not change while serving
   PoolResizer resize;       // null where the pool has one size
+  const HealthMonitor& health;
+  DurationHistogram& decisions;  // what it took to answer requests for room
+  WallTime started;
 
   CapacityReport Capacity() const { return Capacity(admission.published().Read()); }
   CapacityReport Capacity(const AdmissionSnapshot& snapshot) const {
@@ -32,6 +36,19 @@ struct Served {
     return report;
   }
   int64_t Revision() const { return admission.published().Read().revision; }
+};
+
+// Counts how long it took to decide, from now to its end.
+class DecisionTimer {
+ public:
+  explicit DecisionTimer(const Served& served) : served_(served) {}
+  ~DecisionTimer() { served_.decisions.Add(std::chrono::steady_clock::now() - start_); }
+  DecisionTimer(const DecisionTimer&) = delete;
+  DecisionTimer& operator=(const DecisionTimer&) = delete;
+
+ private:
+  const Served& served_;
+  const Instant start_ = std::chrono::steady_clock::now();
 };
 
 // Whether nobody waits for the answer any more. gRPC runs a handler whose deadline has passed.

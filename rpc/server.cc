@@ -112,6 +112,7 @@ struct Server::State {
   State(const ServerOptions& options, SharedAdmission& admission, const Clock& clock,
         GenerationLoop* loop)
       : housekeeper(admission, clock),
+        health(std::make_shared<HealthMonitor>(admission, clock, loop)),
         served{.admission = admission,
                .clock = clock,
                .housekeeper = housekeeper,
@@ -122,10 +123,17 @@ struct Server::State {
                             .block_bytes = options.block_bytes,
                             .snapshot = {}},
                .info = options.info,
-               .resize = options.resize} {}
+               .resize = options.resize,
+               .health = *health,
+               .decisions = decisions,
+               .started = clock.WallNow()} {
+    housekeeper.Watch(health);
+  }
 
   // The housekeeper goes last, so that calls that are cut off still get their end.
   Housekeeper housekeeper;
+  const std::shared_ptr<HealthMonitor> health;
+  DurationHistogram decisions;
   Served served;
   AdmissionEndpoint admission_endpoint{served};
   CapacityEndpoint capacity_endpoint{served};
@@ -165,12 +173,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
       [&acceptor = *state->acceptor](const ListeningSocket& from, Descriptor connection) {
         HandOver(acceptor, from, std::move(connection));
       });
+  if (grpc::HealthCheckServiceInterface* health = state->grpc->GetHealthCheckService()) {
+    state->health->Tell([health](bool ready) { health->SetServingStatus(ready); });
+  }
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 
 const std::vector<std::string>& Server::addresses() const { return state_->addresses; }
 CapacityReport Server::Capacity() const { return state_->served.Capacity(); }
 ConnectionCounts Server::Connections() const { return state_->accepting->counts(); }
+const Served& Server::served() const { return state_->served; }
 int64_t Server::violations() const { return state_->housekeeper.violations(); }
 
 void Server::StartDraining() {
@@ -189,6 +201,7 @@ DrainReport Server::Held() const {
 void Server::Stop() {
   if (state_->grpc == nullptr) return;
   state_->accepting.reset();
+  state_->health->Tell(nullptr);
   state_->grpc->Shutdown(std::chrono::system_clock::now());
   state_->grpc->Wait();
   state_->grpc.reset();

@@ -25,6 +25,8 @@
 
 namespace plimsoll {
 
+struct Served;  // rpc/served.h
+
 struct ServerOptions {
   std::vector<std::string> listen;  // each "host:port" or "unix:/path"; port 0 picks a free one
   // Listen where other machines can reach us, though what is said there can be read and changed.
@@ -62,6 +64,8 @@ class Server {
   CapacityReport Capacity() const;
   // What became of those who connected. Before Stop.
   ConnectionCounts Connections() const;
+  // What its endpoints work on, for an HttpEndpoint.
+  const Served& served() const;
   // Published snapshots that were not conserved; each was reported on standard error.
   int64_t violations() const;
 

@@ -12,6 +12,7 @@ grpc::ServerUnaryReactor* WaitingReserve::Start(const Served& served,
                                                 Duration max_wait,
                                                 v1::ReserveCapacityResponse* out) {
   auto* const call = new WaitingReserve(served, context, !request.request_id.empty(), out);
+  const DecisionTimer timer(served);
   // The ticket is stored under the admission lock, so that nobody is answered before it is known.
   const absl::Status status = served.admission.With([&](AdmissionController& admission) {
     absl::StatusOr<std::optional<int64_t>> ticket = admission.ReserveOrWait(

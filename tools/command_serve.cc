@@ -198,8 +198,8 @@ absl::Status Serve(const ServeText& text) {
   if (!server.ok()) return server.status();
   std::unique_ptr<HttpEndpoint> http;
   if (!arguments->http.empty()) {
-    absl::StatusOr<std::unique_ptr<HttpEndpoint>> started =
-        HttpEndpoint::Start(arguments->http, [&server = **server] { return server.Capacity(); });
+    absl::StatusOr<std::unique_ptr<HttpEndpoint>> started = HttpEndpoint::Start(
+        {.address = arguments->http, .names = arguments->http_names}, (*server)->served());
     if (!started.ok()) return started.status();
     http = *std::move(started);
   }
@@ -285,6 +285,10 @@ void AddServeCommand(CLI::App& app, CommandResult& result) {
       ->capture_default_str();
   command->add_option("--http", text->http, "host:port for probes and people, or none")
       ->capture_default_str();
+  command
+      ->add_option("--http-name", text->http_names,
+                   "a name by which that is reached, beside addresses and localhost; one or more")
+      ->allow_extra_args(false);
   command->add_option("--lease", text->lease, "how long a reservation lives without a sign of life")
       ->capture_default_str();
   command

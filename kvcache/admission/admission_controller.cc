@@ -172,6 +172,10 @@ const KvCache& AdmissionController::cache() const { return state_->cache; }
 KvCache& AdmissionController::cache() { return state_->cache; }
 const AdmissionOptions& AdmissionController::options() const { return state_->options; }
 const SnapshotPublisher& AdmissionController::published() const { return state_->published; }
+const AdmissionTally& AdmissionController::tally() const { return state_->tally; }
+std::optional<Instant> AdmissionController::OldestWait() const {
+  return state_->queue.OldestArrival();
+}
 void AdmissionController::CheckInvariants() const { state_->CheckInvariants(); }
 
 AdmissionSnapshot AdmissionController::Snapshot() const {

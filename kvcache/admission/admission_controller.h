@@ -52,6 +52,7 @@
 
 #include "absl/status/statusor.h"
 #include "kvcache/admission/admission_policy.h"
+#include "kvcache/admission/admission_tally.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/admission/snapshot.h"
 #include "kvcache/admission/tenants.h"
@@ -202,6 +203,10 @@ class AdmissionController {
   // For readers on other threads: published before the call that changed anything returns, and
   // before `done` is called. A loop that changes the cache itself calls Advance after it.
   const SnapshotPublisher& published() const;
+  // The same for counts that are not in it.
+  const AdmissionTally& tally() const;
+  // When the caller came who waits longest; nullopt where nobody waits. O(1).
+  std::optional<Instant> OldestWait() const;
 
   void CheckInvariants() const;
 

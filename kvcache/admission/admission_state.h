@@ -147,6 +147,7 @@ struct AdmissionController::State {
   AdmissionSnapshot counters;  // only what is counted since the start
   AdmissionSnapshot last;      // as published
   SnapshotPublisher published;
+  AdmissionTally tally;
 };
 
 }  // namespace plimsoll

@@ -80,6 +80,7 @@ void AdmissionController::State::CountRefusal(const std::string& tenant, const R
   ++(never ? counters.refused_never : counters.refused_wait);
   TenantUse& use = tenants.Open(tenant).use;
   ++(never ? use.refused_never : use.refused_wait);
+  tally.Refused(refusal.reason);
 }
 
 int64_t AdmissionController::State::Wait(Waiter waiter, Instant now) {
@@ -94,6 +95,7 @@ int64_t AdmissionController::State::Wait(Waiter waiter, Instant now) {
 void AdmissionController::State::NoteLeft(const Waiter& waiter) {
   TenantAccount& account = tenants.Open(waiter.request.tenant);
   --account.use.waiting;
+  tally.Queued(clock.Now() - waiter.since);
   tenants.Note(account);
 }
 

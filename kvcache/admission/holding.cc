@@ -158,7 +158,9 @@ bool AdmissionController::State::EndNext(Instant now) {
   if (next > now || next == Instant::max()) return false;
   queue.Promote(next);
   if (lease && lease->first == next) {
-    Finish(*book.Find(lease->second), now, End::kExpired);
+    ReservationRecord& silent = *book.Find(lease->second);
+    tally.Expired(silent.reservation.confirmed);
+    Finish(silent, now, End::kExpired);
   } else if (wait && wait->first == next) {
     TurnAway(*queue.Remove(wait->second), Reason::kWaitTimeout, now);
   } else if (lapse && lapse->first == next) {

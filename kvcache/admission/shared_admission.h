@@ -3,7 +3,7 @@
 // Use:
 //   shared.With([&](AdmissionController& admission) { return admission.Reserve(request); });
 //
-// Threads: any. Readers of capacity use published(), which takes no lock. Cost: one mutex.
+// Threads: any. Readers use published() and tally(), which take no lock. Cost: one mutex.
 // Errors: those of the call made.
 #pragma once
 
@@ -19,7 +19,9 @@ namespace plimsoll {
 class SharedAdmission {
  public:
   explicit SharedAdmission(std::unique_ptr<AdmissionController> controller)
-      : controller_(std::move(controller)), published_(controller_->published()) {}
+      : controller_(std::move(controller)),
+        published_(controller_->published()),
+        tally_(controller_->tally()) {}
 
   // Runs `use(controller)` under the lock and returns what it returns.
   template <class Use>
@@ -29,11 +31,13 @@ class SharedAdmission {
   }
 
   const SnapshotPublisher& published() const { return published_; }
+  const AdmissionTally& tally() const { return tally_; }
 
  private:
   Mutex mutex_;
   const std::unique_ptr<AdmissionController> controller_ ABSL_PT_GUARDED_BY(mutex_);
   const SnapshotPublisher& published_;
+  const AdmissionTally& tally_;
 };
 
 }  // namespace plimsoll

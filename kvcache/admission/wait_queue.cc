@@ -92,6 +92,7 @@ int64_t WaitQueue::Push(Waiter waiter, Instant now) {
     by_request_.emplace(request.tenant, request.request_id, ticket);
   }
   deadlines_.Set(ticket, waiter.deadline);
+  waiter.since = now;
   waiters_.emplace(ticket, Place{.waiter = std::move(waiter), .rank = rank});
   return ticket;
 }
@@ -199,6 +200,11 @@ std::optional<int64_t> WaitQueue::FindRequest(const std::string& tenant,
   const auto& [found_tenant, found_id, ticket] = *first;
   if (found_tenant != tenant || found_id != request_id) return std::nullopt;
   return ticket;
+}
+
+std::optional<Instant> WaitQueue::OldestArrival() const {
+  if (waiters_.empty()) return std::nullopt;
+  return waiters_.begin()->second.waiter.since;
 }
 
 const Waiter& WaitQueue::At(int64_t ticket) const {

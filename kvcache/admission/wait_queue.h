@@ -27,6 +27,7 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -48,6 +49,7 @@ struct Waiter {
   Instant deadline;  // the wait ends then
   std::function<void(const Answer&)> done;
   std::optional<int64_t> seniority = std::nullopt;  // of one that comes back, see stalled_holders.h
+  Instant since = {};                               // when it came; Push sets it
 };
 
 // What a newcomer has before it.
@@ -92,6 +94,9 @@ class WaitQueue {
   std::optional<int64_t> FindRequest(const std::string& tenant,
                                      const std::string& request_id) const;
   const Waiter& At(int64_t ticket) const;
+
+  // When the one came who waits longest; nullopt when nobody waits.
+  std::optional<Instant> OldestArrival() const;
 
   int64_t size() const { return std::ssize(waiters_); }
   bool all_aside() const { return round_.empty(); }
@@ -149,7 +154,7 @@ class WaitQueue {
   std::set<std::pair<int64_t, std::string>> aside_;  // by turn
   std::set<std::pair<Instant, std::string>> promotions_;
   Lines lines_;
-  std::unordered_map<int64_t, Place> waiters_;
+  std::map<int64_t, Place> waiters_;  // by ticket, so in order of arrival
   std::set<std::tuple<std::string, std::string, int64_t>> by_request_;  // tenant, id, ticket
   DeadlineQueue deadlines_;
   Blocks blocks_;

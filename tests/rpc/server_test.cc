@@ -1,14 +1,10 @@
-// Starting, listening, health, reflection and the HTTP port.
+// Starting, listening, health and reflection.
 #include <gtest/gtest.h>
-#include <httplib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "rpc/address.h"
-#include "rpc/http_endpoint.h"
 #include "tests/rpc/raw_call.h"
 #include "tests/rpc/test_server.h"
 
@@ -113,35 +109,6 @@ TEST(Server, ReflectionCanBeTurnedOff) {
   server.Start();
   EXPECT_EQ(RawCall(ChannelTo(server.address()), kReflection, kListServices).status.error_code(),
             grpc::StatusCode::UNIMPLEMENTED);
-}
-
-TEST(HttpEndpoint, AnswersProbesAndShowsTheCapacity) {
-  TestServer server;
-  server.Start();
-  const auto http = std::move(HttpEndpoint::Start("127.0.0.1:0", [&] {
-                      return server.server->Capacity();
-                    })).value();
-  Granted(server.Connect()->Reserve(RequestOf(100, 60)));
-  httplib::Client browser("http://" + http->address());
-  const auto capacity = browser.Get("/api/v1/capacity");
-  ASSERT_TRUE(capacity);
-  EXPECT_EQ(capacity->get_header_value("Content-Type"), "application/json");
-  const auto json = nlohmann::json::parse(capacity->body);
-  EXPECT_EQ(json.at("total_blocks"), 100);
-  EXPECT_EQ(json.at("reserved_blocks"), 10);
-  EXPECT_EQ(json.at("epoch"), "e1");
-  EXPECT_EQ(json.size(), 15);
-  EXPECT_EQ(browser.Get("/healthz")->status, 200);
-  EXPECT_EQ(browser.Get("/nothing")->status, 404);
-  server.server->StartDraining();
-  EXPECT_EQ(browser.Get("/healthz")->status, 503);
-}
-
-TEST(HttpEndpoint, APortInUseIsAnErrorThatNamesIt) {
-  const auto capacity = [] { return CapacityReport(); };
-  const auto first = std::move(HttpEndpoint::Start("127.0.0.1:0", capacity)).value();
-  const absl::Status status = HttpEndpoint::Start(first->address(), capacity).status();
-  EXPECT_EQ(status.message(), "cannot listen on " + first->address() + ": Address already in use");
 }
 
 }  // namespace

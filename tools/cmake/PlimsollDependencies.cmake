@@ -10,6 +10,7 @@ if(PLIMSOLL_TOOLS)
   find_package(gRPC CONFIG REQUIRED)
   find_package(CLI11 CONFIG REQUIRED)
   find_package(hwy CONFIG REQUIRED)
+  find_package(prometheus-cpp CONFIG REQUIRED COMPONENTS core)
   pkg_check_modules(cpp_httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 endif()
 

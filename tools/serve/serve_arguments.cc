@@ -113,6 +113,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
       .overflow_goal = text.overflow_goal};
   arguments.server.listen = text.listen;
   arguments.http = text.http == "none" ? "" : text.http;
+  arguments.http_names = text.http_names;
   arguments.server.reflection = !text.no_reflection;
   arguments.drain_timeout = *drain;
   return arguments;

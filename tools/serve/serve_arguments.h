@@ -27,6 +27,7 @@ struct ServeText {
   std::string swap;  // empty: none
   std::vector<std::string> listen = {"127.0.0.1:8470"};
   std::string http = "127.0.0.1:8471";
+  std::vector<std::string> http_names;
   std::string policy = "never-evict";
   std::string victim = "cheapest";
   double watermark = 0.01, overflow_goal = 0.01;
@@ -46,6 +47,7 @@ struct ServeArguments {
   EngineOptions engine;  // a ledger uses all of it but the device
   ServerOptions server;  // what does not depend on the pool
   std::string http;      // empty: none
+  std::vector<std::string> http_names;
   Duration drain_timeout;
 
   bool ledger() const { return engine.device == "none"; }

@@ -1,0 +1,37 @@
+// cpp-httplib's server with what it lacks on a port that strangers reach: a request has a deadline
+// as a whole, not one for each byte; a connection carries one request, so that nobody keeps a
+// thread by doing nothing; and a Host that no listener of this server has is refused, since a page
+// of another site that had its name point here would read what only this machine may.
+//
+// Threads: as httplib's. Cost: a thread per request in progress. Errors: as httplib's.
+#pragma once
+
+#include <httplib.h>
+
+#include <string>
+#include <vector>
+
+#include "kvcache/base/clock.h"
+
+namespace plimsoll {
+
+// Whether a request's Host names this server: an address, "localhost", or one of `names`. A missing
+// one does: browsers always send it.
+bool IsOurHost(const std::string& host, const std::vector<std::string>& names);
+
+class HttpServer final : public httplib::Server {
+ public:
+  // `names` are hosts beside addresses and localhost; a request has to have come within `to_ask`.
+  HttpServer(size_t threads, std::vector<std::string> names, Duration to_ask);
+
+  // Once bound: lets more than httplib's five callers wait to be accepted, so that a crowd does not
+  // make the others try again after a second.
+  void DeepenBacklog();
+
+ private:
+  bool process_and_close_socket(socket_t socket) override;
+
+  const Duration to_ask_;
+};
+
+}  // namespace plimsoll
