@@ -188,7 +188,7 @@ absl::StatusOr<PoolResized> Engine::Parts::Resize(Blocks total) {
     return resized;
   }
   const absl::Status given_back = pool->GiveBackBeyond(total);
-  if (exported) exported->Announce(total, pool->arena().committed_bytes());
+  if (exported) PLIMSOLL_RETURN_IF_ERROR(Annotate(exported->Announce(total), "export"));
   if (!given_back.ok()) return Annotate(given_back, "pool");
   return resized;
 }

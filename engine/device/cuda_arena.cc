@@ -35,6 +35,7 @@ class CudaArena final : public Arena {
   absl::Status Commit(ChunkRange range) override;
   absl::Status Decommit(ChunkRange range) override;
   absl::StatusOr<int> Export(int64_t chunk) override;
+  absl::Status Import(int64_t chunk, int file, bool writable) override;
 
  private:
   // OK if every chunk of `range` exists and is committed or not as `committed` says.
@@ -85,7 +86,8 @@ absl::Status CudaArena::Decommit(ChunkRange range) {
 absl::StatusOr<int> CudaArena::Export(int64_t chunk) {
   if (!module_.arena_can_export(memory_)) {
     return absl::UnimplementedError(
-        absl::StrFormat("export: %s has no file descriptors", module_.arena_kind(memory_)));
+        absl::StrFormat("memory of kind %s has no file descriptors that another process could map",
+                        module_.arena_kind(memory_)));
   }
   PLIMSOLL_RETURN_IF_ERROR(CheckState({.first = chunk, .count = 1}, /*committed=*/true));
   PlimsollCudaMessage message = {};
@@ -93,6 +95,15 @@ absl::StatusOr<int> CudaArena::Export(int64_t chunk) {
   const int code = module_.arena_export(memory_, chunk, &file, &message);
   PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "export", message));
   return file;
+}
+
+absl::Status CudaArena::Import(int64_t chunk, int file, bool writable) {
+  PLIMSOLL_RETURN_IF_ERROR(CheckState({.first = chunk, .count = 1}, /*committed=*/false));
+  PlimsollCudaMessage message = {};
+  const int code = module_.arena_import(memory_, chunk, file, writable, &message);
+  PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "import", message));
+  Mark({.first = chunk, .count = 1}, true);
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "engine/device/cuda_arena.h"
 #include "engine/device/cuda_ops.h"
 #include "engine/device/cuda_status.h"
+#include "kvcache/sizing/runtime_bytes.h"
 
 namespace plimsoll {
 namespace {
@@ -97,6 +98,22 @@ class Cuda final : public DeviceBackend {
   const Bytes granule_;
 };
 
+// As the planner says of a GPU of its kind; graphs and cuBLAS are accounted for by themselves.
+Bytes ContextBytes(const PlimsollCudaDevice& device) {
+  const GpuSpec gpu{.name = device.name,
+                    .aliases = {},
+                    .memory_mib = 0,
+                    .bandwidth = 0,
+                    .multiprocessors = device.multiprocessors,
+                    .threads_per_multiprocessor = device.threads_per_multiprocessor,
+                    .compute_capability = device.compute_capability,
+                    .source = MemorySource::kQuery};
+  for (const RuntimeLine& line : EstimateRuntime(gpu, /*layers=*/0).lines) {
+    if (line.term == "context") return line.bytes;
+  }
+  return Bytes(0);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DeviceBackend>> CreateCudaBackend(const PlimsollCudaModule& module,
@@ -110,7 +127,11 @@ absl::StatusOr<std::unique_ptr<DeviceBackend>> CreateCudaBackend(const PlimsollC
   PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "describe GPU", message));
   DeviceTraits traits = {.model = described.name,
                          .multiprocessors = described.multiprocessors,
-                         .compute_capability = described.compute_capability};
+                         .compute_capability = described.compute_capability,
+                         .context = Bytes(described.context_bytes),
+                         .context_predicted = ContextBytes(described),
+                         .libraries = Bytes(described.library_bytes),
+                         .libraries_predicted = Bytes(described.library_asked_bytes)};
   int64_t granule = 0;
   code = module.arena_granule(&granule, &message);
   PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "arena granule", message));

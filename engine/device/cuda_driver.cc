@@ -25,7 +25,8 @@ bool FindAll(DriverCalls& calls) {
          Find("cuMemCreate", kVmm, calls.create) && Find("cuMemRelease", kVmm, calls.release) &&
          Find("cuMemMap", kVmm, calls.map) && Find("cuMemUnmap", kVmm, calls.unmap) &&
          Find("cuMemSetAccess", kVmm, calls.set_access) &&
-         Find("cuMemExportToShareableHandle", kVmm, calls.export_handle);
+         Find("cuMemExportToShareableHandle", kVmm, calls.export_handle) &&
+         Find("cuMemImportFromShareableHandle", kVmm, calls.import_handle);
 }
 
 }  // namespace

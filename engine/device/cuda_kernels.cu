@@ -53,6 +53,8 @@ int OpenKernels(PlimsollCudaMessage* message) {
   return OpenGemm(stream, message);
 }
 
+int64_t KernelBytes() { return kSliceBytes; }
+
 cudaStream_t Stream() { return stream; }
 
 PlimsollCudaKernels Kernels() {

@@ -13,6 +13,9 @@ namespace plimsoll::cuda {
 // Takes what the kernels share: a slice of memory for widened weights, and cuBLAS.
 int OpenKernels(PlimsollCudaMessage* message);
 
+// Of the device, that OpenKernels asks for beside what cuBLAS needs.
+int64_t KernelBytes();
+
 // All work of the module is on it, in order.
 cudaStream_t Stream();
 

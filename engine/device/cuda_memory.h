@@ -22,6 +22,7 @@ struct PlimsollCudaArena {
   virtual int Decommit(int64_t first, int64_t count, PlimsollCudaMessage* message) = 0;
   virtual bool CanExport() const = 0;
   virtual int Export(int64_t chunk, int* file, PlimsollCudaMessage* message) = 0;
+  virtual int Import(int64_t chunk, int file, bool writable, PlimsollCudaMessage* message) = 0;
 };
 
 namespace plimsoll::cuda {

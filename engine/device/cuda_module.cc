@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "engine/device/cuda_error.h"
+#include "engine/device/cuda_gemm.h"
 #include "engine/device/cuda_kernels.h"
 #include "engine/device/cuda_memory.h"
 
@@ -16,6 +17,19 @@ namespace {
 constexpr int64_t kSlabGranule = int64_t{2} << 20;  // what the driver maps by anyway
 
 int chosen_device = 0;
+int64_t free_without_libraries = 0;  // when the context had started
+int64_t free_with_libraries = 0;     // when the kernels were open
+int64_t device_bytes = 0;
+
+// What is free, and what there is.
+int FreeBytes(int64_t* free, PlimsollCudaMessage* message) {
+  size_t total_bytes = 0;
+  size_t free_bytes = 0;
+  const int code = Report(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo", message);
+  device_bytes = static_cast<int64_t>(total_bytes);
+  *free = static_cast<int64_t>(free_bytes);
+  return code;
+}
 
 int Open(int device, PlimsollCudaMessage* message) {
   int devices = 0;
@@ -25,7 +39,9 @@ int Open(int device, PlimsollCudaMessage* message) {
   if (code != PLIMSOLL_CUDA_OK) return code;
   chosen_device = device;
   code = Report(cudaFree(nullptr), "cudaFree", message);  // starts the context
-  return code == PLIMSOLL_CUDA_OK ? OpenKernels(message) : code;
+  if (code == PLIMSOLL_CUDA_OK) code = FreeBytes(&free_without_libraries, message);
+  if (code == PLIMSOLL_CUDA_OK) code = OpenKernels(message);
+  return code == PLIMSOLL_CUDA_OK ? FreeBytes(&free_with_libraries, message) : code;
 }
 
 int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage* message) {
@@ -36,15 +52,16 @@ int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage* message) {
   std::snprintf(device->name, sizeof device->name, "%s", properties.name);
   device->multiprocessors = properties.multiProcessorCount;
   device->compute_capability = properties.major * 10 + properties.minor;
+  device->threads_per_multiprocessor = properties.maxThreadsPerMultiProcessor;
+  device->context_bytes = device_bytes - free_without_libraries;
+  device->library_bytes = free_without_libraries - free_with_libraries;
+  device->library_asked_bytes = KernelBytes() + kGemmWorkspaceBytes;
   return PLIMSOLL_CUDA_OK;
 }
 
 int Memory(int64_t* total, int64_t* free, PlimsollCudaMessage* message) {
-  size_t total_bytes = 0;
-  size_t free_bytes = 0;
-  const int code = Report(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo", message);
-  *total = static_cast<int64_t>(total_bytes);
-  *free = static_cast<int64_t>(free_bytes);
+  const int code = FreeBytes(free, message);
+  *total = device_bytes;
   return code;
 }
 
@@ -161,6 +178,11 @@ int ArenaExport(PlimsollCudaArena* arena, int64_t chunk, int* file, PlimsollCuda
   return arena->Export(chunk, file, message);
 }
 
+int ArenaImport(PlimsollCudaArena* arena, int64_t chunk, int file, int writable,
+                PlimsollCudaMessage* message) {
+  return arena->Import(chunk, file, writable != 0, message);
+}
+
 const PlimsollCudaModule kModule = {
     .version = PLIMSOLL_CUDA_VERSION,
     .can_decode = 1,
@@ -187,6 +209,7 @@ const PlimsollCudaModule kModule = {
     .arena_decommit = &ArenaDecommit,
     .arena_can_export = &ArenaCanExport,
     .arena_export = &ArenaExport,
+    .arena_import = &ArenaImport,
     .kernels = Kernels(),
 };
 

@@ -33,9 +33,15 @@ typedef struct PlimsollCudaMessage {
 } PlimsollCudaMessage;
 
 typedef struct PlimsollCudaDevice {
-  char name[256];             /* "NVIDIA H100 80GB HBM3"; ends in a zero */
-  int32_t multiprocessors;    /* 132 */
-  int32_t compute_capability; /* 90 for sm_90 */
+  char name[256];                     /* "NVIDIA H100 80GB HBM3"; ends in a zero */
+  int32_t multiprocessors;            /* 132 */
+  int32_t compute_capability;         /* 90 for sm_90 */
+  int32_t threads_per_multiprocessor; /* 2048 */
+  /* Of the device's memory when the context had started: all that was used, by whomever. */
+  int64_t context_bytes;
+  /* What the kernels' own memory and libraries took then, and how much of it was asked for. */
+  int64_t library_bytes;
+  int64_t library_asked_bytes;
 } PlimsollCudaDevice;
 
 typedef struct PlimsollCudaCopy {
@@ -107,6 +113,10 @@ typedef struct PlimsollCudaModule {
    * the caller. */
   int (*arena_can_export)(const PlimsollCudaArena* arena);
   int (*arena_export)(PlimsollCudaArena* arena, int64_t chunk, int* file,
+                      PlimsollCudaMessage* message);
+  /* In place of a commit of one chunk: maps what another process exported. The file stays the
+   * caller's. */
+  int (*arena_import)(PlimsollCudaArena* arena, int64_t chunk, int file, int writable,
                       PlimsollCudaMessage* message);
 
   PlimsollCudaKernels kernels;

@@ -23,6 +23,9 @@ class SlabArena final : public PlimsollCudaArena {
   int Export(int64_t, int*, PlimsollCudaMessage* message) override {
     return Unsupported("a slab has no file descriptor", message);
   }
+  int Import(int64_t, int, bool, PlimsollCudaMessage* message) override {
+    return Unsupported("a slab has memory of its own and no place for another's", message);
+  }
 
  private:
   void* const base_;

@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <vector>
 
 #include "engine/device/cuda_driver.h"
@@ -48,10 +49,14 @@ class VmmArena final : public PlimsollCudaArena {
   int Decommit(int64_t first, int64_t count, PlimsollCudaMessage* message) override;
   bool CanExport() const override { return properties_.requestedHandleTypes != 0; }
   int Export(int64_t chunk, int* file, PlimsollCudaMessage* message) override;
+  int Import(int64_t chunk, int file, bool writable, PlimsollCudaMessage* message) override;
 
  private:
   CUdeviceptr Address(size_t chunk) const { return base_ + chunk * chunk_; }
+  // A new chunk, respectively `handle`, which it takes over and on failure releases.
   int MapChunk(size_t chunk, PlimsollCudaMessage* message);
+  int Map(size_t chunk, CUmemGenericAllocationHandle handle, PlimsollCudaMessage* message);
+  int Allow(size_t begin, size_t end, CUmemAccess_flags flags, PlimsollCudaMessage* message);
   // Takes back chunks [begin, end), all of them mapped. They are part of a call that failed, or of
   // an arena that ends, so nobody is left to tell of a second failure.
   void Drop(size_t begin, size_t end);
@@ -81,15 +86,29 @@ void VmmArena::Drop(size_t begin, size_t end) {
 
 int VmmArena::MapChunk(size_t chunk, PlimsollCudaMessage* message) {
   CUmemGenericAllocationHandle handle = 0;
-  int code = Report(driver_.create(&handle, chunk_, &properties_, 0), "cuMemCreate", message);
-  if (code != PLIMSOLL_CUDA_OK) return code;
-  code = Report(driver_.map(Address(chunk), chunk_, 0, handle, 0), "cuMemMap", message);
+  const int code = Report(driver_.create(&handle, chunk_, &properties_, 0), "cuMemCreate", message);
+  return code == PLIMSOLL_CUDA_OK ? Map(chunk, handle, message) : code;
+}
+
+int VmmArena::Map(size_t chunk, CUmemGenericAllocationHandle handle, PlimsollCudaMessage* message) {
+  const int code = Report(driver_.map(Address(chunk), chunk_, 0, handle, 0), "cuMemMap", message);
   if (code != PLIMSOLL_CUDA_OK) {
     driver_.release(handle);
     return code;
   }
   handles_[chunk] = handle;
   return PLIMSOLL_CUDA_OK;
+}
+
+int VmmArena::Allow(size_t begin, size_t end, CUmemAccess_flags flags,
+                    PlimsollCudaMessage* message) {
+  CUmemAccessDesc access = {};
+  access.location = properties_.location;
+  access.flags = flags;
+  const int code = Report(driver_.set_access(Address(begin), (end - begin) * chunk_, &access, 1),
+                          "cuMemSetAccess", message);
+  if (code != PLIMSOLL_CUDA_OK) Drop(begin, end);
+  return code;
 }
 
 int VmmArena::Commit(int64_t first, int64_t count, PlimsollCudaMessage* message) {
@@ -101,13 +120,7 @@ int VmmArena::Commit(int64_t first, int64_t count, PlimsollCudaMessage* message)
     Drop(begin, i);
     return code;
   }
-  CUmemAccessDesc access = {};
-  access.location = properties_.location;
-  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-  const int code = Report(driver_.set_access(Address(begin), (end - begin) * chunk_, &access, 1),
-                          "cuMemSetAccess", message);
-  if (code != PLIMSOLL_CUDA_OK) Drop(begin, end);
-  return code;
+  return Allow(begin, end, CU_MEM_ACCESS_FLAGS_PROT_READWRITE, message);
 }
 
 // Waits for the device first: the page table must not change under a kernel. One call unmaps all,
@@ -130,6 +143,22 @@ int VmmArena::Export(int64_t chunk, int* file, PlimsollCudaMessage* message) {
   return Report(driver_.export_handle(file, handles_[static_cast<size_t>(chunk)],
                                       CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0),
                 "cuMemExportToShareableHandle", message);
+}
+
+// The handle keeps the memory; the file may be closed.
+int VmmArena::Import(int64_t chunk, int file, bool writable, PlimsollCudaMessage* message) {
+  const size_t index = static_cast<size_t>(chunk);
+  CUmemGenericAllocationHandle handle = 0;
+  int code =
+      Report(driver_.import_handle(&handle, reinterpret_cast<void*>(static_cast<uintptr_t>(file)),
+                                   CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR),
+             "cuMemImportFromShareableHandle", message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  code = Map(index, handle, message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  return Allow(index, index + 1,
+               writable ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_READ,
+               message);
 }
 
 }  // namespace

@@ -26,20 +26,33 @@ struct Importer {
   int socket;
   Instant lease_ends;
   bool served = false;  // it said hello
-  int64_t told = 0;     // revision
+  PoolAccess access = PoolAccess::kRead;
+  int64_t told = 0;      // revision; before the first, 0
+  bool renewed = false;  // and is to hear the state again
   bool over = false;
+};
+
+// A chunk of a GPU's memory. One that was given back and taken again is another.
+struct ExportedChunk {
+  int file;
+  int64_t revision;  // since which it is there
 };
 
 }  // namespace
 
 struct PoolExport::State {
-  State(const ExportOptions& options_given, const Clock& clock_given)
-      : options(options_given), clock(clock_given) {}
+  State(const ExportOptions& options_given, Arena& arena_given, const Clock& clock_given)
+      : options(options_given), arena(arena_given), clock(clock_given) {}
   ~State();
 
-  PoolMessage Now() {
+  absl::Status ExportAll();
+  absl::Status ExportChunks(int64_t committed, int64_t revision);
+  // Tells an importer what is new to it; false where it does not read.
+  bool Tell(Importer& importer);
+  bool TellChunks(int socket, int64_t known, PoolMessage& now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  int64_t Revision() {
     MutexLock lock(mutex);
-    return pool;
+    return pool.revision;
   }
   void Accept();
   void Answer(Importer& importer);
@@ -49,15 +62,17 @@ struct PoolExport::State {
   int Wait(Duration at_most, std::vector<pollfd>& files) const;
 
   const ExportOptions options;
+  Arena& arena;
   const Clock& clock;
   int listener = -1;
   int wake = -1;
-  int file = -1;          // of the pool's memory
+  int file = -1;          // of the host's memory
   int file_to_read = -1;  // the same, not to be written
   std::vector<Importer> importers;
   std::atomic<int64_t> leases = 0;
   Mutex mutex;
   PoolMessage pool ABSL_GUARDED_BY(mutex);
+  std::vector<ExportedChunk> chunks ABSL_GUARDED_BY(mutex);  // in order; of the host's memory, none
 };
 
 PoolExport::State::~State() {
@@ -66,24 +81,43 @@ PoolExport::State::~State() {
     if (each >= 0) close(each);
   }
   if (listener >= 0) unlink(options.path.c_str());
+  MutexLock lock(mutex);
+  for (const ExportedChunk& chunk : chunks) close(chunk.file);
+}
+
+// The host's memory is one file; of any other every chunk has one.
+absl::Status PoolExport::State::ExportAll() {
+  const int64_t committed = arena.committed_bytes() / arena.chunk_bytes();
+  if (arena.kind() != "host") return ExportChunks(committed, /*revision=*/1);
+  const absl::StatusOr<int> whole = arena.Export(0);
+  if (!whole.ok()) return whole.status();
+  file = *whole;
+  const std::string name = "/proc/self/fd/" + std::to_string(file);
+  file_to_read = open(name.c_str(), O_RDONLY | O_CLOEXEC);
+  return file_to_read >= 0 ? absl::OkStatus() : SystemError("open " + name, errno);
+}
+
+// Has the files of the first `committed` chunks. What is given back stays the device's until its
+// file is closed.
+absl::Status PoolExport::State::ExportChunks(int64_t committed, int64_t revision) {
+  MutexLock lock(mutex);
+  for (; std::ssize(chunks) > committed; chunks.pop_back()) close(chunks.back().file);
+  while (std::ssize(chunks) < committed) {
+    const absl::StatusOr<int> chunk = arena.Export(std::ssize(chunks));
+    if (!chunk.ok()) return chunk.status();
+    chunks.push_back({.file = *chunk, .revision = revision});
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<PoolExport>> PoolExport::Create(const ExportOptions& options,
                                                                Arena& arena, Blocks total,
                                                                const Clock& clock) {
-  if (arena.kind() != "host") {
-    return absl::UnimplementedError("export of a pool of kind " + std::string(arena.kind()));
-  }
   if (options.lease < milliseconds(1)) {
     return BadField("lease", options.lease.count(), "at least a millisecond");
   }
-  auto state = std::make_unique<State>(options, clock);
-  const absl::StatusOr<int> file = arena.Export(0);
-  if (!file.ok()) return file.status();
-  state->file = *file;
-  const std::string name = "/proc/self/fd/" + std::to_string(*file);
-  state->file_to_read = open(name.c_str(), O_RDONLY | O_CLOEXEC);
-  if (state->file_to_read < 0) return SystemError("open " + name, errno);
+  auto state = std::make_unique<State>(options, arena, clock);
+  PLIMSOLL_RETURN_IF_ERROR(state->ExportAll());
   state->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (state->wake < 0) return SystemError("eventfd", errno);
   state->listener = ListenForImporters(options.path);
@@ -97,7 +131,8 @@ absl::StatusOr<std::unique_ptr<PoolExport>> PoolExport::Create(const ExportOptio
                    .total_blocks = total.value(),
                    .bytes = arena.committed_bytes().value(),
                    .most_bytes = most.value(),
-                   .lease_ms = std::chrono::duration_cast<milliseconds>(options.lease).count()};
+                   .lease_ms = std::chrono::duration_cast<milliseconds>(options.lease).count(),
+                   .chunk_bytes = state->chunks.empty() ? 0 : arena.chunk_bytes().value()};
   }
   return std::unique_ptr<PoolExport>(new PoolExport(std::move(state)));
 }
@@ -107,16 +142,24 @@ PoolExport::~PoolExport() = default;
 
 int64_t PoolExport::leases() const { return state_->leases.load(); }
 
-void PoolExport::Announce(Blocks total, Bytes committed) {
+absl::Status PoolExport::Announce(Blocks total) {
+  State& state = *state_;
+  const Bytes committed = state.arena.committed_bytes();
+  const int64_t revision = state.Revision() + 1;
+  if (state.file < 0) {
+    const int64_t chunks = committed / state.arena.chunk_bytes();
+    PLIMSOLL_RETURN_IF_ERROR(state.ExportChunks(chunks, revision));
+  }
   {
-    MutexLock lock(state_->mutex);
-    ++state_->pool.revision;
-    state_->pool.total_blocks = total.value();
-    state_->pool.bytes = committed.value();
+    MutexLock lock(state.mutex);
+    state.pool.revision = revision;
+    state.pool.total_blocks = total.value();
+    state.pool.bytes = committed.value();
   }
   const uint64_t one = 1;
   // Full means that it is awake already.
-  [[maybe_unused]] const ssize_t written = write(state_->wake, &one, sizeof(one));
+  [[maybe_unused]] const ssize_t written = write(state.wake, &one, sizeof(one));
+  return absl::OkStatus();
 }
 
 void PoolExport::State::Accept() {
@@ -141,34 +184,58 @@ void PoolExport::State::Greet(Importer& importer, PoolAccess access) {
     importer.over = true;
     return;
   }
-  PoolMessage now = Now();
-  now.access = access;
   importer.served = true;
-  importer.told = now.revision;
-  importer.over =
-      !SendPoolMessage(importer.socket, now, access == PoolAccess::kRead ? file_to_read : file);
+  importer.access = access;
+  importer.over = !Tell(importer);
+}
+
+bool PoolExport::State::Tell(Importer& importer) {
+  MutexLock lock(mutex);
+  const int64_t known = std::exchange(importer.told, pool.revision);
+  PoolMessage now = pool;
+  now.access = importer.access;
+  if (pool.chunk_bytes > 0) return TellChunks(importer.socket, known, now);
+  const int whole = importer.access == PoolAccess::kRead ? file_to_read : file;
+  return SendPoolMessage(importer.socket, now, {&whole, known == 0 ? 1u : 0u});
+}
+
+// With the files of chunks that are there since a later revision than the known one: those are the
+// last ones.
+bool PoolExport::State::TellChunks(int socket, int64_t known, PoolMessage& now) {
+  auto next = std::find_if(chunks.begin(), chunks.end(),
+                           [&](const ExportedChunk& chunk) { return chunk.revision > known; });
+  do {
+    std::vector<int> files;
+    now.first_chunk = next - chunks.begin();
+    while (next != chunks.end() && std::ssize(files) < kMostPoolFiles) {
+      files.push_back((next++)->file);
+    }
+    now.more = next == chunks.end() ? 0 : 1;
+    if (!SendPoolMessage(socket, now, files)) return false;
+  } while (next != chunks.end());
+  return true;
 }
 
 void PoolExport::State::Answer(Importer& importer) {
   const auto received = ReceivePoolMessage(importer.socket);
-  if (received && received->file >= 0) close(received->file);  // nobody asked for one
   if (!received) {
     importer.over = errno != EAGAIN;
     return;
   }
+  for (const int file_sent : received->files) close(file_sent);  // nobody asked for any
   importer.lease_ends = clock.Now() + options.lease;
   const PoolMessage& message = received->message;
   if (message.kind == PoolMessageKind::kHello) return Greet(importer, message.access);
   importer.over = message.kind != PoolMessageKind::kRenew || !importer.served;
-  importer.told = 0;  // a renewal hears the state again
+  importer.renewed = true;  // and hears the state again
 }
 
 void PoolExport::State::TellAll() {
-  const PoolMessage now = Now();
+  const int64_t revision = Revision();
   for (Importer& importer : importers) {
-    if (importer.over || !importer.served || importer.told == now.revision) continue;
-    importer.told = now.revision;
-    importer.over = !SendPoolMessage(importer.socket, now);
+    if (importer.over || !importer.served) continue;
+    if (importer.told < revision || importer.renewed) importer.over = !Tell(importer);
+    importer.renewed = false;
   }
 }
 

@@ -7,12 +7,21 @@
 #include "kvcache/base/errors.h"
 
 namespace plimsoll {
+namespace {
+
+// A GPU maps 2 MiB at least. In chunks of 64 MiB a pool of any size has files enough to be exported
+// and few enough to be sent.
+constexpr int64_t kGranulesPerChunk = 32;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<PoolMemory>> PoolMemory::Create(const DeviceBackend& backend,
                                                                const Options& options) {
   PLIMSOLL_CHECK(options.blocks <= options.most, options.blocks, options.most);
+  const bool on_host = backend.ops().device == Device::kCpu;
+  const Bytes chunk = on_host ? backend.ChunkGranule() : kGranulesPerChunk * backend.ChunkGranule();
   absl::StatusOr<std::unique_ptr<Arena>> arena =
-      backend.CreateArena(options.most.value() * options.block_bytes, backend.ChunkGranule());
+      backend.CreateArena(options.most.value() * options.block_bytes, chunk);
   if (!arena.ok()) return arena.status();
   std::unique_ptr<PoolMemory> memory(new PoolMemory(backend, options, *std::move(arena)));
   PLIMSOLL_RETURN_IF_ERROR(memory->Prepare(options.blocks, {}));

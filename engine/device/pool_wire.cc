@@ -9,30 +9,25 @@
 #include <cerrno>
 #include <cstring>
 
+#include "kvcache/base/check.h"
+
 namespace plimsoll {
 namespace {
 
-// Room for one file beside a packet.
+// Room for the files beside a packet.
 union Control {
   cmsghdr header;
-  std::array<char, CMSG_SPACE(sizeof(int))> room;
+  std::array<char, CMSG_SPACE(sizeof(int) * kMostPoolFiles)> room;
 };
 
-msghdr HeaderOf(iovec& packet, Control& control) {
-  msghdr header{};
-  header.msg_iov = &packet;
-  header.msg_iovlen = 1;
-  header.msg_control = control.room.data();
-  header.msg_controllen = control.room.size();
-  return header;
-}
+size_t SizeOf(std::span<const int> files) { return files.size() * sizeof(int); }
 
-int FileIn(msghdr& header) {
+std::vector<int> FilesIn(msghdr& header) {
   const cmsghdr* const its = CMSG_FIRSTHDR(&header);
-  if (its == nullptr || its->cmsg_level != SOL_SOCKET || its->cmsg_type != SCM_RIGHTS) return -1;
-  int file = -1;
-  std::memcpy(&file, CMSG_DATA(its), sizeof(file));
-  return file;
+  if (its == nullptr || its->cmsg_level != SOL_SOCKET || its->cmsg_type != SCM_RIGHTS) return {};
+  std::vector<int> files((its->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+  std::memcpy(files.data(), CMSG_DATA(its), SizeOf(files));
+  return files;
 }
 
 int NewSocket() { return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0); }
@@ -74,20 +69,22 @@ bool RemoveDeadSocket(const std::string& path) {
 
 }  // namespace
 
-bool SendPoolMessage(int socket, const PoolMessage& message, int file) {
+bool SendPoolMessage(int socket, const PoolMessage& message, std::span<const int> files) {
+  PLIMSOLL_CHECK(std::ssize(files) <= kMostPoolFiles, files.size());
   PoolMessage sent = message;
   iovec packet{.iov_base = &sent, .iov_len = sizeof(sent)};
   Control control{};
-  msghdr header = HeaderOf(packet, control);
-  if (file < 0) {
-    header.msg_control = nullptr;
-    header.msg_controllen = 0;
-  } else {
+  msghdr header{};
+  header.msg_iov = &packet;
+  header.msg_iovlen = 1;
+  if (!files.empty()) {
+    header.msg_control = control.room.data();
+    header.msg_controllen = CMSG_SPACE(SizeOf(files));
     cmsghdr* const its = CMSG_FIRSTHDR(&header);
     its->cmsg_level = SOL_SOCKET;
     its->cmsg_type = SCM_RIGHTS;
-    its->cmsg_len = CMSG_LEN(sizeof(file));
-    std::memcpy(CMSG_DATA(its), &file, sizeof(file));
+    its->cmsg_len = CMSG_LEN(SizeOf(files));
+    std::memcpy(CMSG_DATA(its), files.data(), SizeOf(files));
   }
   return sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(sent);
 }
@@ -96,19 +93,23 @@ std::optional<ReceivedPoolMessage> ReceivePoolMessage(int socket) {
   ReceivedPoolMessage received;
   iovec packet{.iov_base = &received.message, .iov_len = sizeof(received.message)};
   Control control{};
-  msghdr header = HeaderOf(packet, control);
-  header.msg_controllen = CMSG_LEN(sizeof(int));  // of one file: the padding has room for another
+  msghdr header{};
+  header.msg_iov = &packet;
+  header.msg_iovlen = 1;
+  header.msg_control = control.room.data();
+  // Not the padding, which has room for another file.
+  header.msg_controllen = CMSG_LEN(sizeof(int) * kMostPoolFiles);
   ssize_t size = 0;
   do {
     size = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
   } while (size < 0 && errno == EINTR);
-  if (size >= 0) received.file = FileIn(header);  // an empty packet may bring one as well
+  if (size >= 0) received.files = FilesIn(header);  // an empty packet may bring some as well
   const PoolMessage& message = received.message;
-  const bool whole = size == sizeof(message) && (header.msg_flags & MSG_TRUNC) == 0;
+  const bool whole = size == sizeof(message) && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
   if (whole && message.magic == PoolMessage::kMagic && message.version == PoolMessage::kVersion) {
     return received;
   }
-  if (received.file >= 0) close(received.file);
+  for (const int file : received.files) close(file);
   if (size >= 0) errno = size == 0 ? ECONNRESET : EPROTO;
   return std::nullopt;
 }

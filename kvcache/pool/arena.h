@@ -47,6 +47,11 @@ class Arena {
   // kind "host" it is the file of the whole arena, and chunk i starts at byte i * chunk_bytes();
   // with kind "cuda-vmm" it is a handle of this chunk alone.
   virtual absl::StatusOr<int> Export(int64_t chunk) = 0;
+  // The other side, in place of committing a chunk: maps what an arena of the kind "cuda-vmm" in
+  // another process exported. The file stays the caller's.
+  virtual absl::Status Import(int64_t /*chunk*/, int /*file*/, bool /*writable*/) {
+    return absl::UnimplementedError("memory of this kind maps no chunk of another process");
+  }
 };
 
 // Anonymous shared memory (memfd and mmap). `max_bytes` is rounded up to whole chunks. Commit takes

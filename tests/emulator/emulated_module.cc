@@ -45,7 +45,13 @@ int Fail(int code, const char* text, PlimsollCudaMessage* message) {
 int Open(int, PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
 
 int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage*) {
-  *device = {.name = "emulator", .multiprocessors = kMultiprocessors, .compute_capability = 80};
+  *device = {.name = "emulator",
+             .multiprocessors = kMultiprocessors,
+             .compute_capability = 80,
+             .threads_per_multiprocessor = 2048,
+             .context_bytes = 0,
+             .library_bytes = 0,
+             .library_asked_bytes = 0};
   return PLIMSOLL_CUDA_OK;
 }
 
@@ -140,6 +146,9 @@ int CanExport(const PlimsollCudaArena*) { return 0; }
 int Export(PlimsollCudaArena*, int64_t, int*, PlimsollCudaMessage* message) {
   return Fail(PLIMSOLL_CUDA_UNSUPPORTED, "the emulator exports nothing", message);
 }
+int Import(PlimsollCudaArena*, int64_t, int, int, PlimsollCudaMessage* message) {
+  return Fail(PLIMSOLL_CUDA_UNSUPPORTED, "the emulator imports nothing", message);
+}
 
 template <class T>
 int Multiply(const PlimsollCudaGemm& args) {
@@ -213,6 +222,7 @@ constexpr PlimsollCudaModule kModule = {
     .arena_decommit = &Decommit,
     .arena_can_export = &CanExport,
     .arena_export = &Export,
+    .arena_import = &Import,
     .kernels = {.embed = &Run<&cuda::LaunchEmbed>,
                 .rms_norm = &Run<&cuda::LaunchRmsNorm>,
                 .linear = &Linear,

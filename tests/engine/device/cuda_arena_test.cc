@@ -54,7 +54,8 @@ TEST(CudaArena, MemoryWithoutFileDescriptorsSaysSo) {
   auto arena = (*slabs)->CreateArena(kMebibyte, kMebibyte);
   ASSERT_TRUE(arena.ok()) << arena.status();
   EXPECT_EQ((*arena)->Export(0).status(),
-            absl::UnimplementedError("export: fake has no file descriptors"));
+            absl::UnimplementedError(
+                "memory of kind cuda-slab has no file descriptors that another process could map"));
 }
 
 TEST(CudaArena, ChunksThatTheDeviceCannotMapAreRefusedByName) {

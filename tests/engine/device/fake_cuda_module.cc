@@ -1,16 +1,22 @@
 // A module in host memory, to test the program's side of the interface without a GPU. Its device
 // has 16 MiB.
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "engine/device/cuda_module.h"
 
+// Each committed chunk is a file of its own, mapped where it belongs, as a GPU's driver does it.
 struct PlimsollCudaArena {
   char* base;
-  int64_t chunk_bytes;
+  size_t chunk_bytes;
+  std::vector<int> files;   // below 0: nothing is there
+  std::vector<bool> taken;  // from the device, and not from another process
 };
 
 namespace {
@@ -30,7 +36,7 @@ int Open(int, PlimsollCudaMessage* message) {
 }
 
 int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage*) {
-  *device = {"pretended", 4, 80};
+  *device = {"pretended", 4, 80, 1024, 9'000'000, 3'000'000, 2'000'000};
   return PLIMSOLL_CUDA_OK;
 }
 
@@ -83,38 +89,84 @@ int Granule(int64_t* bytes, PlimsollCudaMessage*) {
 
 int Create(int64_t chunk_bytes, int64_t chunks, PlimsollCudaArena** arena,
            PlimsollCudaMessage* message) {
-  char* const base = static_cast<char*>(std::malloc(static_cast<size_t>(chunk_bytes * chunks)));
-  if (base == nullptr) return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "malloc", message);
-  *arena = new PlimsollCudaArena{base, chunk_bytes};
+  const size_t count = static_cast<size_t>(chunks);
+  const size_t bytes = static_cast<size_t>(chunk_bytes);
+  void* const base =
+      mmap(nullptr, count * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "mmap", message);
+  *arena = new PlimsollCudaArena{static_cast<char*>(base), bytes, std::vector<int>(count, -1),
+                                 std::vector<bool>(count, false)};
   return PLIMSOLL_CUDA_OK;
+}
+
+void Drop(PlimsollCudaArena* arena, size_t chunk) {
+  mmap(arena->base + chunk * arena->chunk_bytes, arena->chunk_bytes, PROT_NONE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  close(arena->files[chunk]);
+  arena->files[chunk] = -1;
+  if (arena->taken[chunk]) used -= static_cast<int64_t>(arena->chunk_bytes);
 }
 
 void Destroy(PlimsollCudaArena* arena) {
-  std::free(arena->base);
+  for (size_t i = 0; i < arena->files.size(); ++i) {
+    if (arena->files[i] >= 0) Drop(arena, i);
+  }
+  munmap(arena->base, arena->files.size() * arena->chunk_bytes);
   delete arena;
 }
 
-const char* Kind(const PlimsollCudaArena*) { return "fake"; }
+// Takes the file over.
+int Map(PlimsollCudaArena* arena, size_t chunk, int file, int protection,
+        PlimsollCudaMessage* message) {
+  void* const mapped = mmap(arena->base + chunk * arena->chunk_bytes, arena->chunk_bytes,
+                            protection, MAP_SHARED | MAP_FIXED, file, 0);
+  arena->files[chunk] = file;
+  return mapped == MAP_FAILED ? Fail(PLIMSOLL_CUDA_FAILED, "cuMemMap: pretended (1)", message)
+                              : PLIMSOLL_CUDA_OK;
+}
+
+const char* Kind(const PlimsollCudaArena*) { return FAKE_CAN_EXPORT ? "cuda-vmm" : "cuda-slab"; }
 void* Base(const PlimsollCudaArena* arena) { return arena->base; }
 
-int Commit(PlimsollCudaArena* arena, int64_t, int64_t count, PlimsollCudaMessage* message) {
-  if (used + count * arena->chunk_bytes > kDeviceBytes) {
+int Commit(PlimsollCudaArena* arena, int64_t first, int64_t count, PlimsollCudaMessage* message) {
+  const int64_t bytes = count * static_cast<int64_t>(arena->chunk_bytes);
+  if (used + bytes > kDeviceBytes) {
     return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "cuMemCreate: out of memory (2)", message);
   }
-  used += count * arena->chunk_bytes;
+  for (size_t i = static_cast<size_t>(first); i < static_cast<size_t>(first + count); ++i) {
+    const int file = memfd_create("fake-cuda", MFD_CLOEXEC);
+    if (ftruncate(file, static_cast<off_t>(arena->chunk_bytes)) != 0) {
+      return Fail(PLIMSOLL_CUDA_FAILED, "ftruncate", message);
+    }
+    const int code = Map(arena, i, file, PROT_READ | PROT_WRITE, message);
+    if (code != PLIMSOLL_CUDA_OK) return code;
+    arena->taken[i] = true;
+  }
+  used += bytes;
   return PLIMSOLL_CUDA_OK;
 }
 
-int Decommit(PlimsollCudaArena* arena, int64_t, int64_t count, PlimsollCudaMessage*) {
-  used -= count * arena->chunk_bytes;
+int Decommit(PlimsollCudaArena* arena, int64_t first, int64_t count, PlimsollCudaMessage*) {
+  for (size_t i = static_cast<size_t>(first); i < static_cast<size_t>(first + count); ++i) {
+    Drop(arena, i);
+  }
   return PLIMSOLL_CUDA_OK;
 }
 
 int CanExport(const PlimsollCudaArena*) { return FAKE_CAN_EXPORT; }
 
-int Export(PlimsollCudaArena*, int64_t, int* file, PlimsollCudaMessage*) {
-  *file = dup(STDERR_FILENO);
-  return PLIMSOLL_CUDA_OK;
+int Export(PlimsollCudaArena* arena, int64_t chunk, int* file, PlimsollCudaMessage* message) {
+  *file = fcntl(arena->files[static_cast<size_t>(chunk)], F_DUPFD_CLOEXEC, 0);
+  return *file >= 0 ? PLIMSOLL_CUDA_OK : Fail(PLIMSOLL_CUDA_FAILED, "dup", message);
+}
+
+int Import(PlimsollCudaArena* arena, int64_t chunk, int file, int writable,
+           PlimsollCudaMessage* message) {
+  const int copy = fcntl(file, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return Fail(PLIMSOLL_CUDA_FAILED, "dup", message);
+  arena->taken[static_cast<size_t>(chunk)] = false;
+  return Map(arena, static_cast<size_t>(chunk), copy,
+             writable != 0 ? PROT_READ | PROT_WRITE : PROT_READ, message);
 }
 
 constexpr PlimsollCudaModule kModule = {
@@ -143,6 +195,7 @@ constexpr PlimsollCudaModule kModule = {
     .arena_decommit = &Decommit,
     .arena_can_export = &CanExport,
     .arena_export = &Export,
+    .arena_import = &Import,
     .kernels = {},
 };
 

@@ -47,7 +47,7 @@ std::unique_ptr<PoolExport> ExportOf(const std::string& path, PoolMemory& memory
 void Resize(PoolMemory& memory, PoolExport& exported, int64_t blocks) {
   PLIMSOLL_CHECK(memory.Prepare(Blocks(blocks), {}).ok());
   PLIMSOLL_CHECK(memory.GiveBackBeyond(Blocks(blocks)).ok());
-  exported.Announce(Blocks(blocks), memory.arena().committed_bytes());
+  PLIMSOLL_CHECK(exported.Announce(Blocks(blocks)).ok());
 }
 
 char* TextIn(std::byte* base, int64_t block) {
