@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "absl/time/time.h"
 
 namespace plimsoll {
 namespace {
@@ -27,25 +26,29 @@ Housekeeper::Housekeeper(SharedAdmission& admission, const Clock& clock)
 
 Housekeeper::~Housekeeper() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     stopping_ = true;
   }
+  wake_.notify_one();
   thread_.join();
 }
 
 void Housekeeper::Post(std::function<void()> job) {
-  absl::MutexLock lock(&mutex_);
-  jobs_.push_back(std::move(job));
+  {
+    MutexLock lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  wake_.notify_one();
 }
 
 void Housekeeper::Watch(std::shared_ptr<Watcher> watcher) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   const Watcher* const key = watcher.get();
   watchers_.emplace(key, std::move(watcher));
 }
 
 void Housekeeper::Unwatch(const Watcher* watcher) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   watchers_.erase(watcher);
 }
 
@@ -64,11 +67,9 @@ bool Housekeeper::RunJobs() {
   std::vector<std::function<void()>> jobs;
   bool stopping = false;
   {
-    absl::MutexLock lock(&mutex_);
-    const auto something_to_do = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-      return stopping_ || !jobs_.empty();
-    };
-    mutex_.AwaitWithTimeout(absl::Condition(&something_to_do), absl::FromChrono(kTick));
+    MutexLock lock(mutex_);
+    // By the clock that never jumps: a wait by the time of day lasts an hour when that is set back.
+    if (!stopping_ && jobs_.empty()) wake_.wait_for(mutex_, kTick);
     jobs.swap(jobs_);
     stopping = stopping_;
   }
@@ -95,7 +96,7 @@ void Housekeeper::Report() {
   verified_revision_ = now.revision;
   std::vector<std::shared_ptr<Watcher>> watchers;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     for (const auto& [key, watcher] : watchers_) watchers.push_back(watcher);
   }
   for (const std::shared_ptr<Watcher>& watcher : watchers) watcher->Tick(now);

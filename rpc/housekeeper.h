@@ -3,7 +3,7 @@
 //
 // Jobs exist because a gRPC call may run another call's handler before it returns: whoever holds
 // the admission lock, or steps the model, hands the reply over instead of sending it. Leases end,
-// and watchers hear of changes, at most one tick late.
+// and watchers hear of changes, at most one tick late, whatever becomes of the time of day.
 //
 // Threads: Post, Watch and Unwatch from any. Jobs and watchers run one after another on the thread
 // and must not block; a watcher may still be called once while Unwatch runs.
@@ -12,6 +12,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -20,8 +21,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "kvcache/admission/shared_admission.h"
+#include "kvcache/base/mutex.h"
 
 namespace plimsoll {
 
@@ -55,7 +56,8 @@ class Housekeeper {
 
   SharedAdmission& admission_;
   const Clock& clock_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
+  std::condition_variable_any wake_;  // a job came, or the end
   std::vector<std::function<void()>> jobs_ ABSL_GUARDED_BY(mutex_);
   std::map<const Watcher*, std::shared_ptr<Watcher>> watchers_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
