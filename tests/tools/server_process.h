@@ -56,6 +56,7 @@ class ServerProcess {
   std::string address() const { return Said("; gRPC on "); }
   std::string http() const { return Said("; HTTP on "); }
   const std::string& output() const { return output_; }
+  pid_t pid() const { return pid_; }
 
   void Signal(int signal) { kill(pid_, signal); }
   // Its exit code, or 128 plus the signal that ended it, once it has ended.

@@ -1,0 +1,45 @@
+// Proves from what clients saw, and from nothing else, that a server kept its promises:
+//
+//   capacity   the blocks that were certainly held at once never exceed the pool
+//   names      no reservation has two requests, and no request two reservations in one server life
+//   leases     nothing ended before its lease
+//   waits      every call was answered in time, unless its caller was killed
+//   leaks      at the end, everything was free
+//
+// A reservation is certainly held from the answer that granted it until its holder sends the
+// release, or until its lease could be over at the earliest: the ttl after the last sign of life
+// that was confirmed had been sent (for an unconfirmed grant, the confirm window after it was asked
+// for). It is also over when the server is killed, whose ledger that ends; a "server killed" is
+// written before the signal is sent. What is uncertain counts
+// for the server, so each fault is one.
+//
+// Threads: none. Cost: O(n log n) of the events. Errors: a record that contradicts itself is a
+// fault too.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/rpc/reliability/history.h"
+
+namespace plimsoll {
+
+struct HistoryRules {
+  int64_t total_blocks;
+  int64_t confirm_window = 5'000'000'000;  // nanoseconds, as are the others
+  int64_t answer_slack = 10'000'000'000;   // beyond max_wait, that an answer may take
+};
+
+struct HistoryReport {
+  std::vector<std::string> faults;  // the first of each kind, at most 20
+  int64_t calls = 0, answered = 0, decisions = 0, grants = 0, server_lives = 0;
+  int64_t peak_blocks = 0;  // certainly held at once
+  int64_t clients_killed = 0;
+  double seconds = 0;  // from the first event to the last
+};
+
+// `events` in any order, but for those of one client and one nanosecond, which are in theirs.
+HistoryReport CheckHistory(std::vector<HistoryEvent> events, const HistoryRules& rules);
+
+}  // namespace plimsoll

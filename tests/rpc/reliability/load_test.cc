@@ -1,0 +1,118 @@
+// What one caller, or very many, may cost a server process: rows 10, 11 and 26.
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <mutex>
+#include <optional>
+
+#include "tests/rpc/raw_call.h"
+#include "tests/rpc/reliability/raw_http2.h"
+#include "tests/rpc/reliability/served_process.h"
+
+namespace plimsoll {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr int64_t kMebibyte = int64_t{1} << 20;
+constexpr char kReserve[] = "/plimsoll.v1.AdmissionService/ReserveCapacity";
+
+// Asks for all ten blocks of a pool.
+ReservationRequest AllOf(const std::string& tenant) {
+  return {.tenant = tenant, .prompt_tokens = Tokens(160), .max_new_tokens = Tokens(0)};
+}
+
+// What was granted to calls that waited, in order; calls that were cut off got nothing.
+class GrantedIds {
+ public:
+  Client::AnswerHandler Adder() {
+    return [this](const absl::StatusOr<Answer>& answer) {
+      if (!answer.ok()) return;
+      const std::scoped_lock lock(mutex_);
+      ids_.push_back(Granted(answer).id);
+    };
+  }
+  bool Holds() {
+    const std::scoped_lock lock(mutex_);
+    return !ids_.empty();
+  }
+  std::optional<std::string> Take() {
+    const std::scoped_lock lock(mutex_);
+    if (ids_.empty()) return std::nullopt;
+    std::string id = ids_.front();
+    ids_.pop_front();
+    return id;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<std::string> ids_;
+};
+
+// Row 10: many megabytes that arrive as some kilobytes.
+TEST(Load, AMessageThatWouldInflateIsNotInflated) {
+  ServedProcess server;
+  const auto channel = ChannelTo(server.address());
+  RawCall(channel, kReserve, "");
+  const int64_t before = server.PeakBytes();
+  const RawAnswer bomb =
+      RawCall(channel, kReserve, std::string(16 * kMebibyte, '\0'), GRPC_COMPRESS_GZIP);
+  EXPECT_EQ(bomb.status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  const RawAnswer large = RawCall(channel, kReserve, std::string(5 * kMebibyte, 'x'));
+  EXPECT_EQ(large.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_LT(server.PeakBytes() - before, 12 * kMebibyte);
+  EXPECT_TRUE(server.AllFree());
+}
+
+// Row 11, smaller: idle connections cost some kilobytes each, and as many again cost nothing more.
+TEST(Load, IdleConnectionsCostLittleAndGiveItBack) {
+  constexpr int kConnections = 800;
+  ServedProcess server;
+  const std::unique_ptr<Client> client = server.Connect();
+  ASSERT_TRUE(client->GetCapacity().ok());
+  const int64_t before = server.PeakBytes();
+  std::vector<int64_t> peaks;
+  for (int wave = 0; wave < 2; ++wave) {
+    std::vector<RawConnection> idle;
+    for (int i = 0; i < kConnections; ++i) {
+      idle.emplace_back(server.address());
+      ASSERT_TRUE(idle.back().Greet());
+    }
+    const Reservation granted = Granted(client->Reserve(RequestOf(16, 0)));
+    EXPECT_TRUE(client->Release(granted.id).ok());
+    peaks.push_back(server.PeakBytes());
+  }
+  EXPECT_LT(peaks[0] - before, kConnections * 40 * 1024);
+  EXPECT_LT(peaks[1] - peaks[0], kConnections * 10 * 1024);
+}
+
+// Row 26: one tenant has a hundred calls in the queue for each of another, which waits for one turn
+// and not for them all.
+TEST(Load, ATenantThatAsksAHundredTimesAsMuchTakesTurnsLikeOthers) {
+  constexpr int kAsked = 200;
+  ServedProcess server({"--blocks", "10"});
+  GrantedIds greedy, modest;  // outlive the calls
+  const std::unique_ptr<Client> client = server.Connect();
+  const Reservation first = Granted(client->Reserve(AllOf("greedy")));
+  for (int i = 0; i < kAsked; ++i) {
+    client->ReserveAsync(AllOf("greedy"), seconds(60), greedy.Adder());
+  }
+  ASSERT_TRUE(Eventually([&] { return server.Now().waiting == kAsked; }));
+  std::string held = first.id;
+  for (int i = 0; i < 3; ++i) {
+    client->ReserveAsync(AllOf("modest"), seconds(60), modest.Adder());
+    ASSERT_TRUE(Eventually([&] { return server.Now().waiting == kAsked + 1 - i; }));
+    int turns = 0;
+    std::optional<std::string> mine;
+    while (!mine) {
+      ASSERT_LE(++turns, 2) << "time " << i;
+      ASSERT_TRUE(client->Release(held).ok());
+      ASSERT_TRUE(Eventually([&] { return greedy.Holds() || modest.Holds(); }));
+      mine = modest.Take();
+      held = mine ? *mine : *greedy.Take();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace plimsoll
