@@ -1,22 +1,46 @@
 #include "kvcache/admission/reservation_book.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <random>
+#include <utility>
+
 #include "kvcache/base/check.h"
 
 namespace plimsoll {
 namespace {
 
-// About what one record occupies: itself, its strings twice where both halves keep them, and the
-// nodes of the two maps.
+// About what one record occupies: itself, its strings, of which both halves keep the tenant, and
+// the nodes of the two maps.
 Bytes BytesOfRecord(const ReservationRecord& record) {
   constexpr size_t kNodes = 128;
-  const size_t strings = 4 * record.request.tenant.size() + 2 * record.request.request_id.size() +
+  const size_t strings = 2 * record.request.tenant.size() + record.request.request_id.size() +
                          record.request.request_class.size() + record.request.resumes.size() +
                          record.reservation.id.size() + record.reservation.epoch.size();
   const size_t hashes = record.request.prefix_hashes.size() * sizeof(uint64_t);
   return Bytes(static_cast<int64_t>(sizeof(ReservationRecord) + strings + hashes + kNodes));
 }
 
+RequestName NameOf(const ReservationRequest& request) {
+  return {.tenant = request.tenant, .request_id = request.request_id};
+}
+
+uint64_t Secret() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
 }  // namespace
+
+RequestNameHash::RequestNameHash() : secret_(Secret()) {}
+
+size_t RequestNameHash::operator()(const RequestName& name) const {
+  const auto hash = [](std::string_view text, uint64_t seed) {
+    return XXH3_64bits_withSeed(text.data(), text.size(), seed);
+  };
+  return hash(name.request_id, hash(name.tenant, secret_));
+}
 
 ReservationRecord& ReservationBook::Add(const ReservationRequest& request,
                                         Reservation reservation) {
@@ -28,7 +52,7 @@ ReservationRecord& ReservationBook::Add(const ReservationRequest& request,
                        .number = number, .request = request, .reservation = std::move(reservation)})
           .first->second;
   if (!request.request_id.empty()) {
-    const bool fresh = by_request_.try_emplace({request.tenant, request.request_id}, number).second;
+    const bool fresh = by_request_.try_emplace(NameOf(record.request), number).second;
     PLIMSOLL_CHECK(fresh, request.tenant, request.request_id);
   }
   bytes_ += BytesOfRecord(record);
@@ -47,7 +71,7 @@ const ReservationRecord* ReservationBook::Find(int64_t number) const {
 
 const ReservationRecord* ReservationBook::FindRequest(const ReservationRequest& request) const {
   if (request.request_id.empty()) return nullptr;
-  const auto found = by_request_.find({request.tenant, request.request_id});
+  const auto found = by_request_.find(NameOf(request));
   return found == by_request_.end() ? nullptr : Find(found->second);
 }
 
@@ -76,7 +100,7 @@ void ReservationBook::Remove(const ReservationRecord& record) {
 void ReservationBook::Erase(std::unordered_map<int64_t, ReservationRecord>::iterator place) {
   const ReservationRecord& record = place->second;
   bytes_ -= BytesOfRecord(record);
-  by_request_.erase({record.request.tenant, record.request.request_id});
+  if (!record.request.request_id.empty()) by_request_.erase(NameOf(record.request));
   records_.erase(place);
 }
 

@@ -11,11 +11,9 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <unordered_map>
-#include <utility>
 
 #include "kvcache/admission/policy_set.h"
 #include "kvcache/admission/reservation.h"
@@ -46,6 +44,23 @@ struct ReservationRecord {
   Instant granted = {};
   std::optional<Instant> reported = std::nullopt;  // when its holder last said how far it is
   std::optional<Instant> ended = std::nullopt;
+};
+
+// A request_id and whose it is. The strings are the record's own.
+struct RequestName {
+  std::string_view tenant, request_id;
+
+  friend bool operator==(const RequestName&, const RequestName&) = default;
+};
+
+// Nobody outside can tell which names fall together: each has a secret of its own.
+class RequestNameHash {
+ public:
+  RequestNameHash();
+  size_t operator()(const RequestName& name) const;
+
+ private:
+  uint64_t secret_;
 };
 
 class ReservationBook {
@@ -81,8 +96,8 @@ class ReservationBook {
   Bytes bytes_;
   int64_t next_number_ = 1;
   std::unordered_map<int64_t, ReservationRecord> records_;
-  std::map<std::pair<std::string, std::string>, int64_t> by_request_;  // tenant, request id
-  std::deque<int64_t> ended_;                                          // numbers, oldest end first
+  std::unordered_map<RequestName, int64_t, RequestNameHash> by_request_;
+  std::deque<int64_t> ended_;  // numbers, oldest end first
 };
 
 // Whether a repeat of `first` asks for the same thing.
