@@ -1,11 +1,13 @@
 #include "rpc/client.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
 #include "absl/synchronization/notification.h"
 #include "kvcache/base/errors.h"
 #include "rpc/address.h"
+#include "rpc/attempts.h"
 #include "rpc/client_calls.h"
 #include "rpc/convert_admin.h"
 #include "rpc/convert_generation.h"
@@ -36,6 +38,14 @@ struct Client::State {
   // longer than the others says how much.
   template <class Call>
   absl::Status Blocking(Call call, Duration beyond = Duration::zero()) {
+    Attempts attempts(options.retry_for);
+    while (true) {
+      absl::Status status = Once(call, beyond);
+      if (!attempts.Again(status)) return status;
+    }
+  }
+  template <class Call>
+  absl::Status Once(Call& call, Duration beyond) {
     CallInFlight flight(calls, /*may_take_long=*/beyond > Duration::zero());
     SetDeadline(*flight.context(), beyond);
     return Outcome(call(flight.connection(), flight.context()));
@@ -144,14 +154,29 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& opti
 Client::Client(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Client::~Client() { state_->calls.CancelAll(); }
 
+// With a request_id what is asked again is the same request, which is granted once.
+absl::StatusOr<Answer> Client::ReserveUnconfirmed(ReservationRequest request, Duration max_wait) {
+  Attempts attempts(state_->options.retry_for);
+  if (attempts.allowed() && request.request_id.empty()) {
+    request.request_id = RandomEpoch() + RandomEpoch();
+  }
+  const Instant start = state_->Now();
+  while (true) {
+    absl::Notification answered;
+    absl::StatusOr<Answer> answer = absl::UnknownError("");
+    const Duration waited = state_->Now() - start;
+    ReserveUnconfirmedAsync(request, std::max(max_wait - waited, Duration::zero()),
+                            [&](absl::StatusOr<Answer> result) {
+                              answer = std::move(result);
+                              answered.Notify();
+                            });
+    answered.WaitForNotification();
+    if (!attempts.Again(answer.status())) return answer;
+  }
+}
+
 absl::StatusOr<Answer> Client::Reserve(const ReservationRequest& request, Duration max_wait) {
-  absl::Notification answered;
-  absl::StatusOr<Answer> answer = absl::UnknownError("");
-  ReserveUnconfirmedAsync(request, max_wait, [&](absl::StatusOr<Answer> result) {
-    answer = std::move(result);
-    answered.Notify();
-  });
-  answered.WaitForNotification();
+  absl::StatusOr<Answer> answer = ReserveUnconfirmed(request, max_wait);
   if (!answer.ok()) return answer;
   const auto* const granted = std::get_if<Reservation>(&*answer);
   if (granted == nullptr) return answer;

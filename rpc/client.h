@@ -36,6 +36,9 @@ struct ClientOptions {
   std::string server = "127.0.0.1:8470";               // "host:port" or "unix:/path"
   Duration call_timeout = std::chrono::seconds(5);     // of one answer, on top of a max_wait
   Duration connect_timeout = std::chrono::seconds(2);  // of one attempt
+  // How long a blocking call that finds no server, or gets no answer in time, is made again. All of
+  // them may be: a reservation has a request_id then, its own or one that is made for it.
+  Duration retry_for = Duration::zero();
 };
 
 // How large a pool is to be: in blocks, or in bytes of which it gets as many blocks as fit.
@@ -97,6 +100,7 @@ class Client {
  private:
   struct State;
   explicit Client(std::unique_ptr<State> state);
+  absl::StatusOr<Answer> ReserveUnconfirmed(ReservationRequest request, Duration max_wait);
   void ReserveUnconfirmedAsync(const ReservationRequest& request, Duration max_wait,
                                AnswerHandler done);
   std::unique_ptr<State> state_;

@@ -31,7 +31,6 @@ const char* CodeName(int32_t code) {
 }
 
 const char* ReasonName(int32_t reason) {
-  if (reason == PLIMSOLL_UNREACHABLE) return "UNREACHABLE";
   if (reason < 0 || reason > static_cast<int32_t>(Reason::kTenantLimit)) return "";
   return NameOf(static_cast<Reason>(reason)).data();  // of a literal, which ends with a zero byte
 }

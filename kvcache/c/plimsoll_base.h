@@ -62,7 +62,6 @@ enum {
   PLIMSOLL_LEARNING = 5,        // wait: the server is finding out who holds what
   PLIMSOLL_NEVER_FITS = 6,      // never: more than an empty pool, or the model's context, holds
   PLIMSOLL_TENANT_LIMIT = 7,    // never: more than the tenant may ever hold
-  PLIMSOLL_UNREACHABLE = 8,     // wait: no server, and the safe capacity of the client is in use
 };
 
 // A request for room.

@@ -55,7 +55,6 @@ TEST(CExports, CodesHaveNames) {
   EXPECT_STREQ(plimsoll_code_name(-1), "");
   EXPECT_STREQ(plimsoll_code_name(99), "");
   EXPECT_STREQ(plimsoll_reason_name(PLIMSOLL_NO_FREE_BLOCKS), "NO_FREE_BLOCKS");
-  EXPECT_STREQ(plimsoll_reason_name(PLIMSOLL_UNREACHABLE), "UNREACHABLE");
   EXPECT_STREQ(plimsoll_reason_name(99), "");
 }
 

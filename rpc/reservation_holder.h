@@ -1,0 +1,127 @@
+// A client that keeps what it was granted: it renews leases by itself, gives back what its user
+// lets go of, and knows what to do while no server answers.
+//
+//   auto holder = ReservationHolder::Create({.client = {.server = "127.0.0.1:8470"}});
+//   auto held = (*holder)->Hold({.prompt_tokens = Tokens(1000), .max_new_tokens = Tokens(600)});
+//
+// A reservation is renewed at a third of its ttl, many in one call, until it is released or lost: a
+// server that was killed, or could not be reached for a whole lease, has given it to others. While
+// no server answers, up to the configured safe capacity is granted here (safe_capacity.h) and told
+// apart by IsLocal; without one, nothing is.
+//
+// Threads: any; one of its own renews. Callbacks come on that thread or on threads of the client:
+// they must not block, and must not destroy the holder. Cost: a lock and a map per call beside the
+// client's. Errors: the client's.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kvcache/base/mutex.h"
+#include "rpc/client.h"
+#include "rpc/safe_capacity.h"
+
+namespace plimsoll {
+
+struct HolderOptions {
+  ClientOptions client = {};
+  SafeCapacityOptions safe = {};
+  // Hears of each reservation that a renewal did not find any more.
+  std::function<void(const LostReservation&)> on_lost = [](const LostReservation&) {};
+};
+
+class HeldReservation;
+
+class ReservationHolder {
+ public:
+  static absl::StatusOr<std::unique_ptr<ReservationHolder>> Create(const HolderOptions& options);
+  // Renews nothing more. What is still held lives until its lease ends.
+  ~ReservationHolder();
+
+  // As the client's, and from a grant on it is renewed.
+  absl::StatusOr<Answer> Reserve(const ReservationRequest& request,
+                                 Duration max_wait = Duration::zero());
+  // The same as an object that gives it back.
+  absl::StatusOr<std::variant<HeldReservation, Refusal>> Hold(const ReservationRequest& request,
+                                                              Duration max_wait = Duration::zero());
+  void ReserveAsync(const ReservationRequest& request, Duration max_wait,
+                    Client::AnswerHandler done);
+  absl::StatusOr<Answer> Extend(const std::string& id, Tokens total_tokens);
+  // Not renewed any more, whatever the server says.
+  absl::Status Release(const std::string& id, std::optional<Tokens> used_tokens = std::nullopt);
+
+  static bool IsLocal(const Reservation& reservation) { return SafeCapacity::Gave(reservation.id); }
+  // Whether it is kept: granted here, neither released nor lost.
+  bool Holds(const std::string& id) const;
+  Client& client() { return *client_; }
+
+ private:
+  struct Kept {
+    Duration ttl;
+    Instant due;
+  };
+
+  ReservationHolder(const HolderOptions& options, std::unique_ptr<Client> client);
+  absl::StatusOr<Answer> OrLocally(absl::StatusOr<Answer> answer,
+                                   const ReservationRequest& request);
+  void Keep(const Reservation& reservation) ABSL_LOCKS_EXCLUDED(mutex_);
+  void KeepLocked(const std::string& id, Duration ttl, Instant due)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ForgetLocked(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Run();
+  std::vector<std::string> TakeDueLocked(Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Renew(const std::vector<std::string>& ids) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const HolderOptions options_;
+  const SystemClock clock_;
+  mutable Mutex mutex_;
+  std::condition_variable_any changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  SafeCapacity safe_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Kept> kept_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::pair<Instant, std::string>> due_ ABSL_GUARDED_BY(mutex_);
+  const std::unique_ptr<Client> client_;
+  std::thread thread_;
+};
+
+// Owns a reservation: its destructor gives it back, with one call that lasts at most the client's
+// call_timeout. Does not outlive the holder.
+class HeldReservation {
+ public:
+  HeldReservation(ReservationHolder& holder, Reservation reservation)
+      : holder_(&holder), reservation_(std::move(reservation)) {}
+  HeldReservation(HeldReservation&& other) noexcept
+      : holder_(std::exchange(other.holder_, nullptr)),
+        reservation_(std::move(other.reservation_)) {}
+  HeldReservation& operator=(HeldReservation&&) = delete;
+  ~HeldReservation() {
+    // Where there is no server, the lease ends by itself.
+    if (holder_ != nullptr) holder_->Release(reservation_.id).IgnoreError();
+  }
+
+  const Reservation& reservation() const { return reservation_; }
+  bool local() const { return ReservationHolder::IsLocal(reservation_); }
+  bool lost() const { return !holder_->Holds(reservation_.id); }
+  // A refusal leaves it as it was.
+  absl::StatusOr<Answer> Extend(Tokens total_tokens);
+  // Gives it back now, and says what was used of it.
+  absl::Status Release(Tokens used_tokens);
+
+ private:
+  ReservationHolder* holder_;  // null once moved from or released
+  Reservation reservation_;
+};
+
+}  // namespace plimsoll
