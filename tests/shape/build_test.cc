@@ -30,10 +30,11 @@ TEST(Build, TheReadmeShowsTheCompiledExamples) {
   ASSERT_FALSE(example.empty());
   EXPECT_NE(TextOf("README.md").find(example), std::string::npos)
       << "README.md and tests/install/consumer/main.cc differ";
-  const std::string in_c = TextOf("kvcache/c/example.c");
-  ASSERT_FALSE(in_c.empty());
-  EXPECT_NE(TextOf("README.md").find(in_c), std::string::npos)
-      << "README.md and kvcache/c/example.c differ";
+  for (const std::string other : {"kvcache/c/example.c", "tools/python/examples/router.py"}) {
+    ASSERT_FALSE(TextOf(other).empty()) << other;
+    EXPECT_NE(TextOf("README.md").find(TextOf(other)), std::string::npos)
+        << "README.md and " << other << " differ";
+  }
 }
 
 TEST(Build, TheReadmeOfTestsListsEveryPlantedBug) {
@@ -52,10 +53,16 @@ TEST(Build, TheReadmeOfTestsListsEveryPlantedBug) {
 }
 
 TEST(Build, EveryFolderHasAReadme) {
-  for (const std::string folder :
-       {"engine", "engine/device", "engine/ops", "engine/weights", "engine/decoder", "engine/loop",
-        "kvcache", "kvcache/base", "kvcache/model", "kvcache/sizing", "kvcache/pool",
-        "kvcache/admission", "kvcache/c", "rpc", "proto", "tests", "bench", "tools"}) {
+  for (const std::string folder : {"engine",         "engine/device",
+                                   "engine/ops",     "engine/weights",
+                                   "engine/decoder", "engine/loop",
+                                   "kvcache",        "kvcache/base",
+                                   "kvcache/model",  "kvcache/sizing",
+                                   "kvcache/pool",   "kvcache/admission",
+                                   "kvcache/c",      "rpc",
+                                   "rpc/c",          "tools/python",
+                                   "proto",          "tests",
+                                   "bench",          "tools"}) {
     EXPECT_FALSE(TextOf(folder + "/README.md").empty()) << folder;
   }
 }

@@ -1,0 +1,98 @@
+"""The client for asyncio, against real servers."""
+
+import asyncio
+import os
+import tempfile
+import unittest
+
+import plimsoll
+from server_process import ServerProcess
+
+
+class AsyncClientTest(unittest.IsolatedAsyncioTestCase):
+    server: ServerProcess
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.server = ServerProcess(blocks=100)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.server.kill()
+
+    async def asyncSetUp(self) -> None:
+        self.client = plimsoll.AsyncClient(self.server.address)
+        self.addAsyncCleanup(self.client.close)
+
+    async def all_free(self) -> bool:
+        for _ in range(1000):
+            capacity = await self.client.capacity()
+            if capacity.free_blocks == 100 and capacity.waiting == 0:
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
+    async def test_a_block_of_code_holds_room(self) -> None:
+        async with self.client.reserve(60, 40) as room:
+            self.assertEqual(room.granted.blocks, 7)
+            await room.extend(120)
+            self.assertEqual((await self.client.capacity()).reserved_blocks, 8)
+            self.assertTrue(room.held)
+        self.assertTrue(await self.all_free())
+
+    async def test_an_error_in_the_block_gives_it_back_too(self) -> None:
+        with self.assertRaises(ZeroDivisionError):
+            async with self.client.reserve(60, 40):
+                raise ZeroDivisionError
+        self.assertTrue(await self.all_free())
+
+    async def test_many_at_once_take_turns(self) -> None:
+        async def one(tenant: int) -> None:
+            async with self.client.reserve(300, 20, max_wait=60, tenant=f"t{tenant % 3}"):
+                await asyncio.sleep(0.005)
+
+        await asyncio.gather(*(one(i) for i in range(100)))
+        self.assertTrue(await self.all_free())
+
+    async def test_refusals_and_errors_are_raised(self) -> None:
+        with self.assertRaises(plimsoll.Refused) as refused:
+            await self.client.reserve(5000, 0)
+        self.assertEqual(refused.exception.refusal.reason, "NEVER_FITS")
+        with self.assertRaisesRegex(plimsoll.InvalidArgument, "prompt_tokens=0"):
+            await self.client.reserve(0, 1)
+
+    async def test_a_task_that_is_cancelled_leaves_nothing_behind(self) -> None:
+        held = await self.client.reserve(1600, 0)
+        waiting = asyncio.create_task(self.client.reserve(16, 0, max_wait=60).__aenter__())
+        while (await self.client.capacity()).waiting == 0:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        await held.release()
+        self.assertTrue(await self.all_free(), "what it was granted afterwards went back")
+
+    async def test_without_a_server_nothing_is_granted(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            address = "unix:" + os.path.join(folder, "socket")
+            async with plimsoll.AsyncClient(address, retry=0.2) as client:
+                with self.assertRaisesRegex(plimsoll.Unavailable, "no server at unix:"):
+                    await client.reserve(10, 0)
+            async with plimsoll.AsyncClient(
+                address, retry=0, safe_requests=1, safe_blocks=9
+            ) as client:
+                async with client.reserve(10, 0) as room:
+                    self.assertTrue(room.local)
+
+    async def test_closing_answers_who_waits(self) -> None:
+        client = plimsoll.AsyncClient(self.server.address, retry=0)
+        held = await self.client.reserve(1600, 0)
+        waiting = asyncio.create_task(client.reserve(16, 0, max_wait=60).__aenter__())
+        while (await self.client.capacity()).waiting == 0:
+            await asyncio.sleep(0.01)
+        await client.close()
+        with self.assertRaises(plimsoll.PlimsollError):
+            await waiting
+        await held.release()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,141 @@
+"""The blocking client, against real servers."""
+
+import os
+import tempfile
+import threading
+import time
+import unittest
+
+import plimsoll
+from server_process import ServerProcess
+
+
+def eventually(holds) -> bool:  # type: ignore[no-untyped-def]
+    give_up = time.monotonic() + 10
+    while not holds():
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+class ClientTest(unittest.TestCase):
+    server: ServerProcess
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.server = ServerProcess()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.server.kill()
+
+    def setUp(self) -> None:
+        self.client = plimsoll.Client(self.server.address)
+        self.addCleanup(self.client.close)
+
+    def test_reserve_extend_release(self) -> None:
+        with self.client.reserve(60, 40, tenant="a") as held:
+            self.assertEqual(held.granted.blocks, 7)
+            self.assertFalse(held.local)
+            self.assertTrue(held.held)
+            held.extend(120)
+            self.assertEqual((held.granted.blocks, held.total_tokens), (8, 120))
+            with self.assertRaises(plimsoll.Refused) as refused:
+                self.client.reserve(60, 40)
+            self.assertEqual(refused.exception.refusal.decision, "wait")
+            with self.assertRaises(plimsoll.Refused):
+                held.extend(200)
+            self.assertEqual(held.total_tokens, 120, "a refusal leaves it as it was")
+            self.assertEqual(self.client.capacity().reserved_blocks, 8)
+            held.used_tokens = 100
+        self.assertFalse(held.held)
+        self.assertEqual(self.client.capacity().free_blocks, 10)
+        self.client.release(held.id)  # twice is harmless
+
+    def test_never_says_what_would_fit(self) -> None:
+        never = self.client.can_admit(200, 0)
+        assert isinstance(never, plimsoll.Refusal)
+        self.assertEqual((never.decision, never.largest_fit_tokens), ("never", 160))
+        self.assertEqual(str(never), "never: NEVER_FITS: at most 160 tokens fit")
+
+    def test_a_wait_ends_when_room_comes_back(self) -> None:
+        first = self.client.reserve(100, 60)
+        threading.Timer(0.1, first.release).start()
+        with self.client.reserve(100, 60, max_wait=20) as second:
+            self.assertEqual(second.granted.blocks, 10)
+
+    def test_the_same_request_gets_the_same_reservation(self) -> None:
+        with self.client.reserve(10, 0, request_id="r") as held:
+            self.assertEqual(self.client.reserve(10, 0, request_id="r").id, held.id)
+            with self.assertRaisesRegex(plimsoll.InvalidArgument, "request_id"):
+                self.client.reserve(11, 0, request_id="r")
+
+    def test_bad_numbers_are_named(self) -> None:
+        with self.assertRaisesRegex(plimsoll.InvalidArgument, "prompt_tokens=0: want 1 to"):
+            self.client.reserve(0, 1)
+        with self.assertRaisesRegex(plimsoll.InvalidArgument, "priority"):
+            self.client.reserve(1, 1, priority=3)
+        with self.assertRaisesRegex(plimsoll.InvalidArgument, "server"):
+            plimsoll.Client("nowhere")
+        with self.assertRaises(plimsoll.NotFound):
+            self.client.release(self.client.capacity().epoch + "-999")
+        with self.assertRaisesRegex(plimsoll.FailedPrecondition, "STALE_EPOCH"):
+            self.client.release("another-1")
+
+    def test_says_who_the_server_is(self) -> None:
+        info = self.client.server_info()
+        self.assertEqual((info["mode"], info["device"]), ("ledger", "none"))
+        self.assertEqual(info["epoch"], self.client.capacity().epoch)
+
+    def test_a_closed_client_says_so(self) -> None:
+        client = plimsoll.Client(self.server.address)
+        client.close()
+        client.close()
+        with self.assertRaisesRegex(plimsoll.InvalidArgument, "client: null, closed"):
+            client.capacity()
+
+
+class OutageTest(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.address = "unix:" + os.path.join(folder.name, "socket")
+
+    def test_without_a_server_nothing_is_granted(self) -> None:
+        with plimsoll.Client(self.address, retry=0) as client:
+            with self.assertRaisesRegex(plimsoll.Unavailable, "no server at unix:"):
+                client.reserve(10, 0)
+
+    def test_the_safe_capacity_is_granted_and_no_more(self) -> None:
+        with plimsoll.Client(self.address, retry=0, safe_requests=2, safe_blocks=8) as client:
+            held = client.reserve(100, 12)
+            self.assertTrue(held.local)
+            self.assertEqual(held.granted.blocks, 7)
+            with self.assertRaisesRegex(plimsoll.Unavailable, "7 of 8 blocks are in use"):
+                client.reserve(17, 0)
+            held.extend(128)
+            held.release()
+            self.assertFalse(held.held)
+            client.reserve(100, 12)
+
+    def test_a_server_that_was_killed_is_found_again(self) -> None:
+        server = ServerProcess(listen=self.address)
+        client = plimsoll.Client(self.address, retry=20)
+        held = client.reserve(10, 0, ttl=1)
+        server.kill()
+        started: list[ServerProcess] = []
+        starter = threading.Timer(
+            0.3, lambda: started.append(ServerProcess(listen=self.address))
+        )
+        starter.start()
+        self.addCleanup(lambda: [its.kill() for its in started])
+        second = client.reserve(10, 0, max_wait=10)
+        starter.join()
+        self.assertNotEqual(second.id, held.id)
+        self.assertTrue(eventually(lambda: not held.held), "it died with the server")
+        client.close()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,46 @@
+"""KV-cache capacity for LLM servers.
+
+``Client`` and ``AsyncClient`` reserve room on a Plimsoll server before a request is sent; ``Pool``
+and ``plan`` work in this process, without a server. All are ctypes over the C libraries, which are
+looked for in PLIMSOLL_LIBRARY_PATH, beside this package, and where the system has libraries.
+"""
+
+from plimsoll.answers import Capacity, Refusal
+from plimsoll.async_client import AsyncClient, AsyncReservation
+from plimsoll.client import Client, Reservation
+from plimsoll.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PlimsollError,
+    Refused,
+    ResourceExhausted,
+    Unavailable,
+)
+from plimsoll.planning import plan
+from plimsoll.pool import Admission, BlockCopy, Grant, Pool, PoolState, SequenceState
+
+__all__ = [
+    "Admission",
+    "AsyncClient",
+    "AsyncReservation",
+    "BlockCopy",
+    "Capacity",
+    "Client",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "Grant",
+    "InvalidArgument",
+    "NotFound",
+    "PlimsollError",
+    "Pool",
+    "PoolState",
+    "Refusal",
+    "Refused",
+    "Reservation",
+    "ResourceExhausted",
+    "SequenceState",
+    "Unavailable",
+    "plan",
+]

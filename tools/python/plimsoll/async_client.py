@@ -1,0 +1,222 @@
+"""A client of a Plimsoll server, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import itertools
+import random
+import time
+import uuid
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, TypeVar
+
+from plimsoll._library import ANSWERED, CAnswer, checked, nanoseconds, remote
+from plimsoll.answers import Capacity, Granted, Refusal, answer_from, request_of
+from plimsoll.client import DEFAULT_SERVER, Connection
+from plimsoll.errors import DeadlineExceeded, Refused, Unavailable, error_of
+
+_Result = TypeVar("_Result")
+
+# Those who wait for an answer, by the number that the library brings back with it.
+_tickets = itertools.count(1)
+_waiting: dict[int, "_Waiting"] = {}
+
+
+class _Waiting:
+    """One reserve call: where its answer goes, on whichever thread it comes."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self.client = client
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Granted | Refusal] = self.loop.create_future()
+
+    def answered(self, outcome: Granted | Refusal | Exception) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self._settle, outcome)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            self.client._give_back(outcome)
+
+    def _settle(self, outcome: Granted | Refusal | Exception) -> None:
+        if self.future.done():  # cancelled
+            self.client._give_back(outcome)
+        elif isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
+
+def _hear(ticket: int, code: int, answer: Any, line: bytes) -> None:
+    outcome = answer_from(answer.contents) if code == 0 else error_of(code, line.decode())
+    _waiting.pop(ticket).answered(outcome)
+
+
+_answered = ANSWERED(_hear)  # lives as long as the module: C calls it
+
+
+class AsyncReservation:
+    """Room that is held until it is released, or until its ``async with`` block ends."""
+
+    def __init__(self, client: AsyncClient, granted: Granted) -> None:
+        self._client = client
+        self.granted = granted
+        self.used_tokens: int | None = None  # set it, and the release reports it
+
+    @property
+    def id(self) -> str:
+        return self.granted.reservation_id
+
+    @property
+    def total_tokens(self) -> int:
+        return self.granted.total_tokens
+
+    @property
+    def local(self) -> bool:
+        """Whether the client granted it by itself, because no server answered."""
+        return self.granted.local
+
+    @property
+    def held(self) -> bool:
+        """False once it was released or lost."""
+        return self._client._connection.holds(self.id)
+
+    async def extend(self, total_tokens: int) -> None:
+        """Makes the promise cover so many tokens in all; Refused leaves it as it was."""
+        connection = self._client._connection
+        answer = await self._client._run(connection.extend, self.id, total_tokens)
+        if isinstance(answer, Refusal):
+            raise Refused(answer)
+        self.granted = answer
+
+    async def release(self, used_tokens: int | None = None) -> None:
+        """Gives it back; twice is harmless."""
+        used = self.used_tokens if used_tokens is None else used_tokens
+        await self._client._run(self._client._connection.release, self.id, used)
+
+
+class _Reserving:
+    """What reserve returns: await it for the reservation, or enter it with ``async with``."""
+
+    def __init__(self, client: AsyncClient, max_wait: float, request: dict[str, Any]) -> None:
+        self._client = client
+        self._max_wait = max_wait
+        self._request = request
+        self._held: AsyncReservation | None = None
+
+    def __await__(self) -> Generator[Any, None, AsyncReservation]:
+        return self._client._reserve(self._max_wait, self._request).__await__()
+
+    async def __aenter__(self) -> AsyncReservation:
+        self._held = await self
+        return self._held
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._held is not None:
+            # A task that is cancelled gives its room back all the same.
+            await asyncio.shield(self._held.release())
+
+
+class AsyncClient:
+    """Reserves room before a request is sent; for one event loop or several.
+
+    As ``Client``. Reserving occupies no thread while it waits; the short calls go through a few.
+    """
+
+    def __init__(
+        self, server: str = DEFAULT_SERVER, *, retry: float = 5.0, threads: int = 8, **options: Any
+    ) -> None:
+        self._retry = retry
+        self._connection = Connection(server, retry=retry, **options)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="plimsoll")
+
+    def reserve(
+        self, prompt_tokens: int, max_new_tokens: int, *, max_wait: float = 0, **request: Any
+    ) -> _Reserving:
+        """Room for a request, after waiting up to ``max_wait`` seconds; raises Refused without.
+
+        Keywords: request_id, tenant, request_class, resumes, ttl, prefix_hashes, priority.
+        """
+        request.update(prompt_tokens=prompt_tokens, max_new_tokens=max_new_tokens)
+        return _Reserving(self, max_wait, request)
+
+    async def can_admit(
+        self, prompt_tokens: int, max_new_tokens: int, **request: Any
+    ) -> Granted | Refusal:
+        """What reserve would say now; reserves nothing."""
+        request.update(prompt_tokens=prompt_tokens, max_new_tokens=max_new_tokens)
+        return await self._run(self._connection.can_admit, request)
+
+    async def capacity(self) -> Capacity:
+        return await self._run(self._connection.capacity)
+
+    async def server_info(self) -> dict[str, str]:
+        return await self._run(self._connection.server_info)
+
+    async def close(self) -> None:
+        """Ends what is outstanding; twice is harmless."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._connection.close)
+        self._threads.shutdown(wait=False)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _run(self, call: Callable[..., _Result], *arguments: Any) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    def _give_back(self, outcome: Granted | Refusal | Exception) -> None:
+        """Nobody waits for this answer any more; on a thread, because this one must not block."""
+        if isinstance(outcome, Granted):
+            self._threads.submit(self._connection.release, outcome.reservation_id, None)
+
+    async def _reserve(self, max_wait: float, request: dict[str, Any]) -> AsyncReservation:
+        if self._retry > 0 and not request.get("request_id"):
+            request["request_id"] = uuid.uuid4().hex  # so that asking again is harmless
+        give_up = time.monotonic() + self._retry
+        pause = 0.05
+        while True:
+            try:
+                answer = await self._ask(max_wait, request)
+                break
+            except (Unavailable, DeadlineExceeded):
+                if time.monotonic() + pause > give_up:
+                    raise
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = min(2 * pause, 1)
+        if isinstance(answer, Refusal):
+            raise Refused(answer)
+        return AsyncReservation(self, answer)
+
+    async def _ask(self, max_wait: float, request: dict[str, Any]) -> Granted | Refusal:
+        asked = request_of(**request)
+        waiting = _Waiting(self)
+        ticket = next(_tickets)
+        _waiting[ticket] = waiting
+        try:
+            checked(
+                remote().plimsoll_client_reserve_async,
+                self._connection.handle,
+                ctypes.byref(asked),
+                ctypes.c_int64(nanoseconds(max_wait)),
+                _answered,
+                ctypes.c_void_p(ticket),
+            )
+        except Exception:
+            _waiting.pop(ticket, None)
+            raise
+        return await waiting.future
