@@ -194,10 +194,13 @@ absl::StatusOr<PoolResized> Engine::Parts::Resize(Blocks total) {
 }
 
 void Engine::Parts::Measure() {
-  memory = {{"weights", plan.weights_bytes, weights->resident_bytes()},
-            {"activations", plan.io_bytes + plan.activation_bytes + plan.runtime_bytes,
-             decoder->buffer_bytes()},
-            {"pool", plan.kv_pool_bytes, pool->arena().committed_bytes()}};
+  const Bytes graphs = Decoder::GraphBytesFor(model, *device.backend, decoder->options());
+  const Bytes runtime = plan.runtime_bytes - graphs;
+  memory = {
+      {"weights", plan.weights_bytes, weights->resident_bytes()},
+      {"activations", plan.io_bytes + plan.activation_bytes + runtime, decoder->buffer_bytes()}};
+  if (graphs > Bytes(0)) memory.push_back({"graphs", graphs, decoder->graph_bytes()});
+  memory.push_back({"pool", plan.kv_pool_bytes, pool->arena().committed_bytes()});
 }
 
 Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -60,7 +60,7 @@ Bytes FixedBytes(const InferencePlan& plan) {
          plan.runtime_bytes + plan.margin_bytes;
 }
 
-// What the decoder allocates beyond the plan's input, output, logits and activations. `blocks` is
+// What the decoder takes beyond the plan's input, output, logits and activations. `blocks` is
 // at least the number the pool will have, which bounds the positions of the rotary table.
 Bytes BeyondPlan(const ModelConfig& model, const DeviceBackend& device,
                  const EngineOptions& options, const InferencePlan& plan, Blocks blocks) {
@@ -69,7 +69,8 @@ Bytes BeyondPlan(const ModelConfig& model, const DeviceBackend& device,
   const Bytes decoder = Decoder::BufferBytesFor(model, device, DecoderOptionsFor(options.loop),
                                                 positions, plan.block_tokens);
   const Bytes planned = plan.io_bytes + plan.activation_bytes;
-  return decoder > planned ? decoder - planned : Bytes(0);
+  const Bytes beyond = decoder > planned ? decoder - planned : Bytes(0);
+  return beyond + Decoder::GraphBytesFor(model, device, DecoderOptionsFor(options.loop));
 }
 
 absl::Status TooSmall(const ModelConfig& model, const InferencePlan& plan) {
@@ -93,7 +94,9 @@ absl::Status CheckFree(const ModelConfig& model, const InferencePlan& plan, Byte
 }  // namespace
 
 Decoder::Options DecoderOptionsFor(const LoopOptions& loop) {
-  return {.max_batched_tokens = loop.max_batched_tokens, .max_logit_rows = loop.max_sequences};
+  return {.max_batched_tokens = loop.max_batched_tokens,
+          .max_logit_rows = loop.max_sequences,
+          .max_graph_rows = loop.max_sequences};
 }
 
 absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const DeviceBackend& device,
@@ -107,7 +110,7 @@ absl::StatusOr<InferencePlan> PlanEngine(const ModelConfig& model, const DeviceB
   const Blocks start = options.blocks.value_or(plan->blocks);
   const Blocks most = std::max(start, options.max_blocks.value_or(start));
   sizing.runtime = BeyondPlan(model, device, options, *plan, most);
-  sizing.runtime_formula = "fp32 buffers and rotary table beyond the terms above";
+  sizing.runtime_formula = "fp32 buffers, rotary table and graphs beyond the terms above";
   plan = PlanInference(model, sizing);
   if (!plan.ok()) return plan.status();
   if (options.blocks) {  // a device that holds just these

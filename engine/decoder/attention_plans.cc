@@ -47,25 +47,35 @@ size_t AttentionPlans::PlanOf(const cuda::AttentionPlanShape& shape) {
   });
   if (found != plans_.end()) return static_cast<size_t>(found - plans_.begin());
   const int64_t items = cuda::MostAttentionItems(rows_, shape);
-  most_items_ += items;
   plans_.push_back({shape, {}, {}});
   plans_.back().plan.items.reserve(static_cast<size_t>(rows_ + items));  // groups, then pieces
   plans_.back().plan.splits.reserve(static_cast<size_t>(rows_));
   return plans_.size() - 1;
 }
 
-void AttentionPlans::Plan(std::span<const RowPlace> rows, StepInputs& inputs) {
+int64_t AttentionPlans::MostItems(int64_t rows) const {
+  int64_t items = 0;
+  for (const Planned& planned : plans_) items += cuda::MostAttentionItems(rows, planned.shape);
+  return items;
+}
+
+void AttentionPlans::Plan(std::span<const RowPlace> rows, int64_t room, bool fill,
+                          StepInputs& inputs) {
   PlimsollCudaAttentionItem* items = inputs.items();
   PlimsollCudaAttentionSplit* splits = inputs.splits();
   for (Planned& planned : plans_) {
     cuda::PlanAttention(rows, planned.shape, planned.plan);
-    const cuda::AttentionPlan& plan = planned.plan;
+    auto& [its_items, its_splits, partials] = planned.plan;
+    if (fill) {
+      its_items.resize(static_cast<size_t>(cuda::MostAttentionItems(room, planned.shape)), {});
+      its_splits.resize(static_cast<size_t>(room), {});
+    }
     planned.work = {.items = inputs.OnDevice(items),
-                    .item_count = static_cast<int32_t>(plan.items.size()),
+                    .item_count = static_cast<int32_t>(its_items.size()),
                     .splits = inputs.OnDevice(splits),
-                    .split_count = static_cast<int32_t>(plan.splits.size())};
-    items = std::copy(plan.items.begin(), plan.items.end(), items);
-    splits = std::copy(plan.splits.begin(), plan.splits.end(), splits);
+                    .split_count = static_cast<int32_t>(its_splits.size())};
+    items = std::copy(its_items.begin(), its_items.end(), items);
+    splits = std::copy(its_splits.begin(), its_splits.end(), splits);
   }
 }
 

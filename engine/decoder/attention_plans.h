@@ -22,15 +22,17 @@ class AttentionPlans {
   // For passes of up to `rows` rows.
   AttentionPlans(const ModelConfig& model, const DeviceBackend& device, int64_t rows);
 
-  // The most items and splits that the plans of one pass have together.
-  int64_t most_items() const { return most_items_; }
-  int64_t most_splits() const { return rows_ * std::ssize(plans_); }
+  // The most items and splits that the plans of a pass of `rows` rows have together.
+  int64_t MostItems(int64_t rows) const;
+  int64_t MostSplits(int64_t rows) const { return rows * std::ssize(plans_); }
   // Numbers that partial results take, of one layer at a time.
   int64_t partial_sums() const { return partial_sums_; }
   int64_t partial_weights() const { return partial_weights_; }
 
-  // Plans a pass over `rows` and writes it to `inputs`, which are yet to be uploaded.
-  void Plan(std::span<const RowPlace> rows, StepInputs& inputs);
+  // Plans a pass over `rows` and writes it to `inputs`, which are yet to be uploaded and have room
+  // for as many items and splits as `room` rows may have. With `fill`, the work is all of that
+  // room, the rest of it items of nothing: so it is the same for all passes of that room.
+  void Plan(std::span<const RowPlace> rows, int64_t room, bool fill, StepInputs& inputs);
   // Of the pass planned last, without partial results. Empty on the CPU.
   AttentionWork Of(int64_t layer) const;
 
@@ -46,7 +48,6 @@ class AttentionPlans {
   int64_t rows_;
   std::vector<Planned> plans_;
   std::vector<size_t> plan_of_layer_;
-  int64_t most_items_ = 0;
   int64_t partial_sums_ = 0;
   int64_t partial_weights_ = 0;
 };

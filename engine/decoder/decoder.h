@@ -4,11 +4,16 @@
 // V of every row into its sequence's blocks, attends over positions [0, position], and returns the
 // logits of the rows asked for. Sequences may be at different points, prompts may come in chunks.
 //
+// Tokens can be drawn where the logits are: then a pass gives back four bytes a sequence and no
+// logits, and the next pass finds the tokens on the device. On a device that queues its operations,
+// passes in which every sequence decodes one token are captured once and launched as a whole.
+//
 // Activations are fp32. Threads: one Forward at a time. Errors: Internal from a device.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +28,13 @@
 
 namespace plimsoll {
 
+// A token that a pass drew, and where the device keeps it until the end of the next pass.
+struct DrawnToken {
+  int32_t token = kNoToken;
+  int64_t pass = -1;  // none: the device does not have it
+  int32_t row = 0;
+};
+
 // Consecutive tokens of one sequence, at positions first_position + i.
 struct BatchEntry {
   std::span<const int32_t> tokens;
@@ -30,6 +42,15 @@ struct BatchEntry {
   std::span<const BlockId> table;  // covers first_position + tokens.size() positions
   bool all_logits = false;         // of every row; otherwise of the last one
   bool want_logits = true;         // false for a chunk that is not the prompt's last
+  // How the token after the last one is drawn; needs its logits.
+  std::optional<Draw> draw = std::nullopt;
+  DrawnToken drawn = {};  // where the only token is, if the pass before drew it
+};
+
+struct Drawn {
+  std::span<const DrawnToken> tokens;  // of entries with a draw, in order of the batch
+  // As Forward's, but only the rows of entries with all_logits are there.
+  std::span<const float> logits;
 };
 
 class DeviceBackend;  // engine/device/backend.h
@@ -46,6 +67,7 @@ class Decoder {
   struct Options {
     Tokens max_batched_tokens = Tokens(512);  // rows of one pass
     int64_t max_logit_rows = 256;
+    int64_t max_graph_rows = 0;  // of a pass that is captured; 0: none is
   };
 
   // `weights`, of the same device, `compute` and `arena` outlive the decoder; arena chunks that
@@ -61,15 +83,23 @@ class Decoder {
   static Bytes BufferBytesFor(const ModelConfig& model, const DeviceBackend& device,
                               const Options& options, Tokens positions, Tokens block_tokens);
 
+  // What graph_bytes() is expected to be.
+  static Bytes GraphBytesFor(const ModelConfig& model, const DeviceBackend& device,
+                             const Options& options);
+
   // Logits of the rows asked for, in order of the batch: row-major [rows, vocab]. Valid until the
   // next call.
   virtual absl::StatusOr<std::span<const float>> Forward(std::span<const BatchEntry> batch) = 0;
+  // The same, and a token for each entry with a draw. Valid until the next call.
+  virtual absl::StatusOr<Drawn> ForwardAndDraw(std::span<const BatchEntry> batch) = 0;
 
   virtual const ModelConfig& model() const = 0;
   virtual const Options& options() const = 0;
   // Activations, logits, the rotary table and a pass's inputs: all of the device that was allocated
   // at creation.
   virtual Bytes buffer_bytes() const = 0;
+  // What captured passes took of the device beside that.
+  virtual Bytes graph_bytes() const = 0;
 };
 
 }  // namespace plimsoll

@@ -88,6 +88,27 @@ class PinnedMemory {
   const void* owner_ = nullptr;  // what unpin_ is told
 };
 
+// Operations that a device was told once and does again when it is told so, with the arguments they
+// had; what those point to may have changed.
+class DeviceGraph {
+ public:
+  using Release = void (*)(const void* owner, void* graph);
+
+  DeviceGraph() = default;  // of nothing
+  DeviceGraph(void* graph, Release release, const void* owner)
+      : graph_(graph), release_(release), owner_(owner) {}
+  DeviceGraph(DeviceGraph&& other) noexcept { *this = std::move(other); }
+  DeviceGraph& operator=(DeviceGraph&& other) noexcept;
+  ~DeviceGraph();
+
+  void* get() const { return graph_; }
+
+ private:
+  void* graph_ = nullptr;
+  Release release_ = nullptr;
+  const void* owner_ = nullptr;  // what release_ is told
+};
+
 class DeviceBackend {
  public:
   virtual ~DeviceBackend() = default;
@@ -114,6 +135,15 @@ class DeviceBackend {
   virtual absl::Status CopyAll(std::span<const DeviceCopy> copies) const = 0;
   // Nothing to do where the device's memory is the host's.
   virtual absl::StatusOr<PinnedMemory> Pin(std::byte* data, Bytes bytes) const = 0;
+  // Queued like an operation, from and to memory of the host that is pinned: until Synchronize,
+  // nobody else touches it.
+  virtual absl::Status QueueToDevice(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
+  virtual absl::Status QueueToHost(std::byte* to, const std::byte* from, Bytes bytes) const = 0;
+  // What `work` queues, which is not done now; `work` does nothing else to the device.
+  // Unimplemented on a device whose operations are complete when they return.
+  virtual absl::StatusOr<DeviceGraph> Capture(const std::function<absl::Status()>& work) const = 0;
+  // Queued like an operation.
+  virtual absl::Status Launch(const DeviceGraph& graph) const = 0;
   // How long the device takes for what `work` queues, in seconds; waits for it.
   virtual absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const = 0;
   // Returns when everything queued on the device is done, with what went wrong in it.

@@ -61,6 +61,18 @@ class Cpu final : public DeviceBackend {
     return absl::OkStatus();
   }
   absl::StatusOr<PinnedMemory> Pin(std::byte*, Bytes) const override { return PinnedMemory(); }
+  absl::Status QueueToDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    return CopyToDevice(to, from, bytes);
+  }
+  absl::Status QueueToHost(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    return CopyToDevice(to, from, bytes);
+  }
+  absl::StatusOr<DeviceGraph> Capture(const std::function<absl::Status()>&) const override {
+    return absl::UnimplementedError("cpu: nothing is queued that could be captured");
+  }
+  absl::Status Launch(const DeviceGraph&) const override {
+    return absl::UnimplementedError("cpu: there are no graphs");
+  }
   absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const override {
     const auto begin = std::chrono::steady_clock::now();
     PLIMSOLL_RETURN_IF_ERROR(work());

@@ -79,6 +79,36 @@ class Cuda final : public DeviceBackend {
     };
     return PinnedMemory(data, unpin, &module_);
   }
+  absl::Status QueueToDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    PlimsollCudaMessage message = {};
+    return CudaStatus(module_.queue_to_device(to, from, bytes.value(), &message), "copy to device",
+                      message);
+  }
+  absl::Status QueueToHost(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    PlimsollCudaMessage message = {};
+    return CudaStatus(module_.queue_to_host(to, from, bytes.value(), &message), "copy to host",
+                      message);
+  }
+  absl::StatusOr<DeviceGraph> Capture(const std::function<absl::Status()>& work) const override {
+    PlimsollCudaMessage message = {};
+    PLIMSOLL_RETURN_IF_ERROR(CudaStatus(module_.begin_capture(&message), "graph", message));
+    const absl::Status queued = work();
+    PlimsollCudaGraph* graph = nullptr;
+    const int code = module_.end_capture(&graph, &message);
+    const auto destroy = [](const void* module, void* captured) {
+      static_cast<const PlimsollCudaModule*>(module)->destroy_graph(
+          static_cast<PlimsollCudaGraph*>(captured));
+    };
+    DeviceGraph captured(graph, destroy, &module_);
+    PLIMSOLL_RETURN_IF_ERROR(queued);
+    PLIMSOLL_RETURN_IF_ERROR(CudaStatus(code, "graph", message));
+    return captured;
+  }
+  absl::Status Launch(const DeviceGraph& graph) const override {
+    PlimsollCudaMessage message = {};
+    return CudaStatus(module_.launch_graph(static_cast<PlimsollCudaGraph*>(graph.get()), &message),
+                      "graph", message);
+  }
   absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const override {
     PlimsollCudaMessage message = {};
     PLIMSOLL_RETURN_IF_ERROR(CudaStatus(module_.start_timer(&message), "timer", message));

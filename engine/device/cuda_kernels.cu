@@ -9,6 +9,7 @@
 #include "engine/ops/linear_many_rows_cuda.cuh"
 #include "engine/ops/rms_norm_cuda.cuh"
 #include "engine/ops/rotate_and_append_cuda.cuh"
+#include "engine/ops/sample_cuda.cuh"
 #include "engine/ops/softcap_cuda.cuh"
 
 namespace plimsoll::cuda {
@@ -67,6 +68,7 @@ PlimsollCudaKernels Kernels() {
           .softcap = &Run<&LaunchSoftcap, PlimsollCudaSoftcap>,
           .route = &Run<&LaunchRoute, PlimsollCudaRoute>,
           .experts = &Run<&LaunchExperts, PlimsollCudaExperts>,
+          .sample = &Run<&LaunchSample, PlimsollCudaSample>,
           .gemm = &Product};
 }
 

@@ -8,6 +8,7 @@
 
 #include "engine/device/cuda_error.h"
 #include "engine/device/cuda_gemm.h"
+#include "engine/device/cuda_graph.h"
 #include "engine/device/cuda_kernels.h"
 #include "engine/device/cuda_memory.h"
 
@@ -116,6 +117,18 @@ int CopyOnDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*
       "cudaMemcpyAsync", message);
 }
 
+int QueueToDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
+  return Report(
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, Stream()),
+      "cudaMemcpyAsync", message);
+}
+
+int QueueToHost(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
+  return Report(
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, Stream()),
+      "cudaMemcpyAsync", message);
+}
+
 cudaEvent_t timer_begin = nullptr;
 cudaEvent_t timer_end = nullptr;
 
@@ -198,6 +211,12 @@ const PlimsollCudaModule kModule = {
     .pin = &Pin,
     .unpin = &Unpin,
     .copy_on_device = &CopyOnDevice,
+    .queue_to_device = &QueueToDevice,
+    .queue_to_host = &QueueToHost,
+    .begin_capture = &BeginCapture,
+    .end_capture = &EndCapture,
+    .launch_graph = &LaunchGraph,
+    .destroy_graph = &DestroyGraph,
     .start_timer = &StartTimer,
     .stop_timer = &StopTimer,
     .arena_granule = &ArenaGranule,

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Goes up with every change to this file. */
-#define PLIMSOLL_CUDA_VERSION 3
+#define PLIMSOLL_CUDA_VERSION 4
 #define PLIMSOLL_CUDA_ENTRY "plimsoll_cuda_module"
 
 enum PlimsollCudaCode {
@@ -51,6 +51,7 @@ typedef struct PlimsollCudaCopy {
 } PlimsollCudaCopy;
 
 typedef struct PlimsollCudaArena PlimsollCudaArena;
+typedef struct PlimsollCudaGraph PlimsollCudaGraph;
 
 /* The operations of engine/ops/ops.h. Each is queued, in the order of the calls, and reads and
  * writes device memory; a null has no kernel yet. UNSUPPORTED, before anything is queued, for a
@@ -65,6 +66,7 @@ typedef struct PlimsollCudaKernels {
   int (*softcap)(const PlimsollCudaSoftcap*, PlimsollCudaMessage*);
   int (*route)(const PlimsollCudaRoute*, PlimsollCudaMessage*);
   int (*experts)(const PlimsollCudaExperts*, PlimsollCudaMessage*);
+  int (*sample)(const PlimsollCudaSample*, PlimsollCudaMessage*);
   /* The library's product, which linear uses for many rows. */
   int (*gemm)(const PlimsollCudaGemm*, PlimsollCudaMessage*);
 } PlimsollCudaKernels;
@@ -93,6 +95,19 @@ typedef struct PlimsollCudaModule {
 
   /* Queued like a kernel. */
   int (*copy_on_device)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
+  /* Copies from and to pinned memory, queued like a kernel: until `synchronize`, nobody else
+   * touches it. */
+  int (*queue_to_device)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
+  int (*queue_to_host)(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message);
+
+  /* Between the two calls what is queued is not done but noted, with the arguments it was given;
+   * nothing else is asked of the device. launch_graph queues all of it at once, any number of
+   * times. After end_capture, OK or not, no graph is being captured. */
+  int (*begin_capture)(PlimsollCudaMessage* message);
+  int (*end_capture)(PlimsollCudaGraph** graph, PlimsollCudaMessage* message);
+  int (*launch_graph)(PlimsollCudaGraph* graph, PlimsollCudaMessage* message);
+  void (*destroy_graph)(PlimsollCudaGraph* graph);
+
   /* Device time of what is queued between the two calls; the second waits for it. */
   int (*start_timer)(PlimsollCudaMessage* message);
   int (*stop_timer)(double* seconds, PlimsollCudaMessage* message);

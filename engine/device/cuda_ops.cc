@@ -64,6 +64,7 @@ PlimsollCudaCache CudaCache(const PagedLayer& cache) {
 absl::Status Embed(const EmbedArgs& args) {
   return Run("embed", &PlimsollCudaKernels::embed,
              PlimsollCudaEmbed{.ids = args.ids,
+                               .drawn = args.drawn,
                                .rows = args.rows,
                                .table = CudaWeight(args.table),
                                .scale = args.scale,
@@ -214,6 +215,15 @@ absl::Status Experts(const ExpertsArgs& args) {
                                  .out = args.out});
 }
 
+absl::Status Sample(const SampleArgs& args) {
+  return Run("sample", &PlimsollCudaKernels::sample,
+             PlimsollCudaSample{.logits = args.logits,
+                                .rows = args.rows,
+                                .vocab = args.vocab,
+                                .draws = args.draws,
+                                .tokens = args.tokens});
+}
+
 constexpr Ops kOps = {
     .name = "cuda",
     .device = Device::kCuda,
@@ -223,6 +233,7 @@ constexpr Ops kOps = {
     .rotate_and_append = &RotateAndAppend,
     .attention = &Attention,
     .gated_activation = &GatedActivation,
+    .sample = &Sample,
     .softcap = &Softcap,
     .route = &Route,
     .experts = &Experts,

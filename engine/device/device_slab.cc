@@ -27,4 +27,15 @@ PinnedMemory::~PinnedMemory() {
   if (unpin_ != nullptr) unpin_(owner_, data_);
 }
 
+DeviceGraph& DeviceGraph::operator=(DeviceGraph&& other) noexcept {
+  std::swap(graph_, other.graph_);
+  std::swap(release_, other.release_);
+  std::swap(owner_, other.owner_);
+  return *this;
+}
+
+DeviceGraph::~DeviceGraph() {
+  if (graph_ != nullptr) release_(owner_, graph_);
+}
+
 }  // namespace plimsoll

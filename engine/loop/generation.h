@@ -17,6 +17,7 @@
 
 #include "engine/loop/generation_loop.h"
 #include "engine/loop/step_plan.h"
+#include "engine/ops/sampler.h"
 #include "kvcache/base/ids.h"
 
 namespace plimsoll {
@@ -43,6 +44,21 @@ struct Generation {
     return {std::ssize(Pending()), decoding(), request.all_logits};
   }
 
+  // How the token behind the pending ones is drawn; none where the last one is there already.
+  std::optional<Draw> NextDraw() const {
+    if (reason) return std::nullopt;
+    return DrawOf({.temperature = request.sampling.temperature,
+                   .top_k = request.sampling.top_k,
+                   .top_p = request.sampling.top_p,
+                   .seed = request.sampling.seed,
+                   .step = static_cast<uint64_t>(generated())});
+  }
+  void Fail(const absl::Status& why) {
+    status = why;
+    reason = FinishReason::kCancelled;
+    over = true;
+  }
+
   const int64_t ticket;
   const int64_t prompt_size;
   std::vector<int32_t> tokens;      // the prompt, then those chosen
@@ -51,6 +67,7 @@ struct Generation {
   const SequenceId sequence;
   std::atomic<bool> cancelled = false;
 
+  DrawnToken drawn;  // the last token
   int64_t computed = 0;
   int64_t reached = 0;  // the most that was ever computed
   int64_t stops = 0;    // times it was suspended

@@ -10,7 +10,6 @@
 #include "engine/loop/generation_request.h"
 #include "engine/loop/step_plan.h"
 #include "engine/loop/step_room.h"
-#include "engine/ops/sampler.h"
 #include "kvcache/base/check.h"
 #include "kvcache/base/clock.h"
 #include "kvcache/base/mutex.h"
@@ -36,9 +35,11 @@ struct GenerationLoop::State {
   void CommitBatch(KvCache& cache);
   void MoveSwapped();
   void RunBatch();
+  // Take what is this share's off the front.
   void TakeLogits(const StepShare& share, std::span<const float>& logits);
+  void TakeToken(Generation& generation, std::span<const DrawnToken>& tokens);
   void CountComputed(Generation& generation, int64_t tokens);
-  void Choose(Generation& generation, std::span<const float> logits);
+  void Deliver(Generation& generation, int32_t token);
   void EndOver();
   void CountStep(Duration busy);
   bool Stopping() {
@@ -76,7 +77,6 @@ struct GenerationLoop::State {
   std::vector<StepShare> shares;
   std::vector<BatchEntry> batch;
   std::vector<std::shared_ptr<Generation>> ended;
-  std::vector<Candidate> candidates;
   LoopStats step;  // what the step adds to the counters
 
   Mutex mutex;
@@ -104,7 +104,6 @@ GenerationLoop::State::State(Decoder& its_decoder, SharedAdmission& its_admissio
   progress.reserve(most);
   shares.reserve(most);
   batch.reserve(most);
-  candidates.reserve(static_cast<size_t>(decoder.model().vocab_size));
 }
 
 void GenerationLoop::State::DoBetweenSteps() {
@@ -188,44 +187,53 @@ void GenerationLoop::State::CommitBatch(KvCache& cache) {
                      .first_position = generation.computed,
                      .table = cache.Table(generation.sequence),
                      .all_logits = generation.request.all_logits,
-                     .want_logits = share.last || generation.request.all_logits});
+                     .want_logits = share.last || generation.request.all_logits,
+                     .draw = share.last ? generation.NextDraw() : std::nullopt,
+                     .drawn = generation.drawn});
   }
 }
 
 void GenerationLoop::State::RunBatch() {
-  const absl::StatusOr<std::span<const float>> logits = decoder.Forward(batch);
-  if (!logits.ok()) {
-    for (const StepShare& share : shares) {
-      running[share.sequence]->status = logits.status();
-      running[share.sequence]->reason = FinishReason::kCancelled;
-      running[share.sequence]->over = true;
-    }
+  const absl::StatusOr<Drawn> drawn = decoder.ForwardAndDraw(batch);
+  if (!drawn.ok()) {
+    for (const StepShare& share : shares) running[share.sequence]->Fail(drawn.status());
     return;
   }
-  std::span<const float> rows = *logits;
-  for (const StepShare& share : shares) TakeLogits(share, rows);
+  std::span<const float> logits = drawn->logits;
+  std::span<const DrawnToken> tokens = drawn->tokens;
+  for (const StepShare& share : shares) {
+    Generation& generation = *running[share.sequence];
+    TakeLogits(share, logits);
+    CountComputed(generation, share.tokens);
+    if (!share.last) continue;
+    if (generation.reason) {
+      generation.over = true;  // this was the last token's own row, which was asked for
+    } else {
+      TakeToken(generation, tokens);
+    }
+  }
 }
 
-// Takes this share's rows off the front of `logits`.
 void GenerationLoop::State::TakeLogits(const StepShare& share, std::span<const float>& logits) {
   Generation& generation = *running[share.sequence];
   const bool all = generation.request.all_logits;
   const int64_t rows = all ? share.tokens : (share.last ? 1 : 0);
   const size_t vocab = static_cast<size_t>(decoder.model().vocab_size);
-  std::span<const float> row;
   for (int64_t i = 0; i < rows; ++i) {
-    row = logits.first(vocab);
+    const std::span<const float> row = logits.first(vocab);
     logits = logits.subspan(vocab);
     const int64_t position = generation.computed + i;
     if (all && position >= generation.reached) generation.listener->OnLogits(position, row);
   }
-  CountComputed(generation, share.tokens);
-  if (!share.last) return;
-  if (generation.reason) {
-    generation.over = true;  // this was the last token's own row, which was asked for
-  } else {
-    Choose(generation, row);
+}
+
+void GenerationLoop::State::TakeToken(Generation& generation, std::span<const DrawnToken>& tokens) {
+  generation.drawn = tokens.front();
+  tokens = tokens.subspan(1);
+  if (generation.drawn.token == kNoToken) {
+    return generation.Fail(absl::InternalError("the model's logits are not numbers"));
   }
+  Deliver(generation, generation.drawn.token);
 }
 
 // Generated tokens are counted when they are chosen.
@@ -239,15 +247,7 @@ void GenerationLoop::State::CountComputed(Generation& generation, int64_t tokens
   generation.reached = std::max(generation.reached, after);
 }
 
-void GenerationLoop::State::Choose(Generation& generation, std::span<const float> logits) {
-  const SamplingOptions& options = generation.request.sampling;
-  const int32_t token = SampleToken(logits,
-                                    {.temperature = options.temperature,
-                                     .top_k = options.top_k,
-                                     .top_p = options.top_p,
-                                     .seed = options.seed,
-                                     .step = static_cast<uint64_t>(generation.generated())},
-                                    candidates);
+void GenerationLoop::State::Deliver(Generation& generation, int32_t token) {
   generation.tokens.push_back(token);
   ++step.generated_tokens;
   generation.listener->OnToken(token);

@@ -70,7 +70,8 @@ absl::Status CheckArguments(const EmbedArgs& args) {
   PLIMSOLL_CHECK(args.rows >= 0, args.rows);
   PLIMSOLL_CHECK(args.table.data != nullptr);
   for (int64_t r = 0; r < args.rows; ++r) {
-    PLIMSOLL_CHECK(args.ids[r] >= 0 && args.ids[r] < args.table.rows, args.ids[r], args.table.rows);
+    PLIMSOLL_CHECK(args.ids[r] >= 0 || args.drawn != nullptr, args.ids[r]);
+    PLIMSOLL_CHECK(args.Id(r) >= 0 && args.Id(r) < args.table.rows, args.Id(r), args.table.rows);
   }
   return CheckType("embed", args.table.type);
 }
@@ -140,6 +141,12 @@ absl::Status CheckArguments(const ExpertsArgs& args) {
     PLIMSOLL_CHECK(expert.up.rows == width && expert.down.cols == width, e, width);
     PLIMSOLL_CHECK(expert.down.rows == hidden, e, expert.down.rows, hidden);
   }
+  return absl::OkStatus();
+}
+
+absl::Status CheckArguments(const SampleArgs& args) {
+  PLIMSOLL_CHECK(args.rows >= 0, args.rows);
+  PLIMSOLL_CHECK(args.vocab > 0 && args.vocab <= kVocabMost, args.vocab);
   return absl::OkStatus();
 }
 

@@ -19,5 +19,6 @@ absl::Status CheckArguments(const GatedActivationArgs& args);
 absl::Status CheckArguments(const SoftcapArgs& args);
 absl::Status CheckArguments(const RouteArgs& args);
 absl::Status CheckArguments(const ExpertsArgs& args);
+absl::Status CheckArguments(const SampleArgs& args);
 
 }  // namespace plimsoll

@@ -22,5 +22,6 @@ absl::Status Attention(const AttentionArgs& args);
 absl::Status GatedActivation(const GatedActivationArgs& args);
 absl::Status Softcap(const SoftcapArgs& args);
 absl::Status Experts(const ExpertsArgs& args);
+absl::Status Sample(const SampleArgs& args);
 
 }  // namespace plimsoll::cpu

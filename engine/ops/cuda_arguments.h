@@ -34,7 +34,8 @@ typedef struct PlimsollCudaWeight {
 } PlimsollCudaWeight;
 
 typedef struct PlimsollCudaEmbed {
-  const int32_t* ids;
+  const int32_t* ids;   /* a negative one leads to drawn[-1 - id] */
+  const int32_t* drawn; /* or null */
   int64_t rows;
   PlimsollCudaWeight table;
   float scale;
@@ -134,6 +135,23 @@ typedef struct PlimsollCudaExperts {
   float* out;
 } PlimsollCudaExperts;
 
+/* How one token is drawn (sampling_rule.h). */
+typedef struct PlimsollCudaDraw {
+  float rate;      /* log2(e) / temperature; 0: the largest logit is taken */
+  uint32_t top_k;  /* 0: all */
+  uint64_t share;  /* top_p in units of 2^-32; 2^32: all */
+  uint64_t random; /* of the draw: all bits random */
+} PlimsollCudaDraw;
+
+/* tokens[r], drawn from the row of logits as draws[r] says; -1 from a row of NaN. */
+typedef struct PlimsollCudaSample {
+  const float* logits; /* [rows, vocab] */
+  int64_t rows;
+  int64_t vocab; /* at most 2^22 */
+  const PlimsollCudaDraw* draws;
+  int32_t* tokens;
+} PlimsollCudaSample;
+
 /* One layer of the paged cache; offsets and strides in bytes. */
 typedef struct PlimsollCudaCache {
   unsigned char* pool;
@@ -151,7 +169,7 @@ typedef struct PlimsollCudaCache {
 
 typedef struct PlimsollCudaRow {
   int64_t position;
-  const int32_t* table;
+  const int32_t* table; /* null: nothing is rotated or stored */
 } PlimsollCudaRow;
 
 typedef struct PlimsollCudaAppend {

@@ -19,7 +19,7 @@ void EmbedRows(const EmbedArgs& args) {
   const FloatVector scale = hn::Set(Floats(), args.scale);
   WithType(args.table.type, args.table.data, [&](const auto* table) HWY_ATTR {
     for (int64_t r = 0; r < args.rows; ++r) {
-      TransformFloats(table + args.ids[r] * cols, cols, args.out + r * cols,
+      TransformFloats(table + args.Id(r) * cols, cols, args.out + r * cols,
                       [&](FloatVector v, int64_t) HWY_ATTR { return hn::Mul(v, scale); });
     }
   });

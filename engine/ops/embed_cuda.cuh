@@ -12,7 +12,8 @@ SIMT_KERNEL(kEmbedThreads)
 EmbedRow(PlimsollCudaEmbed args) {
   const int64_t row = simt::BlockX();
   const int64_t cols = args.table.cols;
-  const T* const from = static_cast<const T*>(args.table.data) + args.ids[row] * cols;
+  const int32_t id = args.ids[row] >= 0 ? args.ids[row] : args.drawn[-1 - args.ids[row]];
+  const T* const from = static_cast<const T*>(args.table.data) + id * cols;
   float* const to = args.out + row * cols;
   for (int64_t c = simt::ThreadX(); c < cols; c += kEmbedThreads) {
     to[c] = args.scale * Widen(from[c]);

@@ -10,7 +10,7 @@ absl::Status Embed(const EmbedArgs& args) {
   const WeightView& table = args.table;
   for (int64_t r = 0; r < args.rows; ++r) {
     for (int64_t c = 0; c < table.cols; ++c) {
-      const float element = ReadElement(table.data, table.type, args.ids[r] * table.cols + c);
+      const float element = ReadElement(table.data, table.type, args.Id(r) * table.cols + c);
       args.out[r * table.cols + c] = args.scale * element;
     }
   }

@@ -15,6 +15,7 @@ const Ops& ReferenceOps() {
       .rotate_and_append = &reference::RotateAndAppend,
       .attention = &reference::Attention,
       .gated_activation = &reference::GatedActivation,
+      .sample = &reference::Sample,
       .softcap = &reference::Softcap,
       .route = &reference::Route,
       .experts = &reference::Experts,
@@ -32,6 +33,7 @@ const Ops& CpuOps() {
       .rotate_and_append = &cpu::RotateAndAppend,
       .attention = &cpu::Attention,
       .gated_activation = &cpu::GatedActivation,
+      .sample = &cpu::Sample,
       .softcap = &cpu::Softcap,
       .route = &reference::Route,  // a few numbers a row
       .experts = &cpu::Experts,

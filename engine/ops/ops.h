@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "engine/ops/attention_cuda.h"
 #include "engine/ops/cuda_arguments.h"
+#include "engine/ops/sampling_rule.h"
 #include "kvcache/base/element_type.h"
 #include "kvcache/model/model_config.h"
 #include "kvcache/sizing/cache_layout.h"
@@ -52,13 +53,17 @@ struct Narrowed {
   ElementType type = ElementType::kBf16;  // or fp16
 };
 
-// out[r, :] = scale * table[ids[r], :]
+// out[r, :] = scale * table[id, :], where id is ids[r], or drawn[-1 - ids[r]] if that is negative:
+// a token that was drawn on the device and that the host need not know.
 struct EmbedArgs {
-  const int32_t* ids;  // [rows], each in [0, table.rows)
+  const int32_t* ids;  // [rows]; what they lead to is in [0, table.rows)
   int64_t rows;
   WeightView table;  // [vocab, hidden]
   float scale;
-  float* out;  // [rows, hidden]
+  float* out;                      // [rows, hidden]
+  const int32_t* drawn = nullptr;  // null where no id is negative
+
+  int32_t Id(int64_t row) const { return ids[row] >= 0 ? ids[row] : drawn[-1 - ids[row]]; }
 };
 
 // out[r, c] = (gain[c] + gain_offset) * x[r, c] / sqrt(mean over c of x[r, c]^2 + epsilon)
@@ -98,7 +103,8 @@ struct PagedLayer {
 // Which token slot a row is: position `position` of the sequence with this block table.
 struct RowPlace {
   int64_t position;
-  const int32_t* table;  // block indices
+  const int32_t*
+      table;  // block indices; on CUDA, null for a row of nobody, which nothing is kept of
 };
 
 // Rotates the first `rotated_dims` of each head of q and k, pairing dim i with i + rotated/2:
@@ -223,6 +229,16 @@ struct ExpertsArgs {
   ExpertTable table = {};
 };
 
+// tokens[r] is drawn from the row of logits as draws[r] says: sampler.h and sampling_rule.h. Every
+// device draws the same. kNoToken from a row of NaN.
+struct SampleArgs {
+  const float* logits;  // [rows, vocab]
+  int64_t rows;
+  int64_t vocab;  // at most kVocabMost
+  const Draw* draws;
+  int32_t* tokens;  // [rows]
+};
+
 struct Ops {
   std::string_view name;  // "reference", "cpu", "cuda"
   Device device;
@@ -232,6 +248,7 @@ struct Ops {
   absl::Status (*rotate_and_append)(const RotateAndAppendArgs&);
   absl::Status (*attention)(const AttentionArgs&);
   absl::Status (*gated_activation)(const GatedActivationArgs&);
+  absl::Status (*sample)(const SampleArgs&);
   // Null in a table that has none: it runs no model that asks for them.
   absl::Status (*softcap)(const SoftcapArgs&) = nullptr;
   absl::Status (*route)(const RouteArgs&) = nullptr;

@@ -18,5 +18,6 @@ absl::Status GatedActivation(const GatedActivationArgs& args);
 absl::Status Softcap(const SoftcapArgs& args);
 absl::Status Route(const RouteArgs& args);
 absl::Status Experts(const ExpertsArgs& args);
+absl::Status Sample(const SampleArgs& args);
 
 }  // namespace plimsoll::reference

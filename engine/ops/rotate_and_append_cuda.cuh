@@ -183,6 +183,7 @@ RotateAndAppendHeads(PlimsollCudaAppend args) {
   float* const x =
       is_q ? args.q + (row * args.heads + head) * cache.head_dim : args.k + kv_row * cache.head_dim;
   const PlimsollCudaRow place = args.places[row];
+  if (place.table == nullptr) return;
   const int rotated_dims = static_cast<int>(args.rotated_dims);
   const int64_t angles = place.position * (rotated_dims / 2);
   HeadPart<kSweeps> part = {};

@@ -4,16 +4,19 @@
 // the temperature, the `top_k` largest are kept, then the fewest of the most likely whose
 // probabilities add up to `top_p`, and one of those is drawn. A NaN is never chosen.
 //
-// Invariants: the choice depends on the arguments alone, on any machine: `seed` and `step` make the
-// random number, ties go to the lower token.
+// Invariants: the choice depends on the arguments alone, on any machine and device: `seed` and
+// `step` make the random number, ties go to the lower token, and what is computed is said to the
+// bit (sampling_rule.h).
 //
 // Threads: pure; `scratch` only spares the allocation. Cost: O(vocab), and a sort of what may be
-// chosen. Errors: an option out of range aborts, as do empty logits or logits that are all NaN.
+// chosen. Errors: an option out of range aborts, as do empty logits; kNoToken where all are NaN.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "engine/ops/sampling_rule.h"
 
 namespace plimsoll {
 
@@ -25,14 +28,16 @@ struct Sampling {
   uint64_t step = 0;  // which draw of this sequence
 };
 
+Draw DrawOf(const Sampling& sampling);
+
 // A token that may be chosen.
 struct Candidate {
+  uint32_t order;
   int32_t token;
-  float logit;
-  double weight;  // not normalised
+  uint64_t weight;
 };
 
-int32_t SampleToken(std::span<const float> logits, const Sampling& sampling,
+int32_t SampleToken(std::span<const float> logits, const Draw& draw,
                     std::vector<Candidate>& scratch);
 
 }  // namespace plimsoll

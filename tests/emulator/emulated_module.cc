@@ -16,13 +16,19 @@
 #include "engine/ops/linear_many_rows_cuda.cuh"
 #include "engine/ops/rms_norm_cuda.cuh"
 #include "engine/ops/rotate_and_append_cuda.cuh"
+#include "engine/ops/sample_cuda.cuh"
 #include "engine/ops/softcap_cuda.cuh"
 #include "kvcache/base/check.h"
+#include "tests/emulator/recording.h"
 
 struct PlimsollCudaArena {
   char* base;
   int64_t chunk_bytes;
   int64_t chunks;
+};
+
+struct PlimsollCudaGraph {
+  plimsoll::emulator::Recording calls;
 };
 
 namespace plimsoll::emulator {
@@ -36,6 +42,20 @@ constexpr int32_t kMultiprocessors = 8;  // few, so that tests need not be large
 constexpr int kPoison = 0xff;
 int64_t used = 0;
 std::chrono::steady_clock::time_point timer;
+EmulatedCalls calls;
+
+// A copy that was queued: what was read then, and where it goes.
+struct Arrival {
+  void* to;
+  std::vector<char> bytes;
+};
+std::vector<Arrival> arrivals;
+
+struct Pinned {
+  char* memory;
+  int64_t bytes;
+};
+std::vector<Pinned> pinned;
 
 int Fail(int code, const char* text, PlimsollCudaMessage* message) {
   std::snprintf(message->text, sizeof message->text, "%s", text);
@@ -61,9 +81,22 @@ int Memory(int64_t* total, int64_t* free, PlimsollCudaMessage*) {
   return PLIMSOLL_CUDA_OK;
 }
 
-int Synchronize(PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
+// What waits for the device, or takes memory of it.
+int RefuseWhileRecording(PlimsollCudaMessage* message) {
+  if (!IsRecording()) return PLIMSOLL_CUDA_OK;
+  return Fail(PLIMSOLL_CUDA_FAILED, "not while a graph is captured", message);
+}
+
+int Synchronize(PlimsollCudaMessage* message) {
+  for (const Arrival& each : arrivals) std::memcpy(each.to, each.bytes.data(), each.bytes.size());
+  arrivals.clear();
+  return RefuseWhileRecording(message);
+}
 
 int Allocate(int64_t bytes, void** memory, PlimsollCudaMessage* message) {
+  ++calls.allocations;
+  const int code = RefuseWhileRecording(message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
   if (used + bytes > kDeviceBytes) {
     return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "out of memory", message);
   }
@@ -77,19 +110,98 @@ int Allocate(int64_t bytes, void** memory, PlimsollCudaMessage* message) {
 
 void Release(void* memory) { std::free(memory); }
 
-int Copy(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*) {
+void CopyBytes(void* to, const void* from, int64_t bytes) {
   if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));  // of nothing may be null
+}
+
+int CopyToDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
+  ++calls.copies_to_device;
+  CopyBytes(to, from, bytes);
+  return Synchronize(message);
+}
+
+int CopyToHost(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
+  ++calls.copies_to_host;
+  calls.bytes_to_host += bytes;
+  CopyBytes(to, from, bytes);
+  return Synchronize(message);
+}
+
+int CopyOnDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage*) {
+  DoOrRecord([=] { CopyBytes(to, from, bytes); });
   return PLIMSOLL_CUDA_OK;
 }
 
 int CopyAll(const PlimsollCudaCopy* copies, int64_t count, PlimsollCudaMessage* message) {
-  for (int64_t i = 0; i < count; ++i) Copy(copies[i].to, copies[i].from, copies[i].bytes, message);
+  for (int64_t i = 0; i < count; ++i) CopyBytes(copies[i].to, copies[i].from, copies[i].bytes);
+  return Synchronize(message);
+}
+
+// Whole pages are pinned, and none twice.
+int Pin(void* memory, int64_t bytes, PlimsollCudaMessage* message) {
+  const auto page = [](const void* at) {
+    return reinterpret_cast<uintptr_t>(at) / static_cast<uintptr_t>(kGranule);
+  };
+  const auto first = static_cast<char*>(memory);
+  for (const Pinned& each : pinned) {
+    const bool before = page(first + bytes - 1) < page(each.memory);
+    const bool behind = page(first) > page(each.memory + each.bytes - 1);
+    if (!before && !behind) return Fail(PLIMSOLL_CUDA_FAILED, "a page is pinned twice", message);
+  }
+  pinned.push_back({first, bytes});
   return PLIMSOLL_CUDA_OK;
 }
 
-// The host's memory is where it is.
-int Pin(void*, int64_t, PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
-void Unpin(void*) {}
+void Unpin(void* memory) {
+  std::erase_if(pinned, [&](const Pinned& each) { return each.memory == memory; });
+}
+
+int CheckPinned(const void* memory, int64_t bytes, PlimsollCudaMessage* message) {
+  const char* const first = static_cast<const char*>(memory);
+  for (const Pinned& each : pinned) {
+    if (first >= each.memory && first + bytes <= each.memory + each.bytes) return PLIMSOLL_CUDA_OK;
+  }
+  return Fail(PLIMSOLL_CUDA_FAILED, "a copy is queued of memory that is not pinned", message);
+}
+
+int QueueToDevice(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
+  const int code = CheckPinned(from, bytes, message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  ++calls.copies_to_device;
+  DoOrRecord([=] { CopyBytes(to, from, bytes); });
+  return PLIMSOLL_CUDA_OK;
+}
+
+int QueueToHost(void* to, const void* from, int64_t bytes, PlimsollCudaMessage* message) {
+  const int code = CheckPinned(to, bytes, message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  ++calls.copies_to_host;
+  calls.bytes_to_host += bytes;
+  DoOrRecord([=] {
+    const char* const first = static_cast<const char*>(from);
+    arrivals.push_back({to, std::vector<char>(first, first + bytes)});
+  });
+  return PLIMSOLL_CUDA_OK;
+}
+
+int BeginCapture(PlimsollCudaMessage*) {
+  ++calls.graphs_captured;
+  BeginRecording();
+  return PLIMSOLL_CUDA_OK;
+}
+
+int EndCapture(PlimsollCudaGraph** graph, PlimsollCudaMessage*) {
+  *graph = new PlimsollCudaGraph{EndRecording()};
+  return PLIMSOLL_CUDA_OK;
+}
+
+int LaunchGraph(PlimsollCudaGraph* graph, PlimsollCudaMessage*) {
+  ++calls.graphs_launched;
+  for (const auto& call : graph->calls) call();
+  return PLIMSOLL_CUDA_OK;
+}
+
+void DestroyGraph(PlimsollCudaGraph* graph) { delete graph; }
 
 int StartTimer(PlimsollCudaMessage*) {
   timer = std::chrono::steady_clock::now();
@@ -151,7 +263,7 @@ int Import(PlimsollCudaArena*, int64_t, int, int, PlimsollCudaMessage* message) 
 }
 
 template <class T>
-int Multiply(const PlimsollCudaGemm& args) {
+void Multiply(const PlimsollCudaGemm& args) {
   const T* const x = static_cast<const T*>(args.x);
   const T* const weight = static_cast<const T*>(args.weight);
   for (int64_t r = 0; r < args.rows; ++r) {
@@ -164,11 +276,13 @@ int Multiply(const PlimsollCudaGemm& args) {
       out = args.accumulate != 0 ? out + sum : sum;
     }
   }
-  return 0;
 }
 
 int Gemm(const PlimsollCudaGemm& args, simt::Stream) {
-  return args.type == PLIMSOLL_CUDA_FP16 ? Multiply<__half>(args) : Multiply<__nv_bfloat16>(args);
+  DoOrRecord([=] {
+    args.type == PLIMSOLL_CUDA_FP16 ? Multiply<__half>(args) : Multiply<__nv_bfloat16>(args);
+  });
+  return 0;
 }
 
 cuda::LinearResources Resources() {
@@ -205,12 +319,18 @@ constexpr PlimsollCudaModule kModule = {
     .synchronize = &Synchronize,
     .allocate = &Allocate,
     .release = &Release,
-    .copy_to_device = &Copy,
-    .copy_to_host = &Copy,
+    .copy_to_device = &CopyToDevice,
+    .copy_to_host = &CopyToHost,
     .copy_all = &CopyAll,
     .pin = &Pin,
     .unpin = &Unpin,
-    .copy_on_device = &Copy,
+    .copy_on_device = &CopyOnDevice,
+    .queue_to_device = &QueueToDevice,
+    .queue_to_host = &QueueToHost,
+    .begin_capture = &BeginCapture,
+    .end_capture = &EndCapture,
+    .launch_graph = &LaunchGraph,
+    .destroy_graph = &DestroyGraph,
     .start_timer = &StartTimer,
     .stop_timer = &StopTimer,
     .arena_granule = &Granule,
@@ -232,11 +352,14 @@ constexpr PlimsollCudaModule kModule = {
                 .softcap = &Run<&cuda::LaunchSoftcap>,
                 .route = &Run<&cuda::LaunchRoute>,
                 .experts = &Run<&cuda::LaunchExperts>,
+                .sample = &Run<&cuda::LaunchSample>,
                 .gemm = &Product},
 };
 
 }  // namespace
 
 const PlimsollCudaModule& EmulatedModule() { return kModule; }
+
+const EmulatedCalls& CallsOfEmulatedModule() { return calls; }
 
 }  // namespace plimsoll::emulator

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tests/emulator/recording.h"
 #include "tests/emulator/thread_block.h"
 
 #define SIMT_KERNEL(...) inline void
@@ -205,9 +206,11 @@ void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
 template <class... Parameters, class... Arguments>
 int Launch(void (*kernel)(Parameters...), const LaunchShape& shape, Stream,
            Arguments... arguments) {
-  emulator::RunGrid(
-      {{shape.blocks_x, shape.blocks_y, shape.blocks_z}, shape.threads, shape.shared_bytes},
-      [&] { kernel(arguments...); });
+  emulator::DoOrRecord([=] {
+    emulator::RunGrid(
+        {{shape.blocks_x, shape.blocks_y, shape.blocks_z}, shape.threads, shape.shared_bytes},
+        [&] { kernel(arguments...); });
+  });
   return 0;
 }
 

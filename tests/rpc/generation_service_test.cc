@@ -28,19 +28,33 @@ class CountingDecoder final : public Decoder {
     for (const BatchEntry& entry : batch) {
       if (!entry.want_logits) continue;
       logits_.resize(logits_.size() + kVocabulary, 0.0F);
-      const auto next = static_cast<size_t>((entry.tokens.back() + 1) % kVocabulary);
-      logits_[logits_.size() - kVocabulary + next] = 1.0F;
+      logits_[logits_.size() - kVocabulary + static_cast<size_t>(Next(entry))] = 1.0F;
     }
     return logits_;
+  }
+  absl::StatusOr<Drawn> ForwardAndDraw(std::span<const BatchEntry> batch) override {
+    const absl::StatusOr<std::span<const float>> logits = Forward(batch);
+    if (!logits.ok()) return logits.status();
+    drawn_.clear();
+    for (const BatchEntry& entry : batch) {
+      if (entry.draw) drawn_.push_back({.token = Next(entry)});
+    }
+    return Drawn{drawn_, *logits};
   }
   const ModelConfig& model() const override { return model_; }
   const Options& options() const override { return options_; }
   Bytes buffer_bytes() const override { return Bytes(0); }
+  Bytes graph_bytes() const override { return Bytes(0); }
 
   std::atomic<bool> paused = false;
   std::atomic<bool> failing = false;
 
  private:
+  static int32_t Next(const BatchEntry& entry) {
+    return static_cast<int32_t>((entry.tokens.back() + 1) % kVocabulary);
+  }
+
+  std::vector<DrawnToken> drawn_;
   ModelConfig model_;
   Options options_;
   std::vector<float> logits_;

@@ -36,6 +36,24 @@ absl::StatusOr<std::span<const float>> FillingDecoder::Forward(std::span<const B
   return std::span<const float>(logits_);
 }
 
+// Of prompts, tokens are drawn here, from logits that are kept here.
+absl::StatusOr<Drawn> FillingDecoder::ForwardAndDraw(std::span<const BatchEntry> batch) {
+  if (batch.front().first_position > 0) {
+    decoded_ = std::ssize(batch);
+    return decoder_.ForwardAndDraw(batch);
+  }
+  const absl::StatusOr<std::span<const float>> logits = Forward(batch);
+  if (!logits.ok()) return logits.status();
+  drawn_.clear();
+  const size_t vocab = prompt_logits_.size();  // a row for each prompt
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (!batch[i].draw) continue;
+    drawn_.push_back(
+        {.token = SampleToken(logits->subspan(i * vocab, vocab), *batch[i].draw, candidates_)});
+  }
+  return Drawn{drawn_, *logits};
+}
+
 absl::Status FillingDecoder::Compute(const BatchEntry& prompt) {
   const Instant start = clock_.Now();
   const size_t rows = static_cast<size_t>(decoder_.options().max_batched_tokens.value());

@@ -19,6 +19,7 @@
 
 #include "engine/decoder/decoder.h"
 #include "engine/device/backend.h"
+#include "engine/ops/sampler.h"
 #include "kvcache/base/clock.h"
 
 namespace plimsoll {
@@ -30,11 +31,13 @@ class FillingDecoder final : public Decoder {
                  std::byte* pool);
 
   absl::StatusOr<std::span<const float>> Forward(std::span<const BatchEntry> batch) override;
+  absl::StatusOr<Drawn> ForwardAndDraw(std::span<const BatchEntry> batch) override;
 
   const ModelConfig& model() const override { return decoder_.model(); }
   // As many rows as anybody may want; as many logits as the decoder beneath has.
   const Options& options() const override { return options_; }
   Bytes buffer_bytes() const override { return decoder_.buffer_bytes(); }
+  Bytes graph_bytes() const override { return decoder_.graph_bytes(); }
 
   Duration prompt_time() const { return prompt_time_; }  // zero before the first prompt
   int64_t decoded() const { return decoded_; }           // sequences of the last pass that decoded
@@ -54,6 +57,8 @@ class FillingDecoder final : public Decoder {
   std::vector<std::byte> blocks_;
   std::vector<float> prompt_logits_;
   std::vector<float> logits_;
+  std::vector<DrawnToken> drawn_;
+  std::vector<Candidate> candidates_;
   Duration prompt_time_ = Duration::zero();
   int64_t decoded_ = 0;
 };

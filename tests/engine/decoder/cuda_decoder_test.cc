@@ -10,23 +10,11 @@
 #include <vector>
 
 #include "engine/decoder/cuda_limits.h"
+#include "tests/engine/decoder/cuda_shapes.h"
 #include "tests/engine/ops/device_problem.h"
-#include "tests/engine/support/tiny_model.h"
 
 namespace plimsoll {
 namespace {
-
-// Wide enough for the kernels: heads of 64, columns in blocks of 64.
-TinyShape CudaShape() {
-  TinyShape shape;
-  shape.layers = 2;
-  shape.hidden = 128;
-  shape.intermediate = 192;
-  shape.heads = 4;
-  shape.kv_heads = 2;
-  shape.head_dim = 64;
-  return shape;
-}
 
 struct Case {
   std::string name;
@@ -41,19 +29,10 @@ struct Case {
 std::vector<Case> Cases() {
   TinyShape qwen = CudaShape();
   qwen.architecture = "Qwen3ForCausalLM";
-  TinyShape gemma = CudaShape();
-  gemma.architecture = "Gemma2ForCausalLM";
-  gemma.tied = true;
-  gemma.more =
-      R"(, "sliding_window": 20, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0)"
-      R"(, "query_pre_attn_scalar": 64, "hidden_activation": "gelu_pytorch_tanh")";
   TinyShape half = CudaShape();
   half.dtype = "float16";
   // Rounding may give a row another expert where two logits are all but equal, which is no error of
   // a product: these models have no such rows.
-  TinyShape mixtral = half;
-  mixtral.architecture = "MixtralForCausalLM";
-  mixtral.more = R"(, "num_local_experts": 4, "num_experts_per_tok": 2)";
   TinyShape qwen_experts = half;  // beside a plain layer
   qwen_experts.architecture = "Qwen3MoeForCausalLM";
   qwen_experts.more = R"(, "num_experts": 7, "num_experts_per_tok": 3, "moe_intermediate_size": 64)"
@@ -62,7 +41,7 @@ std::vector<Case> Cases() {
   shared.architecture = "Qwen2MoeForCausalLM";
   shared.more = R"(, "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64)"
                 R"(, "shared_expert_intermediate_size": 192)";
-  TinyShape mixtral_bf16 = mixtral;
+  TinyShape mixtral_bf16 = MixtralShape();
   mixtral_bf16.dtype = "bfloat16";
   // A number of a narrow cache that lies between two steps may be rounded either way: there the
   // distance is a share of what the cache itself costs.
@@ -74,10 +53,10 @@ std::vector<Case> Cases() {
           {"Int4CacheAndWeights", half, ElementType::kInt4, ElementType::kInt4, 0.15},
           {"Fp8Cache", half, {}, ElementType::kFp8, 4e-2},
           {"NormsOfHeads", qwen, {}, ElementType::kBf16, 1.5e-2},
-          {"CapsAndWindows", gemma, {}, ElementType::kBf16, 3e-2},
-          {"Experts", mixtral, {}, ElementType::kFp16, 2e-3},
-          {"Int8Experts", mixtral, ElementType::kInt8, ElementType::kFp16, 2e-3},
-          {"Int4Experts", mixtral, ElementType::kInt4, ElementType::kFp16, 2e-3},
+          {"CapsAndWindows", GemmaShape(), {}, ElementType::kBf16, 3e-2},
+          {"Experts", MixtralShape(), {}, ElementType::kFp16, 2e-3},
+          {"Int8Experts", MixtralShape(), ElementType::kInt8, ElementType::kFp16, 2e-3},
+          {"Int4Experts", MixtralShape(), ElementType::kInt4, ElementType::kFp16, 2e-3},
           {"Bf16Experts", mixtral_bf16, {}, ElementType::kBf16, 1.5e-2},
           {"ExpertsBesideAPlainLayer", qwen_experts, {}, ElementType::kFp16, 2e-3},
           {"SharedExpert", shared, {}, ElementType::kFp16, 2e-3}};

@@ -306,10 +306,12 @@ TEST(Decoder, BufferBytesCountEveryBuffer) {
       {.blocks = Blocks(16), .decoder = {.max_batched_tokens = Tokens(16), .max_logit_rows = 16}});
   const int64_t floats = 16 * (64 + 64 + 64 + 16 + 16 + 64 + 96 + 96 + 64 + 101);
   const int64_t blocks = engine.arena->committed_bytes() / engine.layout.block_bytes;
-  const int64_t angles = 2 * 4 * (4 * blocks);  // of 4 pairs, at 4 positions a block
-  const int64_t inputs = 256 + 256 + 256;       // ids, places, picked
-  const int64_t tables = CeilDivide(4 * 16 * blocks, 256) * 256;
-  EXPECT_EQ(engine.decoder->buffer_bytes(), Bytes(4 * floats + 4 * angles + inputs + tables));
+  const int64_t angles = 2 * 4 * (4 * blocks);    // of 4 pairs, at 4 positions a block
+  const int64_t inputs = 16 * (4 + 16 + 4 + 24);  // ids, places, picked, draws
+  const int64_t tables = 4 * 16 * blocks;
+  const int64_t drawn = 16 * 4;
+  EXPECT_EQ(engine.decoder->buffer_bytes(),
+            Bytes(4 * floats + 4 * angles + inputs + tables + drawn));
 }
 
 TEST(Decoder, AModelItCannotRunIsRefusedByName) {

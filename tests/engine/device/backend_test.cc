@@ -112,6 +112,14 @@ TEST(CudaBackend, TellsWhatTheGpuIsAndHowLongItTook) {
             absl::AbortedError("x"));
 }
 
+TEST(CudaBackend, SaysWhyAGraphWasNotCaptured) {
+  const auto backend = LoadForGood({Fake("fake_cuda")});
+  ASSERT_TRUE(backend.ok()) << backend.status();
+  const auto work = [] { return absl::InternalError("nothing is queued then"); };
+  EXPECT_EQ((*backend)->Capture(work).status(),
+            absl::UnimplementedError("graph: cudaStreamBeginCapture: pretended (900)"));
+}
+
 // A GPU that could decode, for what ChooseDevice makes of one.
 class DecodingGpu final : public DeviceBackend {
  public:
@@ -130,6 +138,12 @@ class DecodingGpu final : public DeviceBackend {
   absl::Status CopyOnDevice(std::byte*, const std::byte*, Bytes) const override { return {}; }
   absl::Status CopyAll(std::span<const DeviceCopy>) const override { return {}; }
   absl::StatusOr<PinnedMemory> Pin(std::byte*, Bytes) const override { return PinnedMemory(); }
+  absl::Status QueueToDevice(std::byte*, const std::byte*, Bytes) const override { return {}; }
+  absl::Status QueueToHost(std::byte*, const std::byte*, Bytes) const override { return {}; }
+  absl::StatusOr<DeviceGraph> Capture(const std::function<absl::Status()>&) const override {
+    return DeviceGraph();
+  }
+  absl::Status Launch(const DeviceGraph&) const override { return {}; }
   absl::StatusOr<double> Time(const std::function<absl::Status()>&) const override { return 0.0; }
   absl::Status Synchronize() const override { return {}; }
 

@@ -76,6 +76,13 @@ int Pin(void*, int64_t bytes, PlimsollCudaMessage* message) {
 }
 void Unpin(void*) {}
 
+int BeginCapture(PlimsollCudaMessage* message) {
+  return Fail(PLIMSOLL_CUDA_UNSUPPORTED, "cudaStreamBeginCapture: pretended (900)", message);
+}
+int EndCapture(PlimsollCudaGraph**, PlimsollCudaMessage*) { return PLIMSOLL_CUDA_FAILED; }
+int LaunchGraph(PlimsollCudaGraph*, PlimsollCudaMessage*) { return PLIMSOLL_CUDA_FAILED; }
+void DestroyGraph(PlimsollCudaGraph*) {}
+
 int StartTimer(PlimsollCudaMessage*) { return PLIMSOLL_CUDA_OK; }
 int StopTimer(double* seconds, PlimsollCudaMessage*) {
   *seconds = 0.25;
@@ -184,6 +191,12 @@ constexpr PlimsollCudaModule kModule = {
     .pin = &Pin,
     .unpin = &Unpin,
     .copy_on_device = &Copy,
+    .queue_to_device = &Copy,
+    .queue_to_host = &Copy,
+    .begin_capture = &BeginCapture,
+    .end_capture = &EndCapture,
+    .launch_graph = &LaunchGraph,
+    .destroy_graph = &DestroyGraph,
     .start_timer = &StartTimer,
     .stop_timer = &StopTimer,
     .arena_granule = &Granule,

@@ -252,9 +252,14 @@ class FailingDecoder final : public Decoder {
     if (fail) return absl::InternalError("injected");
     return base_.Forward(batch);
   }
+  absl::StatusOr<Drawn> ForwardAndDraw(std::span<const BatchEntry> batch) override {
+    if (fail) return absl::InternalError("injected");
+    return base_.ForwardAndDraw(batch);
+  }
   const ModelConfig& model() const override { return base_.model(); }
   const Options& options() const override { return base_.options(); }
   Bytes buffer_bytes() const override { return base_.buffer_bytes(); }
+  Bytes graph_bytes() const override { return base_.graph_bytes(); }
   bool fail = false;
 
  private:

@@ -157,6 +157,16 @@ class FailingCopies final : public DeviceBackend {
   absl::StatusOr<PinnedMemory> Pin(std::byte* data, Bytes bytes) const override {
     return cpu_.Pin(data, bytes);
   }
+  absl::Status QueueToDevice(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    return cpu_.QueueToDevice(to, from, bytes);
+  }
+  absl::Status QueueToHost(std::byte* to, const std::byte* from, Bytes bytes) const override {
+    return cpu_.QueueToHost(to, from, bytes);
+  }
+  absl::StatusOr<DeviceGraph> Capture(const std::function<absl::Status()>& work) const override {
+    return cpu_.Capture(work);
+  }
+  absl::Status Launch(const DeviceGraph& graph) const override { return cpu_.Launch(graph); }
   absl::StatusOr<double> Time(const std::function<absl::Status()>& work) const override {
     return cpu_.Time(work);
   }

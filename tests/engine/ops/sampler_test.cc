@@ -19,7 +19,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 int32_t Sample(const std::vector<float>& logits, const Sampling& sampling) {
   std::vector<Candidate> scratch;
-  return SampleToken(logits, sampling, scratch);
+  return SampleToken(logits, DrawOf(sampling), scratch);
 }
 
 // How often each token comes out of `draws` draws with steps 0, 1, 2, ...
@@ -28,7 +28,7 @@ std::map<int32_t, int> Counts(const std::vector<float>& logits, Sampling samplin
   std::vector<Candidate> scratch;
   for (int i = 0; i < draws; ++i) {
     sampling.step = static_cast<uint64_t>(i);
-    ++counts[SampleToken(logits, sampling, scratch)];
+    ++counts[SampleToken(logits, DrawOf(sampling), scratch)];
   }
   return counts;
 }
@@ -44,6 +44,66 @@ TEST(Sampler, GreedyTakesTheFirstLargest) {
   EXPECT_EQ(Sample({1, 3, 3}, {}), 1);
   EXPECT_EQ(Sample({-kInfinity, -2, kNan}, {}), 1);
   EXPECT_EQ(Sample({kNan, -5}, {}), 1);
+}
+
+TEST(Sampler, DrawsNothingWhereNoLogitIsANumber) {
+  EXPECT_EQ(Sample({kNan, kNan}, {}), kNoToken);
+  EXPECT_EQ(Sample({kNan, kNan}, {.temperature = 1, .top_k = 1, .top_p = 0.5}), kNoToken);
+  EXPECT_EQ(Sample({kNan, -kInfinity}, {.temperature = 1}), 1);
+}
+
+TEST(Sampler, TheTwoZerosAreEqual) { EXPECT_EQ(Sample({-1, -0.0f, 0.0f}, {}), 1); }
+
+TEST(Sampler, TemperaturesFarOutMeanWhatTheySay) {
+  const std::vector<float> logits = {1, 1.0001f, -kInfinity, 1.0001f};
+  EXPECT_THAT(Tokens(Counts(logits, {.temperature = 1e-300}, 200)), testing::ElementsAre(1, 3));
+  EXPECT_THAT(Tokens(Counts(logits, {.temperature = 1e300}, 200)), testing::ElementsAre(0, 1, 3));
+  // The order of logits that a high temperature makes equally likely is still theirs.
+  EXPECT_THAT(Tokens(Counts(logits, {.temperature = 1e300, .top_k = 2}, 200)),
+              testing::ElementsAre(1, 3));
+}
+
+// 2^40 at the peak; a quarter of it two octaves below; nothing from forty octaves on.
+TEST(SamplingRule, WeighsByHalves) {
+  EXPECT_EQ(WeightOf(3, 3, 1), uint64_t{1} << 40);
+  EXPECT_EQ(WeightOf(1, 3, 1), uint64_t{1} << 38);
+  EXPECT_EQ(WeightOf(2, 3, 2), uint64_t{1} << 38);
+  EXPECT_EQ(WeightOf(-36, 3, 1), 2u);
+  EXPECT_EQ(WeightOf(-37, 3, 1), 0u);
+  EXPECT_EQ(WeightOf(-kInfinity, 3, 1), 0u);
+  EXPECT_EQ(WeightOf(kNan, 3, 1), 0u);
+}
+
+TEST(SamplingRule, WeighsAsAPowerOfTwoAndNeverMoreForLess) {
+  uint64_t before = uint64_t{1} << 40;
+  for (float octaves = 0; octaves < 20; octaves += 0.0137f) {
+    const uint64_t weight = WeightOf(-octaves, 0, 1);
+    const double want = std::exp2(-double{octaves});
+    EXPECT_NEAR(static_cast<double>(weight) * 0x1p-40, want, 2e-7 * want + 0x1p-40) << octaves;
+    EXPECT_LE(weight, before) << octaves;
+    before = weight;
+  }
+}
+
+TEST(SamplingRule, OrdersAsNumbersDo) {
+  const std::vector<float> rising = {-kInfinity, -1e30f, -1, -1e-40f, 0, 1e-40f, 2, kInfinity};
+  for (size_t i = 0; i + 1 < rising.size(); ++i) {
+    EXPECT_LT(OrderOf(rising[i]), OrderOf(rising[i + 1])) << rising[i];
+    EXPECT_EQ(LogitOf(OrderOf(rising[i])), rising[i]);
+    EXPECT_EQ(IsOrderOfFinite(OrderOf(rising[i])), std::isfinite(rising[i]));
+  }
+  EXPECT_EQ(OrderOf(-0.0f), OrderOf(0.0f));
+  EXPECT_EQ(OrderOf(kNan), 0u);
+  EXPECT_EQ(OrderOf(-kNan), 0u);
+}
+
+TEST(SamplingRule, MultipliesTo128Bits) {
+  constexpr uint64_t kAll = ~uint64_t{0};
+  EXPECT_EQ(MultiplyHigh(kAll, kAll), kAll - 1);
+  EXPECT_EQ(MultiplyHigh(uint64_t{1} << 63, 6), 3u);
+  EXPECT_EQ(MultiplyHigh(0x123456789abcdef0, 0xfedcba9876543210), 0x121fa00ad77d7422u);
+  EXPECT_EQ(NucleusWeight(1000, kWholeShare / 2), 500u);
+  EXPECT_EQ(NucleusWeight(1000, 1), 1u);
 }
 
 TEST(Sampler, AnInfiniteLogitWins) { EXPECT_EQ(Sample({0, kInfinity, 1}, {.temperature = 1}), 1); }
@@ -149,7 +209,8 @@ TEST(SamplerDeathTest, RefusesOptionsThatMeanNothing) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(Sample({1}, {.temperature = -1}), "temperature");
   EXPECT_DEATH(Sample({1}, {.temperature = 1, .top_p = 0}), "top_p");
-  EXPECT_DEATH(Sample({kNan, kNan}, {}), "no logit is a number");
+  EXPECT_DEATH(Sample({1}, {.temperature = 1, .top_k = -1}), "top_k");
+  EXPECT_DEATH(Sample({}, {}), "logits.empty");
 }
 
 }  // namespace
