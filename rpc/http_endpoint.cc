@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_join.h"
 #include "rpc/address.h"
+#include "rpc/dashboard/routes.h"
 #include "rpc/http_server.h"
 #include "rpc/metrics.h"
 #include "rpc/served.h"
@@ -13,7 +14,9 @@
 namespace plimsoll {
 namespace {
 
-constexpr size_t kThreads = 16;
+// Who watches has a thread; so many are left for everybody else.
+constexpr size_t kThreads = 64;
+constexpr int64_t kMostViewers = 48;
 
 using httplib::Request;
 using httplib::Response;
@@ -49,9 +52,10 @@ void AddNumbers(httplib::Server& server, const Served& served) {
 }  // namespace
 
 struct HttpEndpoint::State {
-  State(std::vector<std::string> names, Duration to_ask)
-      : server(kThreads, std::move(names), to_ask) {}
+  State(std::vector<std::string> names, Duration to_ask, const Served& served)
+      : dashboard(served, kMostViewers), server(kThreads, std::move(names), to_ask) {}
 
+  DashboardRoutes dashboard;
   HttpServer server;
   std::string address;
   std::atomic<bool> failed = false;
@@ -64,10 +68,11 @@ absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const HttpOpti
                                                                   const Served& served) {
   const absl::StatusOr<HostPort> where = ParseHostPort(options.address);
   if (!where.ok()) return where.status();
-  auto state = std::make_unique<State>(NamesOf(options, *where), options.to_ask);
+  auto state = std::make_unique<State>(NamesOf(options, *where), options.to_ask, served);
   HttpServer& server = state->server;
   AddProbes(server, served);
   AddNumbers(server, served);
+  state->dashboard.AddTo(server);
   int port = where->port;
   const bool bound = port == 0 ? (port = server.bind_to_any_port(where->host)) > 0
                                : server.bind_to_port(where->host, port);
@@ -85,6 +90,7 @@ absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const HttpOpti
 }
 
 HttpEndpoint::~HttpEndpoint() {
+  state_->dashboard.Close();
   state_->server.stop();
   state_->thread.join();
 }

@@ -4,10 +4,12 @@
 //   GET /readyz           200 "ready", or 503 and what holds it up, a line each (rpc/health.h)
 //   GET /metrics          Prometheus' text format (rpc/metrics.h)
 //   GET /api/v1/capacity  the JSON of `plimsoll capacity --format json`
+//   GET /                 the page, and what it reads (rpc/dashboard/routes.h)
 //
 // Only GET and HEAD, only to a Host that is this server (rpc/http_server.h).
 //
-// Threads: its own, a fixed number. Cost: a snapshot per request. Errors: as Server::Start.
+// Threads: its own, a fixed number. Cost: a snapshot per request; a sample of the pool a second.
+// Errors: as Server::Start.
 #pragma once
 
 #include <memory>

@@ -16,6 +16,7 @@
 #include "rpc/generation_endpoint.h"
 #include "rpc/library_logs.h"
 #include "rpc/listening_socket.h"
+#include "rpc/orca_endpoint.h"
 #include "rpc/served.h"
 
 namespace plimsoll {
@@ -139,6 +140,7 @@ struct Server::State {
   CapacityEndpoint capacity_endpoint{served};
   GenerationEndpoint generation_endpoint{served};
   AdminEndpoint admin_endpoint{served};
+  OrcaEndpoint orca_endpoint{served};
   std::vector<std::string> addresses;
   std::unique_ptr<Acceptor> acceptor;
   std::unique_ptr<grpc::Server> grpc;
@@ -165,6 +167,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.RegisterService(&state->capacity_endpoint);
   builder.RegisterService(&state->generation_endpoint);
   builder.RegisterService(&state->admin_endpoint);
+  builder.RegisterService(&state->orca_endpoint);
   state->acceptor = AddAcceptor(builder);
   state->grpc = builder.BuildAndStart();
   if (state->grpc == nullptr) return absl::InternalError("gRPC could not start a server");

@@ -23,10 +23,11 @@ struct ServerInfo {
   std::string version;
   std::string epoch;  // the server life
   ServerMode mode = ServerMode::kLedger;
-  std::string model;                     // its name; empty where none was given
-  std::string device;                    // "cpu", "cuda", "none"
-  std::vector<MemoryStage> memory = {};  // engine mode, at the start: predicted and measured
-  std::optional<LoopStats> loop = {};    // engine mode
+  std::string model;                          // its name; empty where none was given
+  std::string device;                         // "cpu", "cuda", "none"
+  std::vector<MemoryStage> memory = {};       // engine mode, at the start: predicted and measured
+  std::optional<LoopStats> loop = {};         // engine mode
+  VictimRule victim = VictimRule::kCheapest;  // engine mode: who stops where there is no room
 };
 
 }  // namespace plimsoll

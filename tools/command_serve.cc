@@ -85,6 +85,7 @@ ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool) {
     info.model = pool.engine->model().name;
     info.device = pool.engine->device();
     info.memory = pool.engine->memory();
+    info.victim = arguments.engine.loop.victim;
     block_bytes = pool.engine->layout().block_bytes;
   } else {
     info.model = pool.ledger->model();

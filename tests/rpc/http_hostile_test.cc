@@ -1,8 +1,4 @@
 // The HTTP port under hostile input: every answer is 4xx, and it goes on answering others.
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "rpc/http_server.h"
 #include "tests/rpc/web_fixture.h"
 
@@ -11,18 +7,9 @@ namespace {
 
 class HttpHostile : public WebTest {
  protected:
-  int Connected() const {
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<uint16_t>(std::stoi(http_->address().substr(10))));
-    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
-    EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
-    return fd;
-  }
   // The status line of what is answered to these bytes; "" where the connection just ends.
   std::string Answer(const std::string& bytes) const {
-    const int fd = Connected();
+    const int fd = RawConnection(http_->address());
     send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
     std::string said;
@@ -85,9 +72,8 @@ TEST_F(HttpHostile, WhatIsTooLongOrNoHttpIsRefused) {
 TEST_F(HttpHostile, SilentAndSlowCallersAreCutOff) {
   StartHttp({.address = "127.0.0.1:0", .to_ask = std::chrono::milliseconds(200)});
   std::vector<int> silent;
-  for (int i = 0; i < 20; ++i) silent.push_back(Connected());
+  for (int i = 0; i < 80; ++i) silent.push_back(RawConnection(http_->address()));
   send(silent.front(), "GET", 3, MSG_NOSIGNAL);
-  browser_->set_read_timeout(20);
   const auto answer = Get("/healthz");
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 200);

@@ -3,8 +3,11 @@
 // Threads: the test's. Errors: fail the test.
 #pragma once
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <memory>
 #include <sstream>
@@ -14,6 +17,18 @@
 #include "tests/rpc/test_server.h"
 
 namespace plimsoll {
+
+// A connection to host:port that says nothing by itself.
+inline int RawConnection(const std::string& address) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  const size_t colon = address.rfind(':');
+  to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(colon + 1))));
+  inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr);
+  EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
+  return fd;
+}
 
 class WebTest : public testing::Test {
  protected:

@@ -44,7 +44,8 @@ class Browser {
   Browser(const Browser&) = delete;
   Browser& operator=(const Browser&) = delete;
 
-  void Open(const std::string& file) { Command("/url", {{"url", "file://" + file}}); }
+  void Open(const std::string& file) { Go("file://" + file); }
+  void Go(const std::string& url) { Command("/url", {{"url", url}}); }
 
   // The window as a device has it.
   void Show(int width, int height, bool dark) {
