@@ -151,7 +151,7 @@ TEST_F(DashboardTest, AThousandWhoWantToWatchDoNotHoldUpTheMetrics) {
   std::vector<int> viewers;
   Duration slowest = Duration::zero();
   for (int i = 0; i < 1000; ++i) {
-    viewers.push_back(RawConnection(http_->address()));
+    viewers.push_back(ConnectTo(http_->address()));
     ASSERT_EQ(send(viewers.back(), ask.data(), ask.size(), MSG_NOSIGNAL), std::ssize(ask));
     if (i % 50 != 49) continue;
     const Instant asked = std::chrono::steady_clock::now();

@@ -9,7 +9,7 @@ class HttpHostile : public WebTest {
  protected:
   // The status line of what is answered to these bytes; "" where the connection just ends.
   std::string Answer(const std::string& bytes) const {
-    const int fd = RawConnection(http_->address());
+    const int fd = ConnectTo(http_->address());
     send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
     std::string said;
@@ -72,7 +72,7 @@ TEST_F(HttpHostile, WhatIsTooLongOrNoHttpIsRefused) {
 TEST_F(HttpHostile, SilentAndSlowCallersAreCutOff) {
   StartHttp({.address = "127.0.0.1:0", .to_ask = std::chrono::milliseconds(200)});
   std::vector<int> silent;
-  for (int i = 0; i < 80; ++i) silent.push_back(RawConnection(http_->address()));
+  for (int i = 0; i < 80; ++i) silent.push_back(ConnectTo(http_->address()));
   send(silent.front(), "GET", 3, MSG_NOSIGNAL);
   const auto answer = Get("/healthz");
   ASSERT_TRUE(answer);

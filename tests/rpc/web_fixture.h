@@ -19,7 +19,7 @@
 namespace plimsoll {
 
 // A connection to host:port that says nothing by itself.
-inline int RawConnection(const std::string& address) {
+inline int ConnectTo(const std::string& address) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
