@@ -86,13 +86,14 @@ class Call {
 
 absl::Status Call::PlaceRows(int64_t blocks, bool in_order) {
   AttentionPlans plans(ModelOf(test_), device_, test_.sequences);
-  inputs_ = StepInputs::Create(device_, {.rows = test_.sequences,
-                                         .logit_rows = 1,
-                                         .sequences = test_.sequences,
-                                         .table_blocks = blocks,
-                                         .items = plans.most_items(),
-                                         .splits = plans.most_splits()});
+  const StepInputs::Shape shape = {.rows = test_.sequences,
+                                   .logit_rows = 1,
+                                   .items = plans.MostItems(test_.sequences),
+                                   .splits = plans.MostSplits(test_.sequences)};
+  inputs_ = StepInputs::Create(
+      device_, {.shape = shape, .sequences = test_.sequences, .table_blocks = blocks});
   if (!inputs_.ok()) return inputs_.status();
+  inputs_->Begin(shape);
   std::vector<int32_t> order(static_cast<size_t>(blocks * test_.sequences));
   std::iota(order.begin(), order.end(), 0);
   if (!in_order) std::shuffle(order.begin(), order.end(), std::mt19937(3));
@@ -102,7 +103,8 @@ absl::Status Call::PlaceRows(int64_t blocks, bool in_order) {
     for (int64_t b = 0; b < blocks; ++b) table.push_back(BlockId(*next++));
     inputs_->places()[s] = {test_.context - 1, inputs_->AddTable(table, blocks)};
   }
-  plans.Plan({inputs_->places(), static_cast<size_t>(test_.sequences)}, *inputs_);
+  plans.Plan({inputs_->places(), static_cast<size_t>(test_.sequences)}, test_.sequences,
+             /*fill=*/false, *inputs_);
   PLIMSOLL_RETURN_IF_ERROR(inputs_->Upload());
   args_.places = inputs_->OnDevice(inputs_->places());
   args_.work = plans.Of(0);

@@ -52,7 +52,7 @@ DrawnChart Throughput(const ConcurrencyReport& report) {
     }
     if (!line.points.empty()) chart.lines.push_back(std::move(line));
   }
-  return Draw(chart);
+  return DrawChart(chart);
 }
 
 DrawnChart Latency(const ConcurrencyReport& report) {
@@ -75,7 +75,7 @@ DrawnChart Latency(const ConcurrencyReport& report) {
     chart.lines.push_back(std::move(steps));
     chart.lines.push_back(std::move(bound));
   }
-  return Draw(chart);
+  return DrawChart(chart);
 }
 
 std::string Rows(const ConcurrencyRun& run) {

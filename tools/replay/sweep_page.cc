@@ -55,7 +55,7 @@ DrawnChart Frontier(const PolicySweep& sweep) {
     }
     if (!line.points.empty()) chart.lines.push_back(std::move(line));
   }
-  return Draw(chart);
+  return DrawChart(chart);
 }
 
 std::string Table(const PolicySweep& sweep) {

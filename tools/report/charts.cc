@@ -110,7 +110,7 @@ Json LinesJson(const LineChart& chart) {
 
 }  // namespace
 
-DrawnChart Draw(const BarChart& chart) {
+DrawnChart DrawChart(const BarChart& chart) {
   Json data = {
       {"kind", "bars"}, {"id", chart.id}, {"bars", chart.bars}, {"parts", PartsJson(chart)}};
   if (chart.limit) {
@@ -120,7 +120,7 @@ DrawnChart Draw(const BarChart& chart) {
           .data = ScriptText(data)};
 }
 
-DrawnChart Draw(const LineChart& chart) {
+DrawnChart DrawChart(const LineChart& chart) {
   const Json data = {{"kind", "lines"},
                      {"id", chart.id},
                      {"x_title", chart.x_title},
@@ -131,7 +131,7 @@ DrawnChart Draw(const LineChart& chart) {
           .data = ScriptText(data)};
 }
 
-DrawnChart Draw(const FrontierChart& chart) {
+DrawnChart DrawChart(const FrontierChart& chart) {
   Json lines = Json::array();
   for (const FrontierLine& line : chart.lines) {
     Json points = Json::array();

@@ -86,8 +86,8 @@ struct DrawnChart {
   std::string data;
 };
 
-DrawnChart Draw(const BarChart& chart);
-DrawnChart Draw(const LineChart& chart);
-DrawnChart Draw(const FrontierChart& chart);
+DrawnChart DrawChart(const BarChart& chart);
+DrawnChart DrawChart(const LineChart& chart);
+DrawnChart DrawChart(const FrontierChart& chart);
 
 }  // namespace plimsoll

@@ -76,13 +76,13 @@ DrawnChart MemoryChart(const InferencePlan& plan) {
     alternative += absl::StrFormat(" %s %s,", part.name, FormatSize(part.bytes.front()));
   }
   alternative.back() = '.';
-  return Draw(BarChart{.id = "memory",
-                       .title = "Memory of one GPU",
-                       .alternative = alternative,
-                       .bars = {""},
-                       .parts = parts,
-                       .limit = plan.budget_bytes,
-                       .limit_name = "budget " + FormatSize(plan.budget_bytes)});
+  return DrawChart(BarChart{.id = "memory",
+                            .title = "Memory of one GPU",
+                            .alternative = alternative,
+                            .bars = {""},
+                            .parts = parts,
+                            .limit = plan.budget_bytes,
+                            .limit_name = "budget " + FormatSize(plan.budget_bytes)});
 }
 
 std::string TermRows(const InferencePlan& plan) {
@@ -148,7 +148,7 @@ DrawnChart CapacityChart(const std::vector<CapacityCurve>& curves) {
                                  [](const ChartPoint& point) { return point.y > 0; });
     if (any) chart.lines.push_back(std::move(line));
   }
-  return Draw(chart);
+  return DrawChart(chart);
 }
 
 std::string SequencesTable(const std::vector<CapacityCurve>& curves) {

@@ -75,7 +75,7 @@ DrawnChart MemoryChart(const TrainingPlan& plan) {
     chart.limit = plan.options.device_bytes;
     chart.limit_name = "device " + FormatSize(*chart.limit);
   }
-  return Draw(chart);
+  return DrawChart(chart);
 }
 
 // The terms of one place, in the order of the plan. What is offloaded has no share of the GPU's.
@@ -188,7 +188,7 @@ DrawnChart ZeroChart(const TrainingPlan& plan, const TrainingCurves& curves) {
     chart.limit = plan.options.device_bytes;
     chart.limit_name = "device " + FormatSize(*chart.limit);
   }
-  return Draw(chart);
+  return DrawChart(chart);
 }
 
 std::string ZeroTable(const TrainingCurves& curves) {
@@ -224,7 +224,7 @@ DrawnChart ActivationChart(const ActivationAxis& axis, const std::vector<Activat
     chart.lines[1].points.push_back({point.at, point.selective.value()});
     chart.lines[2].points.push_back({point.at, point.full.value()});
   }
-  return Draw(chart);
+  return DrawChart(chart);
 }
 
 std::string ActivationTable(const ActivationAxis& axis,

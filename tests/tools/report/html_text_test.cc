@@ -40,25 +40,25 @@ TEST(HtmlText, ARowOfTermsHoldsItsBytesForReadersAndPrograms) {
 TEST(HtmlText, AShareOfNothingIsNone) { EXPECT_EQ(ShareText(Bytes(0), Bytes(0)), "0.00%"); }
 
 TEST(Charts, NoNameEndsTheScriptThatHoldsTheData) {
-  const DrawnChart chart = Draw(LineChart{.id = "c",
-                                          .title = "t",
-                                          .alternative = "a",
-                                          .x_title = "x",
-                                          .y_title = "y",
-                                          .lines = {{"</script><script>", {{1, 2}, {2, 0}}}}});
+  const DrawnChart chart = DrawChart(LineChart{.id = "c",
+                                               .title = "t",
+                                               .alternative = "a",
+                                               .x_title = "x",
+                                               .y_title = "y",
+                                               .lines = {{"</script><script>", {{1, 2}, {2, 0}}}}});
   EXPECT_EQ(chart.data.find('<'), std::string::npos);
   EXPECT_EQ(chart.html.find("<script"), std::string::npos);
   EXPECT_NE(chart.data.find("[{\"x\":1,\"y\":2}]"), std::string::npos) << chart.data;
 }
 
 TEST(Charts, BytesThatAreNoTextAreReplaced) {
-  const DrawnChart chart = Draw(BarChart{.id = "c",
-                                         .title = "t",
-                                         .alternative = "a",
-                                         .bars = {"\xff"},
-                                         .parts = {{"p", PartColour::kKv, {Bytes(5)}}},
-                                         .limit = Bytes(7),
-                                         .limit_name = "l"});
+  const DrawnChart chart = DrawChart(BarChart{.id = "c",
+                                              .title = "t",
+                                              .alternative = "a",
+                                              .bars = {"\xff"},
+                                              .parts = {{"p", PartColour::kKv, {Bytes(5)}}},
+                                              .limit = Bytes(7),
+                                              .limit_name = "l"});
   EXPECT_NE(chart.data.find("\\ufffd"), std::string::npos) << chart.data;
   EXPECT_NE(chart.data.find("{\"name\":\"l\",\"bytes\":7}"), std::string::npos) << chart.data;
 }
