@@ -79,7 +79,8 @@ absl::Status AdmissionEndpoint::Renew(const v1::RenewReservationsRequest& in,
       }
       const bool stale = absl::IsFailedPrecondition(renewed.status());
       if (!stale && !absl::IsNotFound(renewed.status())) return renewed.status();
-      *out->add_lost() = ToWire(LostReservation{.id = id, .stale_epoch = stale});
+      *out->add_lost() = ToWire(
+          LostReservation{.id = id, .stale_epoch = stale, .revoked = admission.WasRevoked(id)});
     }
     return absl::OkStatus();
   });

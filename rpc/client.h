@@ -47,7 +47,8 @@ using PoolSize = std::variant<Blocks, Bytes>;
 // A reservation that a renewal did not find.
 struct LostReservation {
   std::string id;
-  bool stale_epoch = false;  // of another server life; else ended or never given
+  bool stale_epoch = false;  // of another server life
+  bool revoked = false;      // an operator took it away; neither: ended or never given
 };
 
 struct Renewal {

@@ -193,7 +193,9 @@ absl::StatusOr<Refusal> FromWire(const wire::Rejection& in) {
 wire::LostReservation ToWire(const LostReservation& lost) {
   wire::LostReservation out;
   out.set_reservation_id(lost.id);
-  out.set_cause(lost.stale_epoch ? wire::LOSS_CAUSE_STALE_EPOCH : wire::LOSS_CAUSE_NOT_FOUND);
+  out.set_cause(lost.stale_epoch ? wire::LOSS_CAUSE_STALE_EPOCH
+                : lost.revoked   ? wire::LOSS_CAUSE_REVOKED
+                                 : wire::LOSS_CAUSE_NOT_FOUND);
   return out;
 }
 
@@ -206,10 +208,11 @@ absl::StatusOr<Renewal> FromWire(const wire::RenewReservationsResponse& in, Inst
   }
   for (const wire::LostReservation& each : in.lost()) {
     const bool stale = each.cause() == wire::LOSS_CAUSE_STALE_EPOCH;
-    if (!stale && each.cause() != wire::LOSS_CAUSE_NOT_FOUND) {
+    const bool revoked = each.cause() == wire::LOSS_CAUSE_REVOKED;
+    if (!stale && !revoked && each.cause() != wire::LOSS_CAUSE_NOT_FOUND) {
       return BadField("cause", int64_t{each.cause()}, "a value of this version");
     }
-    renewal.lost.push_back({.id = each.reservation_id(), .stale_epoch = stale});
+    renewal.lost.push_back({.id = each.reservation_id(), .stale_epoch = stale, .revoked = revoked});
   }
   return renewal;
 }

@@ -5,12 +5,14 @@
 
 #include <grpcpp/server_context.h>
 
+#include <functional>
 #include <string>
 
 #include "engine/loop/generation_loop.h"
 #include "kvcache/admission/shared_admission.h"
 #include "rpc/capacity_report.h"
 #include "rpc/health.h"
+#include "rpc/draining.h"
 #include "rpc/housekeeper.h"
 #include "rpc/server_info.h"
 #include "rpc/status.h"
@@ -28,6 +30,10 @@ struct Served {
   const HealthMonitor& health;
   DurationHistogram& decisions;  // what it took to answer requests for room
   WallTime started;
+  Draining& draining;
+  // Hears the id of each reservation that was revoked, from a thread that may send; null: nobody
+  // listens.
+  std::function<void(const std::string& id)> revoked = {};
 
   CapacityReport Capacity() const { return Capacity(admission.published().Read()); }
   CapacityReport Capacity(const AdmissionSnapshot& snapshot) const {

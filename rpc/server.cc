@@ -114,6 +114,7 @@ struct Server::State {
         GenerationLoop* loop)
       : housekeeper(admission, clock),
         health(std::make_shared<HealthMonitor>(admission, clock, loop)),
+        draining(admission),
         served{.admission = admission,
                .clock = clock,
                .housekeeper = housekeeper,
@@ -127,7 +128,8 @@ struct Server::State {
                .resize = options.resize,
                .health = *health,
                .decisions = decisions,
-               .started = clock.WallNow()} {
+               .started = clock.WallNow(),
+               .draining = draining} {
     housekeeper.Watch(health);
   }
 
@@ -135,6 +137,7 @@ struct Server::State {
   Housekeeper housekeeper;
   const std::shared_ptr<HealthMonitor> health;
   DurationHistogram decisions;
+  Draining draining;
   Served served;
   AdmissionEndpoint admission_endpoint{served};
   CapacityEndpoint capacity_endpoint{served};
@@ -171,6 +174,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   state->acceptor = AddAcceptor(builder);
   state->grpc = builder.BuildAndStart();
   if (state->grpc == nullptr) return absl::InternalError("gRPC could not start a server");
+  state->draining.OnChange([health = state->grpc->GetHealthCheckService()](bool serving) {
+    if (health != nullptr) health->SetServingStatus(serving);
+  });
   state->accepting = std::make_unique<AcceptLoop>(
       *std::move(sockets), options.connections,
       [&acceptor = *state->acceptor](const ListeningSocket& from, Descriptor connection) {
@@ -188,13 +194,7 @@ ConnectionCounts Server::Connections() const { return state_->accepting->counts(
 const Served& Server::served() const { return state_->served; }
 int64_t Server::violations() const { return state_->housekeeper.violations(); }
 
-void Server::StartDraining() {
-  if (grpc::HealthCheckServiceInterface* health = state_->grpc->GetHealthCheckService()) {
-    health->SetServingStatus(false);
-  }
-  state_->served.admission.With(
-      [](AdmissionController& admission) { admission.SetDraining(true); });
-}
+void Server::StartDraining() { state_->draining.StartForGood(); }
 
 DrainReport Server::Held() const {
   const AdmissionSnapshot now = state_->served.admission.published().Read();

@@ -69,7 +69,7 @@ class Server {
   // Published snapshots that were not conserved; each was reported on standard error.
   int64_t violations() const;
 
-  // Turns health to NOT_SERVING and tells new requests to wait with DRAINING.
+  // Turns health to NOT_SERVING and tells new requests to wait with DRAINING, for good.
   void StartDraining();
   // What is held just now; a drain is over when nothing is.
   DrainReport Held() const;

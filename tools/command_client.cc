@@ -9,23 +9,13 @@
 #include "kvcache/sizing/block_demand.h"
 #include "rpc/client.h"
 #include "tools/client/answer_text.h"
+#include "tools/client/client_arguments.h"
+#include "tools/client/operator_commands.h"
 #include "tools/command.h"
 #include "tools/duration_text.h"
-#include "tools/output_file.h"
 
 namespace plimsoll {
 namespace {
-
-constexpr int kRefused = 3;
-
-// What every client command takes.
-struct ClientArguments {
-  std::string server = ClientOptions().server;
-  std::string format = "text";
-  std::string output;
-
-  bool json() const { return format == "json"; }
-};
 
 struct ReserveArguments {
   ClientArguments client;
@@ -40,15 +30,6 @@ struct ReserveArguments {
   std::string resumes;
   bool validate_only = false;
 };
-
-void AddClientArguments(CLI::App& command, ClientArguments& arguments) {
-  command.add_option("--server", arguments.server, "host:port or unix:/path")
-      ->capture_default_str();
-  command.add_option("--format", arguments.format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
-  command.add_option("-o,--output", arguments.output, "write to this file");
-}
 
 absl::StatusOr<Tokens> TokensArgument(const char* name, int64_t value, int64_t min) {
   if (value >= min && value <= kMaxTokens) return Tokens(value);
@@ -70,12 +51,6 @@ absl::StatusOr<ReservationRequest> RequestFrom(const ReserveArguments& arguments
                             .priority = arguments.priority,
                             .request_class = arguments.request_class,
                             .resumes = arguments.resumes};
-}
-
-// Prints, and returns the exit code.
-int Print(const std::string& text, const ClientArguments& arguments, int exit_code) {
-  const absl::Status written = WriteOutput(arguments.output, text);
-  return written.ok() ? exit_code : ReportError(written);
 }
 
 int RunCapacity(const ClientArguments& arguments) {
@@ -202,6 +177,7 @@ void AddClientCommands(CLI::App& app, CommandResult& result) {
   AddReserveCommand(app, result);
   AddReleaseCommand(app, result);
   AddResizeCommand(app, result);
+  AddOperatorCommands(app, result);
 }
 
 }  // namespace plimsoll

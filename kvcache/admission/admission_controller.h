@@ -143,6 +143,12 @@ class AdmissionController {
   // what the policy learns from where the holder's extensions did not tell; at most what it might
   // have used counts.
   absl::Status Release(std::string_view id, std::optional<Tokens> used = std::nullopt);
+  // Takes everything back without asking the holder, whose next call is told NotFound, "it was
+  // revoked", as long as the end is remembered; a release stays harmless. Counts as expired. With a
+  // running sequence, the blocks return as after Release. NotFound where it has ended.
+  absl::StatusOr<Revocation> Revoke(std::string_view id);
+  // Whether it was taken away, as long as its end is remembered.
+  bool WasRevoked(std::string_view id) const;
   absl::StatusOr<Reservation> Get(std::string_view id) const;
 
   // Starts a sequence that lives on the reservation's promise; FailedPrecondition if one runs.

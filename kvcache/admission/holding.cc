@@ -12,6 +12,7 @@ absl::StatusOr<ReservationRecord*> AdmissionController::State::FindHeld(std::str
   if (!number.ok()) return number.status();
   ReservationRecord* const record = book.Find(*number);
   if (record == nullptr) return NoReservation(id, {});
+  if (record->revoked) return NoReservation(id, "it was revoked");
   if (record->ended) return NoReservation(id, "it has ended");
   if (record->stop_requested) return NoReservation(id, "it was released");
   return record;

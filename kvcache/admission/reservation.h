@@ -86,6 +86,12 @@ struct Refusal {
   bool yield = false;
 };
 
+// A reservation that was taken away from its holder.
+struct Revocation {
+  Blocks blocks;          // that it held
+  bool stopping = false;  // its sequence runs: they come back when that has stopped
+};
+
 using Answer = std::variant<Reservation, Refusal>;
 
 // The one of several requests that was refused, so that none was admitted.

@@ -39,7 +39,8 @@ struct ReservationRecord {
   // Its number, or that of the first of those that it goes on with: who came first.
   int64_t seniority = 0;
   bool gave_up = false;         // it was released while it waited for room to grow
-  bool stop_requested = false;  // released while its sequence runs
+  bool stop_requested = false;  // released or revoked while its sequence runs
+  bool revoked = false;         // taken away from its holder
   bool suspended = false;       // its sequence is, and holds nothing
   Instant granted = {};
   std::optional<Instant> reported = std::nullopt;  // when its holder last said how far it is

@@ -80,7 +80,7 @@ absl::StatusOr<Reservation> AdmissionController::Get(std::string_view id) const 
   if (!number.ok()) return number.status();
   const ReservationRecord* const record = state_->book.Find(*number);
   if (record == nullptr) return NoReservation(id, {});
-  if (record->ended) return NoReservation(id, "it has ended");
+  if (record->ended) return NoReservation(id, record->revoked ? "it was revoked" : "it has ended");
   return state_->View(*record, state_->clock.Now());
 }
 
@@ -107,7 +107,7 @@ void AdmissionController::EndSequence(std::string_view id) {
   state_->EndWhatIsOver(now);
   const absl::StatusOr<ReservationRecord*> found = state_->FindRunning(id);
   PLIMSOLL_CHECK(found.ok(), found.status().message());
-  state_->Finish(**found, now, State::End::kReleased);
+  state_->Finish(**found, now, (*found)->revoked ? State::End::kExpired : State::End::kReleased);
   state_->Settle(now);
 }
 

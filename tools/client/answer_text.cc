@@ -87,6 +87,29 @@ std::string ResizedText(const PoolResized& resized) {
                          resized.moved.value());
 }
 
+std::string DrainJson(const HeldAtDrain& held) {
+  const nlohmann::ordered_json json = {{"draining", true},
+                                       {"reservations", held.reservations},
+                                       {"held_blocks", held.blocks.value()}};
+  return json.dump(2) + "\n";
+}
+
+std::string DrainText(const HeldAtDrain& held) {
+  return absl::StrFormat("draining: %d reservations hold %d blocks\n", held.reservations,
+                         held.blocks.value());
+}
+
+std::string RevokedJson(const Revocation& revocation) {
+  const nlohmann::ordered_json json = {
+      {"revoked", true}, {"blocks", revocation.blocks.value()}, {"stopping", revocation.stopping}};
+  return json.dump(2) + "\n";
+}
+
+std::string RevokedText(const Revocation& revocation) {
+  return absl::StrFormat("revoked: %d blocks%s\n", revocation.blocks.value(),
+                         revocation.stopping ? ", when its sequence has stopped" : "");
+}
+
 std::string CapacityText(const CapacityReport& report) {
   const AdmissionSnapshot& now = report.snapshot;
   const std::string block =

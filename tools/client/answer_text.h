@@ -8,6 +8,7 @@
 #include "kvcache/admission/admission_controller.h"
 #include "kvcache/admission/reservation.h"
 #include "rpc/capacity_report.h"
+#include "rpc/operator_client.h"
 
 namespace plimsoll {
 
@@ -18,6 +19,12 @@ std::string AnswerText(const Answer& answer);
 // previous_blocks, total_blocks, evicted_blocks, moved_blocks.
 std::string ResizedJson(const PoolResized& resized);
 std::string ResizedText(const PoolResized& resized);
+// draining, reservations, held_blocks.
+std::string DrainJson(const HeldAtDrain& held);
+std::string DrainText(const HeldAtDrain& held);
+// revoked, blocks, stopping.
+std::string RevokedJson(const Revocation& revocation);
+std::string RevokedText(const Revocation& revocation);
 std::string CapacityText(const CapacityReport& report);
 
 }  // namespace plimsoll
