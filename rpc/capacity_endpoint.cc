@@ -1,85 +1,19 @@
 #include "rpc/capacity_endpoint.h"
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "rpc/convert.h"
+#include "rpc/convert_listing.h"
 
 namespace plimsoll {
 namespace {
 
-// One WatchCapacity call. Each tick it writes the newest state, unless that is known already, the
-// interval is not over or the last write is still on its way; so a slow reader holds up nobody.
-class CapacityWatch final : public grpc::ServerWriteReactor<v1::WatchCapacityResponse>,
-                            public Housekeeper::Watcher {
- public:
-  CapacityWatch(const Served& served, Duration min_interval)
-      : served_(served), min_interval_(min_interval) {}
-
-  // The housekeeper keeps the watch alive until the call is over.
-  static grpc::ServerWriteReactor<v1::WatchCapacityResponse>* Start(const Served& served,
-                                                                    Duration min_interval) {
-    auto watch = std::make_shared<CapacityWatch>(served, min_interval);
-    watch->self_ = watch;
-    served.housekeeper.Watch(watch);
-    watch->Tick(served.admission.published().Read());
-    return watch.get();
-  }
-
-  void Tick(const AdmissionSnapshot& now) override ABSL_LOCKS_EXCLUDED(mutex_) {
-    {
-      absl::MutexLock lock(&mutex_);
-      if (over_ || writing_ || now.revision <= sent_revision_) return;
-      if (served_.clock.Now() < next_write_) return;
-      writing_ = true;
-      sent_revision_ = now.revision;
-      next_write_ = served_.clock.Now() + min_interval_;
-      *message_.mutable_capacity() = ToWire(served_.Capacity(now));
-    }
-    StartWrite(&message_);
-  }
-
-  void OnWriteDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_) {
-    bool end = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      writing_ = false;
-      end = (over_ || !ok) && !finished_;
-      if (end) over_ = finished_ = true;
-    }
-    if (end) Finish(grpc::Status::CANCELLED);
-  }
-
-  void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_) {
-    bool end = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      over_ = true;
-      end = !writing_ && !finished_;  // else OnWriteDone ends it
-      if (end) finished_ = true;
-    }
-    if (end) Finish(grpc::Status::CANCELLED);
-  }
-
-  void OnDone() override {
-    served_.housekeeper.Unwatch(this);
-    const std::shared_ptr<CapacityWatch> last = std::move(self_);
-  }
-
- private:
-  const Served& served_;
-  const Duration min_interval_;
-  std::shared_ptr<CapacityWatch> self_;
-  v1::WatchCapacityResponse message_;  // of the write in flight
-  absl::Mutex mutex_;
-  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool over_ ABSL_GUARDED_BY(mutex_) = false;      // nothing more to write
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // Finish was called
-  int64_t sent_revision_ ABSL_GUARDED_BY(mutex_) = -1;
-  Instant next_write_ ABSL_GUARDED_BY(mutex_);
-};
+constexpr Duration kLongestInterval = std::chrono::hours(1);
 
 // A stream that ends at once.
-class FailedWatch final : public grpc::ServerWriteReactor<v1::WatchCapacityResponse> {
+class FailedWatch final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   explicit FailedWatch(const absl::Status& status) { Finish(ToGrpc(status)); }
   void OnDone() override { delete this; }
@@ -94,13 +28,103 @@ grpc::ServerUnaryReactor* CapacityEndpoint::GetCapacity(grpc::CallbackServerCont
   return Finished(context, absl::OkStatus());
 }
 
-grpc::ServerWriteReactor<v1::WatchCapacityResponse>* CapacityEndpoint::WatchCapacity(
-    grpc::CallbackServerContext*, const v1::WatchCapacityRequest* in) {
-  constexpr Duration kLongestInterval = std::chrono::hours(1);
+absl::StatusOr<WatchTerms> CapacityEndpoint::TermsFrom(const v1::WatchCapacityRequest& in) const {
   Bounds bounds;
-  const Duration interval = bounds.DurationIn("min_interval", in->min_interval(), kLongestInterval);
-  if (!bounds.status().ok()) return new FailedWatch(bounds.status());
-  return CapacityWatch::Start(served_, interval);
+  WatchTerms terms{
+      .min_interval = bounds.DurationIn("min_interval", in.min_interval(), kLongestInterval),
+      .heartbeat =
+          bounds.DurationIn("heartbeat_interval", in.heartbeat_interval(), kLongestInterval),
+      .known_revision = bounds.CountIn("start_revision", in.start_revision())};
+  if (bounds.TextIn("epoch", in.epoch(), 0, kMaxTextBytes) != served_.identity.epoch) {
+    terms.known_revision = 0;
+  }
+  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  return terms;
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* CapacityEndpoint::WatchCapacity(
+    grpc::CallbackServerContext*, const grpc::ByteBuffer* in) {
+  v1::WatchCapacityRequest request;
+  grpc::ByteBuffer bytes(*in);  // parsing empties it
+  if (!grpc::SerializationTraits<v1::WatchCapacityRequest>::Deserialize(&bytes, &request).ok()) {
+    return new FailedWatch(absl::InvalidArgumentError("the message does not parse"));
+  }
+  const absl::StatusOr<WatchTerms> terms = TermsFrom(request);
+  if (!terms.ok()) return new FailedWatch(terms.status());
+  return CapacityWatch::Start(served_, messages_, *terms);
+}
+
+grpc::ServerUnaryReactor* CapacityEndpoint::ListReservations(grpc::CallbackServerContext* context,
+                                                             const v1::ListReservationsRequest* in,
+                                                             v1::ListReservationsResponse* out) {
+  return Finished(context, List(*in, out));
+}
+
+absl::Status CapacityEndpoint::List(const v1::ListReservationsRequest& in,
+                                    v1::ListReservationsResponse* out) {
+  Bounds bounds;
+  const int64_t size = PageSizeIn(bounds, in.page_size());
+  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  const absl::StatusOr<HoldingFilter> filter = FilterFrom(in);
+  if (!filter.ok()) return filter.status();
+  const std::string question = QuestionOf(*filter, served_.identity.epoch);
+  const absl::StatusOr<int64_t> after = PageTokenFrom(in.page_token(), question);
+  if (!after.ok()) return after.status();
+  const HoldingPage page = served_.admission.With([&](const AdmissionController& admission) {
+    return admission.HoldingsAfter(*after, size, *filter);
+  });
+  for (const Holding& holding : page.holdings) *out->add_reservations() = ToWire(holding);
+  if (page.next) out->set_next_page_token(PageTokenOf(*page.next, question));
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* CapacityEndpoint::ListTenants(grpc::CallbackServerContext* context,
+                                                        const v1::ListTenantsRequest* in,
+                                                        v1::ListTenantsResponse* out) {
+  return Finished(context, List(*in, out));
+}
+
+absl::Status CapacityEndpoint::List(const v1::ListTenantsRequest& in,
+                                    v1::ListTenantsResponse* out) {
+  Bounds bounds;
+  const int64_t size = PageSizeIn(bounds, in.page_size());
+  PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  const absl::StatusOr<std::string> after = TenantTokenFrom(in.page_token());
+  if (!after.ok()) return after.status();
+  const std::vector<TenantUse> uses = served_.admission.With(
+      [](const AdmissionController& admission) { return admission.Tenants(); });
+  const auto departed = uses.end() - 1;
+  auto next = uses.begin();
+  if (!in.page_token().empty()) {
+    next = std::upper_bound(
+        next, departed, *after,
+        [](const std::string& name, const TenantUse& use) { return name < use.tenant; });
+  }
+  while (next != departed && out->tenants_size() < size) *out->add_tenants() = ToWire(*next++);
+  if (next != departed) {
+    out->set_next_page_token(TenantTokenOf(std::prev(next)->tenant));
+  } else {
+    *out->add_tenants() = ToWire(*departed);
+    out->mutable_tenants()->rbegin()->set_departed(true);
+  }
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* CapacityEndpoint::PlanCapacity(grpc::CallbackServerContext* context,
+                                                         const v1::PlanCapacityRequest* in,
+                                                         v1::PlanCapacityResponse* out) {
+  return Finished(context, Plan(*in, out));
+}
+
+absl::Status CapacityEndpoint::Plan(const v1::PlanCapacityRequest& in,
+                                    v1::PlanCapacityResponse* out) {
+  if (!served_.planner) return absl::UnimplementedError("this server does not plan");
+  const absl::StatusOr<PlanQuery> query = FromWire(in);
+  if (!query.ok()) return query.status();
+  const absl::StatusOr<PlanAnswer> answer = served_.planner(*query);
+  if (!answer.ok()) return answer.status();
+  *out = ToWire(*answer);
+  return absl::OkStatus();
 }
 
 }  // namespace plimsoll

@@ -1,9 +1,12 @@
-// A client for who runs a server: stop taking requests, take them again, take a reservation away.
+// A client for who runs a server: look at who holds what, watch, plan; stop taking requests, take
+// them again, take a reservation away.
 //
-// Threads: any; calls block. Cost: one round trip. Errors: as those of Client.
+// Threads: any; calls block. Cost: one round trip. Errors: as those of Client; Cancelled after
+// Cancel.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -11,6 +14,8 @@
 #include "absl/status/statusor.h"
 #include "kvcache/admission/reservation.h"
 #include "rpc/client.h"
+#include "rpc/listing.h"
+#include "rpc/plan_query.h"
 
 namespace plimsoll {
 
@@ -18,6 +23,15 @@ namespace plimsoll {
 struct HeldAtDrain {
   int64_t reservations = 0;
   Blocks blocks = Blocks(0);
+};
+
+struct WatchWanted {
+  Duration min_interval = Duration::zero();
+  // A sign of life where nothing was said for so long; zero: none.
+  Duration heartbeat = Duration::zero();
+  // The state that the caller knows: where it is the newest still, it is not sent again.
+  std::string epoch = {};
+  int64_t revision = 0;
 };
 
 class OperatorClient {
@@ -32,6 +46,18 @@ class OperatorClient {
   absl::Status Resume();
   // Takes a reservation away from its holder. NotFound where it has ended or never was.
   absl::StatusOr<Revocation> Revoke(const std::string& reservation_id);
+
+  // One page of who holds what, the oldest grant first.
+  absl::StatusOr<ReservationPage> ListReservations(const PageWanted& page,
+                                                   const HoldingFilter& filter = {});
+  absl::StatusOr<TenantPage> ListTenants(const PageWanted& page);
+  absl::StatusOr<PlanAnswer> Plan(const PlanQuery& query);
+  // Hears the state now and after changes, and null where it did not change, until `on_message`
+  // returns false (then OK) or the stream ends.
+  absl::Status Watch(const WatchWanted& wanted,
+                     const std::function<bool(const CapacityReport*)>& on_message);
+  // Ends every call, and those that still start. Any thread.
+  void Cancel();
 
  private:
   struct State;

@@ -14,6 +14,7 @@
 #include "rpc/health.h"
 #include "rpc/draining.h"
 #include "rpc/housekeeper.h"
+#include "rpc/plan_query.h"
 #include "rpc/server_info.h"
 #include "rpc/status.h"
 
@@ -34,6 +35,7 @@ struct Served {
   // Hears the id of each reservation that was revoked, from a thread that may send; null: nobody
   // listens.
   std::function<void(const std::string& id)> revoked = {};
+  Planner planner = {};  // null where the server does not plan
 
   CapacityReport Capacity() const { return Capacity(admission.published().Read()); }
   CapacityReport Capacity(const AdmissionSnapshot& snapshot) const {

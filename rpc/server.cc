@@ -129,7 +129,8 @@ struct Server::State {
                .health = *health,
                .decisions = decisions,
                .started = clock.WallNow(),
-               .draining = draining} {
+               .draining = draining,
+               .planner = options.planner} {
     housekeeper.Watch(health);
   }
 

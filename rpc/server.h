@@ -21,6 +21,7 @@
 #include "kvcache/admission/shared_admission.h"
 #include "rpc/accept_loop.h"
 #include "rpc/capacity_report.h"
+#include "rpc/plan_query.h"
 #include "rpc/server_info.h"
 
 namespace plimsoll {
@@ -42,6 +43,7 @@ struct ServerOptions {
   // Changes the size of the pool and says what became of it, at once or later, from any thread;
   // none: the pool has one size.
   PoolResizer resize = {};
+  Planner planner = {};  // none: the server does not plan
 };
 
 // What was still held when the time to drain was over.

@@ -10,6 +10,7 @@
 #include "rpc/client.h"
 #include "tools/client/answer_text.h"
 #include "tools/client/client_arguments.h"
+#include "tools/client/listing_commands.h"
 #include "tools/client/operator_commands.h"
 #include "tools/command.h"
 #include "tools/duration_text.h"
@@ -177,6 +178,7 @@ void AddClientCommands(CLI::App& app, CommandResult& result) {
   AddReserveCommand(app, result);
   AddReleaseCommand(app, result);
   AddResizeCommand(app, result);
+  AddListingCommands(app, result);
   AddOperatorCommands(app, result);
 }
 

@@ -1,20 +1,18 @@
 // plimsoll plan: what of a model fits in a GPU's memory, before anything is loaded; and the
 // questions that follow from it.
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "kvcache/base/errors.h"
-#include "kvcache/sizing/capacity_curve.h"
 #include "kvcache/sizing/explain.h"
 #include "kvcache/sizing/inference_plan.h"
-#include "kvcache/sizing/nearest_fit.h"
 #include "kvcache/sizing/plan_json.h"
 #include "kvcache/sizing/textbook_plan.h"
 #include "tools/command.h"
 #include "tools/output_file.h"
+#include "tools/plan_answer.h"
 #include "tools/plan_arguments.h"
 #include "tools/plan_compare.h"
 #include "tools/plan_explain.h"
@@ -48,51 +46,7 @@ absl::Status CheckQuestion(const PlanQuestion& question) {
     return absl::InvalidArgumentError(
         "format=html: want text or json with --solve, --explain, --compare and --parameters");
   }
-  for (const int64_t sequences : question.sequences) {
-    if (sequences >= 1 && sequences <= kMaxPlannedSequences) continue;
-    return BadField("sequences", sequences, "1 to " + std::to_string(kMaxPlannedSequences));
-  }
-  return absl::OkStatus();
-}
-
-// The load that --sequences asks for, at the longest of the contexts.
-std::optional<WantedLoad> WantedOf(const PlanQuestion& question, const PlanRequest& request) {
-  if (question.sequences.empty()) return std::nullopt;
-  const std::vector<Tokens>& contexts = request.options.contexts;
-  return WantedLoad{
-      .sequences = *std::max_element(question.sequences.begin(), question.sequences.end()),
-      .context = contexts.empty() ? request.model.max_context
-                                  : *std::max_element(contexts.begin(), contexts.end())};
-}
-
-// The load by which the rule of thumb is judged: what is wanted, or one sequence.
-WantedLoad TypicalLoad(const PlanReport& report, const PlanRequest& request) {
-  if (report.wanted) return *report.wanted;
-  const std::vector<Tokens>& contexts = request.options.contexts;
-  return {.sequences = 1,
-          .context = contexts.empty() ? request.model.max_context : contexts.front()};
-}
-
-absl::StatusOr<PlanReport> ReportOn(const PlanQuestion& question, const PlanRequest& request) {
-  absl::StatusOr<InferencePlan> plan = PlanInference(request.model, request.options);
-  if (!plan.ok()) return plan.status();
-  PlanReport report{.plan = *std::move(plan),
-                    .counts = CountsOf(request.model),
-                    .wanted = WantedOf(question, request),
-                    .checkpoint = request.model.headers};
-  if (report.wanted) {
-    report.held = SequencesHeld(request.model, request.options, report.wanted->context).value_or(0);
-  }
-  if (!report.holds()) {
-    report.fits = NearestFits(request.model, request.options, report.wanted.value_or(WantedLoad{}),
-                              request.gpu);
-  }
-  if (question.curve || question.as_page()) {
-    auto curves = CapacityCurves(request.model, request.options);
-    if (curves.ok()) report.curves = *std::move(curves);
-  }
-  report.textbook = CompareWithTextbook(request.model, report.plan, TypicalLoad(report, request));
-  return report;
+  return CheckSequences(question.sequences);
 }
 
 std::string Written(const PlanQuestion& question, const PlanReport& report) {
@@ -112,7 +66,8 @@ absl::Status Misfit(const PlanReport& report) {
 }
 
 absl::Status RunPlan(const PlanQuestion& question, const PlanRequest& request) {
-  const absl::StatusOr<PlanReport> report = ReportOn(question, request);
+  const absl::StatusOr<PlanReport> report =
+      AnswerPlan(request, question.sequences, question.curve || question.as_page());
   if (!report.ok()) return Annotate(report.status(), request.model.name);
   PLIMSOLL_RETURN_IF_ERROR(WriteOutput(question.file, Written(question, *report)));
   return report->holds() ? absl::OkStatus() : Misfit(*report);

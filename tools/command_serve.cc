@@ -18,6 +18,7 @@
 #include "tools/command.h"
 #include "tools/kv_type.h"
 #include "tools/serve/ledger_pool.h"
+#include "tools/serve/planner.h"
 #include "tools/serve/serve_arguments.h"
 #include "tools/serve/stop_signals.h"
 
@@ -101,6 +102,7 @@ ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool) {
       done(resized);
     });
   };
+  options.planner = PlanForCaller;
   return options;
 }
 

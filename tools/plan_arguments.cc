@@ -87,13 +87,11 @@ absl::StatusOr<InferenceOptions> OptionsFrom(const PlanArguments& arguments) {
   return options;
 }
 
-absl::Status SetDraft(const PlanArguments& arguments, PlanRequest& request) {
-  if (arguments.draft_model.empty()) return absl::OkStatus();
-  absl::StatusOr<ModelConfig> draft = ReadModel(arguments.draft_model);
+absl::StatusOr<std::shared_ptr<const ModelConfig>> ReadDraft(const std::string& path) {
+  if (path.empty()) return nullptr;
+  absl::StatusOr<ModelConfig> draft = ReadModel(path);
   if (!draft.ok()) return Annotate(draft.status(), "draft_model");
-  request.draft = std::make_shared<const ModelConfig>(*std::move(draft));
-  request.options.draft = request.draft.get();
-  return absl::OkStatus();
+  return std::make_shared<const ModelConfig>(*std::move(draft));
 }
 
 void AddDeploymentArguments(CLI::App& command, PlanArguments& arguments) {
@@ -161,14 +159,21 @@ absl::StatusOr<PlanRequest> PlanRequestFrom(const PlanArguments& arguments) {
   }
   absl::StatusOr<ModelConfig> model = ReadModel(arguments.model);
   if (!model.ok()) return model.status();
+  absl::StatusOr<std::shared_ptr<const ModelConfig>> draft = ReadDraft(arguments.draft_model);
+  if (!draft.ok()) return draft.status();
+  return PlanRequestOf(arguments, *std::move(model), *std::move(draft));
+}
+
+absl::StatusOr<PlanRequest> PlanRequestOf(const PlanArguments& arguments, ModelConfig model,
+                                          std::shared_ptr<const ModelConfig> draft) {
   absl::StatusOr<InferenceOptions> options = OptionsFrom(arguments);
   if (!options.ok()) return options.status();
-  PlanRequest request{.model = *std::move(model),
+  PlanRequest request{.model = std::move(model),
                       .options = *std::move(options),
-                      .draft = nullptr,
+                      .draft = std::move(draft),
                       .gpu = std::nullopt};
   PLIMSOLL_RETURN_IF_ERROR(SetDevice(arguments, request));
-  PLIMSOLL_RETURN_IF_ERROR(SetDraft(arguments, request));
+  request.options.draft = request.draft.get();
   if (request.gpu) {
     request.options = WithRuntimeOf(*request.gpu, request.model, std::move(request.options));
   }

@@ -44,6 +44,9 @@ struct PlanRequest {
   std::optional<GpuSpec> gpu;  // where one was named
 };
 
+// Of models that were read. `draft` may be null.
+absl::StatusOr<PlanRequest> PlanRequestOf(const PlanArguments& arguments, ModelConfig model,
+                                          std::shared_ptr<const ModelConfig> draft);
 // Reads the models and fills in the options. Without a device, device_bytes is zero, which no plan
 // accepts.
 absl::StatusOr<PlanRequest> PlanRequestFrom(const PlanArguments& arguments);

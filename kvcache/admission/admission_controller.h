@@ -186,8 +186,9 @@ class AdmissionController {
   // Who holds how much, by name; those who came and went long ago are the last, together, under no
   // name. O(tenants).
   std::vector<TenantUse> Tenants() const;
-  // Who holds what: up to `most` reservations with numbers after `number`, in order. O(held).
-  std::vector<Holding> HoldingsAfter(int64_t number, int64_t most) const;
+  // Who holds what, in order of grants: of the reservations with numbers after `number`, those that
+  // the filter means, up to `most`. Looks at a thousand at most, so a page may be short. O(page).
+  HoldingPage HoldingsAfter(int64_t number, int64_t most, const HoldingFilter& filter = {}) const;
 
   // The pool has `total` blocks from now on. For whoever owns the memory, and only while nobody
   // reads or writes blocks: it is called between two steps. `prepare` is called before anything but

@@ -121,6 +121,7 @@ struct AdmissionController::State {
   // Showing.
   // Blocks of it that hold tokens.
   Blocks UsedOf(const ReservationRecord& record) const;
+  Holding HoldingOf(const ReservationRecord& record, Instant now) const;
   AdmissionSnapshot Current() const;
   // Publishes if anything in the snapshot changed.
   void Publish();

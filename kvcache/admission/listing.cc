@@ -1,10 +1,46 @@
 // Who holds what, for people who look.
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "kvcache/admission/admission_state.h"
 #include "kvcache/sizing/block_demand.h"
 
 namespace plimsoll {
+namespace {
+
+constexpr int64_t kMostLookedAt = 1000;
+
+constexpr std::array<std::pair<HoldingState, std::string_view>, 5> kStates = {{
+    {HoldingState::kUnconfirmed, "unconfirmed"},
+    {HoldingState::kHeld, "held"},
+    {HoldingState::kRunning, "running"},
+    {HoldingState::kSuspended, "suspended"},
+    {HoldingState::kStopping, "stopping"},
+}};
+
+HoldingState StateOf(const ReservationRecord& record) {
+  if (record.stop_requested) return HoldingState::kStopping;
+  if (record.suspended) return HoldingState::kSuspended;
+  if (record.sequence) return HoldingState::kRunning;
+  return record.reservation.confirmed ? HoldingState::kHeld : HoldingState::kUnconfirmed;
+}
+
+bool Meant(const HoldingFilter& filter, const ReservationRecord& record) {
+  if (filter.tenant && *filter.tenant != record.request.tenant) return false;
+  return !filter.state || *filter.state == StateOf(record);
+}
+
+}  // namespace
+
+std::string_view NameOf(HoldingState state) { return kStates[static_cast<size_t>(state)].second; }
+
+std::optional<HoldingState> HoldingStateFromName(std::string_view name) {
+  for (const auto& [state, its_name] : kStates) {
+    if (its_name == name) return state;
+  }
+  return std::nullopt;
+}
 
 Blocks AdmissionController::State::UsedOf(const ReservationRecord& record) const {
   if (record.sequence) return Blocks(std::ssize(cache.Table(*record.sequence)));
@@ -13,27 +49,40 @@ Blocks AdmissionController::State::UsedOf(const ReservationRecord& record) const
   return std::min(held.blocks, BlocksForSequence(reported, cache.block_tokens()));
 }
 
-std::vector<Holding> AdmissionController::HoldingsAfter(int64_t number, int64_t most) const {
-  std::vector<const ReservationRecord*> held;
-  for (const auto& [its_number, record] : state_->book) {
-    if (!record.ended && its_number > number) held.push_back(&record);
+Holding AdmissionController::State::HoldingOf(const ReservationRecord& record, Instant now) const {
+  Holding holding{.id = record.reservation.id,
+                  .tenant = record.request.tenant,
+                  .state = StateOf(record),
+                  .age = now - record.granted,
+                  .remaining = std::nullopt,
+                  .prompt_tokens = record.reservation.prompt_tokens,
+                  .max_new_tokens = record.reservation.max_new_tokens,
+                  .blocks = record.reservation.blocks,
+                  .used = UsedOf(record),
+                  .may_stop = record.sequence && !record.its_class->promises_whole()};
+  if (!record.sequence) {
+    holding.remaining = std::max(record.reservation.expires - now, Duration::zero());
   }
-  const auto page = std::min(static_cast<size_t>(std::max<int64_t>(most, 0)), held.size());
-  std::partial_sort(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(page), held.end(),
-                    [](const auto* a, const auto* b) { return a->number < b->number; });
-  held.resize(page);
-  std::vector<Holding> holdings;
+  return holding;
+}
+
+HoldingPage AdmissionController::HoldingsAfter(int64_t number, int64_t most,
+                                               const HoldingFilter& filter) const {
   const Instant now = state_->clock.Now();
-  for (const ReservationRecord* record : held) {
-    holdings.push_back({.id = record->reservation.id,
-                        .number = record->number,
-                        .tenant = record->request.tenant,
-                        .age = now - record->granted,
-                        .blocks = record->reservation.blocks,
-                        .used = state_->UsedOf(*record),
-                        .running = record->sequence.has_value()});
-  }
-  return holdings;
+  HoldingPage page;
+  int64_t looked_at = 0;
+  int64_t last = number;
+  state_->book.SeeHeldAfter(number, [&](const ReservationRecord& record) {
+    if (std::ssize(page.holdings) >= most || looked_at == kMostLookedAt) {
+      page.next = last;  // this one is left for the next page
+      return false;
+    }
+    ++looked_at;
+    last = record.number;
+    if (Meant(filter, record)) page.holdings.push_back(state_->HoldingOf(record, now));
+    return true;
+  });
+  return page;
 }
 
 std::vector<TenantUse> AdmissionController::Tenants() const {

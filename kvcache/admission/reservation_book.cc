@@ -12,9 +12,9 @@ namespace plimsoll {
 namespace {
 
 // About what one record occupies: itself, its strings, of which both halves keep the tenant, and
-// the nodes of the two maps.
+// the nodes of the maps.
 Bytes BytesOfRecord(const ReservationRecord& record) {
-  constexpr size_t kNodes = 128;
+  constexpr size_t kNodes = 176;
   const size_t strings = 2 * record.request.tenant.size() + record.request.request_id.size() +
                          record.request.request_class.size() + record.request.resumes.size() +
                          record.reservation.id.size() + record.reservation.epoch.size();
@@ -55,6 +55,7 @@ ReservationRecord& ReservationBook::Add(const ReservationRequest& request,
     const bool fresh = by_request_.try_emplace(NameOf(record.request), number).second;
     PLIMSOLL_CHECK(fresh, request.tenant, request.request_id);
   }
+  held_.insert(held_.end(), number);
   bytes_ += BytesOfRecord(record);
   return record;
 }
@@ -80,6 +81,7 @@ void ReservationBook::End(ReservationRecord& record, Instant now) {
   record.ended = now;
   record.sequence.reset();
   record.prepared.reset();
+  held_.erase(record.number);
   ended_.push_back(record.number);
 }
 
@@ -101,6 +103,7 @@ void ReservationBook::Erase(std::unordered_map<int64_t, ReservationRecord>::iter
   const ReservationRecord& record = place->second;
   bytes_ -= BytesOfRecord(record);
   if (!record.request.request_id.empty()) by_request_.erase(NameOf(record.request));
+  held_.erase(record.number);
   records_.erase(place);
 }
 

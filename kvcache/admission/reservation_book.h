@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <unordered_map>
 
@@ -83,6 +84,14 @@ class ReservationBook {
   // Forgets what ended a minute before `now`, and what the byte cap has no room for.
   void Forget(Instant now);
 
+  // Held ones with numbers after this one, in order, until `see` says false. O(log n + seen).
+  template <class See>
+  void SeeHeldAfter(int64_t number, See see) const {
+    for (auto it = held_.upper_bound(number); it != held_.end(); ++it) {
+      if (!see(records_.at(*it))) return;
+    }
+  }
+
   int64_t held() const { return std::ssize(records_) - std::ssize(ended_); }
   int64_t ended() const { return std::ssize(ended_); }
   Bytes bytes() const { return bytes_; }
@@ -98,6 +107,7 @@ class ReservationBook {
   int64_t next_number_ = 1;
   std::unordered_map<int64_t, ReservationRecord> records_;
   std::unordered_map<RequestName, int64_t, RequestNameHash> by_request_;
+  std::set<int64_t> held_;     // numbers
   std::deque<int64_t> ended_;  // numbers, oldest end first
 };
 

@@ -15,7 +15,10 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "kvcache/base/clock.h"
 #include "kvcache/base/units.h"
@@ -48,15 +51,40 @@ struct TenantUse {
   int64_t expired = 0;
 };
 
+enum class HoldingState : uint8_t {
+  kUnconfirmed,  // granted, and no sign of life since
+  kHeld,         // under its lease
+  kRunning,      // a sequence lives on it
+  kSuspended,    // its sequence gave its blocks to another and starts over later
+  kStopping,     // released or revoked while its sequence runs
+};
+
+std::string_view NameOf(HoldingState state);  // "unconfirmed", ...
+std::optional<HoldingState> HoldingStateFromName(std::string_view name);
+
 // Who holds what: one reservation.
 struct Holding {
   std::string id;
-  int64_t number;  // in its id; pages go on after it
   std::string tenant;
-  Duration age;   // since the grant
+  HoldingState state;
+  Duration age;                       // since the grant
+  std::optional<Duration> remaining;  // of the lease; none where a sequence is the sign of life
+  Tokens prompt_tokens;
+  Tokens max_new_tokens;
   Blocks blocks;  // for it in all: promised, filled, or shared
   Blocks used;    // of these, those that hold tokens, as far as they were reported
-  bool running;   // a sequence lives on it
+  bool may_stop;  // its sequence may be stopped for another: it is not promised the whole
+};
+
+// Which of those who hold something are meant; all, where it says nothing.
+struct HoldingFilter {
+  std::optional<std::string> tenant = std::nullopt;
+  std::optional<HoldingState> state = std::nullopt;
+};
+
+struct HoldingPage {
+  std::vector<Holding> holdings;
+  std::optional<int64_t> next = std::nullopt;  // pages go on after this number; none: that was all
 };
 
 }  // namespace plimsoll

@@ -70,5 +70,40 @@ TEST_F(OperatorCli, TheCommandLineBeatsTheEnvironment) {
   EXPECT_EQ(Run({"capacity"}).exit_code, 2);
 }
 
+TEST_F(OperatorCli, ListsReservationsAndTenants) {
+  const std::string first = Reserve().at("reservation_id");
+  const nlohmann::json second =
+      Json({"reserve", "--prompt-tokens", "16", "--max-new-tokens", "16", "--tenant", "team-a"});
+  const nlohmann::json all = Json({"reservations"});
+  ASSERT_EQ(all.at("reservations").size(), 2);
+  EXPECT_EQ(all.at("more"), false);
+  EXPECT_EQ(all.at("reservations")[0].at("reservation_id"), first);
+  const nlohmann::json& newest = all.at("reservations")[1];
+  EXPECT_EQ(newest.at("reservation_id"), second.at("reservation_id"));
+  EXPECT_EQ(newest.at("tenant"), "team-a");
+  EXPECT_EQ(newest.at("state"), "held");
+  EXPECT_EQ(newest.at("blocks"), 2);
+  EXPECT_EQ(newest.at("used_blocks"), 1);
+  EXPECT_EQ(newest.at("unused_blocks"), 1);
+  EXPECT_GT(newest.at("remaining_seconds"), 0);
+  const nlohmann::json one = Json({"reservations", "--limit", "1"});
+  EXPECT_EQ(one.at("reservations").size(), 1);
+  EXPECT_EQ(one.at("more"), true);
+  EXPECT_EQ(Json({"reservations", "--tenant", "team-a"}).at("reservations").size(), 1);
+  EXPECT_EQ(Json({"reservations", "--tenant", ""}).at("reservations").size(), 1);
+  EXPECT_EQ(Run({"reservations", "--state", "running"}).out, "no reservations\n");
+  EXPECT_NE(Run({"reservations"}).out.find(first), std::string::npos);
+  EXPECT_EQ(Run({"reservations", "--limit", "0"}).exit_code, 2);
+  EXPECT_EQ(Run({"reservations", "--state", "idle"}).exit_code, 2);
+
+  const nlohmann::json tenants = Json({"tenants"}).at("tenants");
+  ASSERT_EQ(tenants.size(), 3);
+  EXPECT_EQ(tenants[1].at("tenant"), "team-a");
+  EXPECT_EQ(tenants[1].at("blocks"), 2);
+  EXPECT_TRUE(tenants[1].at("most_blocks").is_null());
+  EXPECT_EQ(tenants[2].at("departed"), true);
+  EXPECT_NE(Run({"tenants"}).out.find("team-a"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace plimsoll

@@ -1,0 +1,98 @@
+#include "rpc/capacity_watch.h"
+
+#include <grpcpp/support/slice.h>
+
+#include <string>
+#include <utility>
+
+#include "rpc/convert.h"
+
+namespace plimsoll {
+namespace {
+
+grpc::ByteBuffer BytesOf(const v1::WatchCapacityResponse& message) {
+  const grpc::Slice slice(message.SerializeAsString());
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+}  // namespace
+
+grpc::ByteBuffer CapacityMessages::Whole(const AdmissionSnapshot& now) {
+  absl::MutexLock lock(&mutex_);
+  if (now.revision > revision_) {
+    v1::WatchCapacityResponse message;
+    *message.mutable_capacity() = ToWire(served_.Capacity(now));
+    message.set_revision(now.revision);
+    bytes_ = BytesOf(message);
+    revision_ = now.revision;
+  }
+  return bytes_;
+}
+
+grpc::ByteBuffer CapacityMessages::Bare(int64_t revision) {
+  v1::WatchCapacityResponse message;
+  message.set_revision(revision);
+  return BytesOf(message);
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* CapacityWatch::Start(const Served& served,
+                                                                 CapacityMessages& messages,
+                                                                 const WatchTerms& terms) {
+  auto watch = std::make_shared<CapacityWatch>(served, messages, terms);
+  watch->self_ = watch;
+  served.housekeeper.Watch(watch);
+  watch->Tick(served.admission.published().Read());
+  return watch.get();
+}
+
+void CapacityWatch::Tick(const AdmissionSnapshot& now) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (over_ || writing_ || !TakeMessageLocked(now)) return;
+    writing_ = true;
+  }
+  StartWrite(&message_);
+}
+
+bool CapacityWatch::TakeMessageLocked(const AdmissionSnapshot& now) {
+  const Instant at = served_.clock.Now();
+  if (greeted_ && at < last_write_ + terms_.min_interval) return false;
+  const bool known =
+      now.revision <= sent_revision_ || (!greeted_ && now.revision == terms_.known_revision);
+  const bool beat = terms_.heartbeat > Duration::zero() && at >= last_write_ + terms_.heartbeat;
+  if (known && greeted_ && !beat) return false;
+  message_ = known ? CapacityMessages::Bare(now.revision) : messages_.Whole(now);
+  greeted_ = true;
+  sent_revision_ = now.revision;
+  last_write_ = at;
+  return true;
+}
+
+void CapacityWatch::OnWriteDone(bool ok) {
+  bool end = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    writing_ = false;
+    end = (over_ || !ok) && !finished_;
+    if (end) over_ = finished_ = true;
+  }
+  if (end) Finish(grpc::Status::CANCELLED);
+}
+
+void CapacityWatch::OnCancel() {
+  bool end = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    over_ = true;
+    end = !writing_ && !finished_;  // else OnWriteDone ends it
+    if (end) finished_ = true;
+  }
+  if (end) Finish(grpc::Status::CANCELLED);
+}
+
+void CapacityWatch::OnDone() {
+  served_.housekeeper.Unwatch(this);
+  const std::shared_ptr<CapacityWatch> last = std::move(self_);
+}
+
+}  // namespace plimsoll
