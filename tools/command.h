@@ -28,5 +28,7 @@ void AddQuantizeCommand(CLI::App& app, CommandResult& result);
 void AddServeCommand(CLI::App& app, CommandResult& result);
 void AddClientCommands(CLI::App& app, CommandResult& result);  // capacity, reserve, ...
 void AddReplayCommand(CLI::App& app, CommandResult& result);
+void AddCompletionCommands(CLI::App& app, CommandResult& result);  // completion, man
+void AddTopCommand(CLI::App& app, CommandResult& result);
 
 }  // namespace plimsoll

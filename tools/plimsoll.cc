@@ -36,6 +36,8 @@ int Main(int argc, char** argv) {
   AddQuantizeCommand(app, result);
   AddBenchCommand(app, result);
   AddClientCommands(app, result);
+  AddTopCommand(app, result);
+  AddCompletionCommands(app, result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version
