@@ -38,9 +38,11 @@ bool OutOfMemory(int error) { return error == ENOBUFS || error == ENOMEM; }
 
 }  // namespace
 
-AcceptLoop::AcceptLoop(std::vector<ListeningSocket> sockets, ConnectionLimits limits, Taker take)
+AcceptLoop::AcceptLoop(std::vector<ListeningSocket> sockets, ConnectionLimits limits, Log* log,
+                       Taker take)
     : sockets_(std::move(sockets)),
       limits_(std::move(limits)),
+      log_(log),
       take_(std::move(take)),
       highest_(FirstDescriptorKept()),
       wake_(eventfd(0, EFD_CLOEXEC)),
@@ -94,21 +96,30 @@ AcceptLoop::Next AcceptLoop::ShedWithoutDescriptor(const ListeningSocket& socket
   if (!spare_.open()) return Next::kRest;  // another thread was quicker
   spare_.Close();
   const bool shed = Descriptor(accept4(socket.fd(), nullptr, nullptr, SOCK_CLOEXEC)).open();
-  if (shed) ++shed_;
   spare_ = OpenSpare();
+  if (shed) Tell("connection_shed", socket);
+  if (shed) ++shed_;
   return shed ? Next::kGoOn : Next::kRest;
 }
 
 void AcceptLoop::Handle(const ListeningSocket& socket, Descriptor connection) {
   if (!MayCome(socket, connection.get())) {
+    Tell("connection_refused", socket);
     ++refused_;
   } else if (IsOneTooMany(connection.get())) {
+    Tell("connection_shed", socket);
     ++shed_;
   } else {
     taken_over_[connection.get()] = InodeOf(connection.get());
     ++taken_;
     take_(socket, std::move(connection));
   }
+}
+
+void AcceptLoop::Tell(const char* event, const ListeningSocket& socket) const {
+  if (log_ == nullptr) return;
+  log_->Write(LogLevel::kWarning, event,
+              {{"address", socket.address()}, {"held", std::to_string(taken_over_.size())}});
 }
 
 bool AcceptLoop::MayCome(const ListeningSocket& socket, int connection) const {

@@ -20,6 +20,7 @@
 
 #include "rpc/descriptor.h"
 #include "rpc/listening_socket.h"
+#include "rpc/log.h"
 
 namespace plimsoll {
 
@@ -43,8 +44,8 @@ class AcceptLoop {
   // Descriptors that connections must leave for everything else.
   static constexpr int64_t kDescriptorsKept = 32;
 
-  // `take` must not block.
-  AcceptLoop(std::vector<ListeningSocket> sockets, ConnectionLimits limits, Taker take);
+  // `take` must not block. `log`, which may be null, outlives the loop.
+  AcceptLoop(std::vector<ListeningSocket> sockets, ConnectionLimits limits, Log* log, Taker take);
   ~AcceptLoop();
   AcceptLoop(const AcceptLoop&) = delete;
   AcceptLoop& operator=(const AcceptLoop&) = delete;
@@ -61,12 +62,14 @@ class AcceptLoop {
   Next AcceptOne(const ListeningSocket& socket);
   Next ShedWithoutDescriptor(const ListeningSocket& socket);
   void Handle(const ListeningSocket& socket, Descriptor connection);
+  void Tell(const char* event, const ListeningSocket& socket) const;
   bool MayCome(const ListeningSocket& socket, int connection) const;
   bool IsOneTooMany(int connection);
   void ForgetClosed();
 
   const std::vector<ListeningSocket> sockets_;
   const ConnectionLimits limits_;
+  Log* const log_;
   const Taker take_;
   const int64_t highest_;  // the first descriptor that no connection may have
   Descriptor wake_;        // readable when it is time to stop

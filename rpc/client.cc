@@ -148,7 +148,9 @@ class GenerationCall final : public grpc::ClientReadReactor<wire::GenerateRespon
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& options) {
   PLIMSOLL_RETURN_IF_ERROR(Annotate(CheckAddress(options.server), "server"));
   SilenceLibraries();
-  return std::unique_ptr<Client>(new Client(std::make_unique<State>(options)));
+  auto state = std::make_unique<State>(options);
+  PLIMSOLL_RETURN_IF_ERROR(state->calls.status());
+  return std::unique_ptr<Client>(new Client(std::move(state)));
 }
 
 Client::Client(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -28,6 +28,7 @@
 #include "engine/loop/generation_loop.h"
 #include "kvcache/admission/reservation.h"
 #include "rpc/capacity_report.h"
+#include "rpc/client_security.h"
 #include "rpc/server_info.h"
 
 namespace plimsoll {
@@ -39,6 +40,7 @@ struct ClientOptions {
   // How long a blocking call that finds no server, or gets no answer in time, is made again. All of
   // them may be: a reservation has a request_id then, its own or one that is made for it.
   Duration retry_for = Duration::zero();
+  ClientSecurity security = {};                        // default: plaintext, without a token
 };
 
 // How large a pool is to be: in blocks, or in bytes of which it gets as many blocks as fit.
@@ -64,7 +66,7 @@ class Client {
   using FinishHandler = std::function<void(absl::StatusOr<FinishReason>)>;
 
   // Does not connect yet: the first call does. InvalidArgument for an address that is neither
-  // host:port nor unix:/path.
+  // host:port nor unix:/path, and for files of its security that cannot be used.
   static absl::StatusOr<std::unique_ptr<Client>> Create(const ClientOptions& options);
   // Cancels what is outstanding; every callback has returned when the destructor does.
   ~Client();

@@ -12,7 +12,10 @@ constexpr int kLongestBackoffMs = 1000;
 
 }  // namespace
 
-ClientCalls::ClientCalls(const ClientOptions& options) : options_(options), short_(NewChannel()) {}
+ClientCalls::ClientCalls(const ClientOptions& options)
+    : options_(options),
+      identity_(IdentityOf(options.security, options.server)),
+      short_(NewChannel()) {}
 
 std::shared_ptr<grpc::Channel> ClientCalls::NewChannel() const {
   const auto connect_ms =
@@ -24,10 +27,15 @@ std::shared_ptr<grpc::Channel> ClientCalls::NewChannel() const {
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(connect_ms));
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(options_.server, grpc::InsecureChannelCredentials(), arguments);
+  // Without credentials, every call over it fails.
+  return grpc::CreateCustomChannel(options_.server, identity_.ok() ? identity_->channel : nullptr,
+                                   arguments);
 }
 
 Connection& ClientCalls::Enter(grpc::ClientContext* context, bool may_take_long) {
+  if (identity_.ok() && !identity_->authorization.empty()) {
+    context->AddMetadata("authorization", identity_->authorization);
+  }
   absl::MutexLock lock(&mutex_);
   cancellable_.insert(context);
   if (closing_) context->TryCancel();

@@ -23,6 +23,7 @@
 #include "plimsoll/v1/capacity.grpc.pb.h"
 #include "plimsoll/v1/generation.grpc.pb.h"
 #include "rpc/client.h"
+#include "rpc/client_identity.h"
 
 namespace plimsoll {
 
@@ -45,6 +46,8 @@ class ClientCalls {
  public:
   explicit ClientCalls(const ClientOptions& options);
 
+  // Why no call can succeed: the files of `options.security`.
+  absl::Status status() const { return identity_.status(); }
   // Cancels every call in flight, and those that still start, and waits until all are over.
   void CancelAll() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -59,6 +62,7 @@ class ClientCalls {
   Connection& LeastFullLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const ClientOptions options_;
+  const absl::StatusOr<ClientIdentity> identity_;
   Connection short_;
   absl::Mutex mutex_;
   std::vector<std::unique_ptr<Connection>> long_ ABSL_GUARDED_BY(mutex_);

@@ -51,7 +51,9 @@ absl::StatusOr<std::unique_ptr<OperatorClient>> OperatorClient::Create(
     const ClientOptions& options) {
   PLIMSOLL_RETURN_IF_ERROR(Annotate(CheckAddress(options.server), "server"));
   SilenceLibraries();
-  return std::unique_ptr<OperatorClient>(new OperatorClient(std::make_unique<State>(options)));
+  auto state = std::make_unique<State>(options);
+  PLIMSOLL_RETURN_IF_ERROR(state->calls.status());
+  return std::unique_ptr<OperatorClient>(new OperatorClient(std::move(state)));
 }
 
 absl::StatusOr<HeldAtDrain> OperatorClient::Drain() {

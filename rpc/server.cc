@@ -13,11 +13,13 @@
 #include "rpc/admin_endpoint.h"
 #include "rpc/admission_endpoint.h"
 #include "rpc/capacity_endpoint.h"
+#include "rpc/doors.h"
 #include "rpc/generation_endpoint.h"
 #include "rpc/library_logs.h"
 #include "rpc/listening_socket.h"
 #include "rpc/orca_endpoint.h"
 #include "rpc/served.h"
+#include "rpc/token_gate.h"
 
 namespace plimsoll {
 namespace {
@@ -65,12 +67,18 @@ void EndConnectionsInTime(grpc::ServerBuilder& builder) {
 }
 
 absl::Status CheckReach(const ListeningSocket& socket, const ServerOptions& options) {
-  if (options.insecure || socket.reach() != ListeningSocket::Reach::kNetwork) {
+  if (socket.reach() != ListeningSocket::Reach::kNetwork || options.tls.given()) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError("cannot listen on " + socket.address() +
-                                    ": other machines could read and change what is said there; "
-                                    "listen on 127.0.0.1 or a Unix socket, or say --insecure");
+  const std::string where = "cannot listen on " + socket.address() + ": ";
+  if (options.tokens) {
+    return absl::InvalidArgumentError(where + "tokens could be read there; give --tls-certificate");
+  }
+  if (options.insecure) return absl::OkStatus();
+  return absl::InvalidArgumentError(where +
+                                    "other machines could read and change what is said there; "
+                                    "give --tls-certificate, listen on 127.0.0.1 or a Unix socket, "
+                                    "or say --insecure");
 }
 
 // All sockets of all addresses; `addresses` gets one of each address, with its port.
@@ -90,21 +98,6 @@ absl::StatusOr<std::vector<ListeningSocket>> ListenOnAll(const ServerOptions& op
     }
   }
   return all;
-}
-
-using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
-
-std::unique_ptr<Acceptor> AddAcceptor(grpc::ServerBuilder& builder) {
-  return builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      grpc::InsecureServerCredentials());
-}
-
-void HandOver(Acceptor& acceptor, const ListeningSocket& from, Descriptor connection) {
-  Acceptor::NewConnectionParameters connected;
-  connected.listener_fd = from.fd();
-  connected.fd = connection.Release();
-  acceptor.HandleNewConnection(&connected);
 }
 
 }  // namespace
@@ -146,9 +139,12 @@ struct Server::State {
   AdminEndpoint admin_endpoint{served};
   OrcaEndpoint orca_endpoint{served};
   std::vector<std::string> addresses;
-  std::unique_ptr<Acceptor> acceptor;
+  // Before a connection is accepted: each hands to, or is asked by, the one before.
+  std::unique_ptr<ServerCertificates> certificates;
+  std::unique_ptr<TokenGate> gate;
+  std::unique_ptr<Doors> doors;
   std::unique_ptr<grpc::Server> grpc;
-  std::unique_ptr<AcceptLoop> accepting;  // hands to the two above
+  std::unique_ptr<AcceptLoop> accepting;
 };
 
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -162,6 +158,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   auto state = std::make_unique<State>(options, admission, clock, loop);
   absl::StatusOr<std::vector<ListeningSocket>> sockets = ListenOnAll(options, state->addresses);
   if (!sockets.ok()) return sockets.status();
+  if (options.tls.given()) {
+    absl::StatusOr<std::unique_ptr<ServerCertificates>> loaded =
+        ServerCertificates::Load(options.tls, options.log);
+    if (!loaded.ok()) return loaded.status();
+    state->certificates = *std::move(loaded);
+  }
+  if (options.tokens) {
+    state->gate = std::make_unique<TokenGate>(*options.tokens, clock, options.log);
+  }
   grpc::ServerBuilder builder;
   builder.SetOption(std::make_unique<ReflectionChoice>(options.reflection));
   LimitWhatOneCallerCosts(builder, options.handshake_timeout);
@@ -172,16 +177,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.RegisterService(&state->generation_endpoint);
   builder.RegisterService(&state->admin_endpoint);
   builder.RegisterService(&state->orca_endpoint);
-  state->acceptor = AddAcceptor(builder);
+  state->doors = std::make_unique<Doors>(builder, state->certificates.get(), state->gate.get());
   state->grpc = builder.BuildAndStart();
   if (state->grpc == nullptr) return absl::InternalError("gRPC could not start a server");
   state->draining.OnChange([health = state->grpc->GetHealthCheckService()](bool serving) {
     if (health != nullptr) health->SetServingStatus(serving);
   });
   state->accepting = std::make_unique<AcceptLoop>(
-      *std::move(sockets), options.connections,
-      [&acceptor = *state->acceptor](const ListeningSocket& from, Descriptor connection) {
-        HandOver(acceptor, from, std::move(connection));
+      *std::move(sockets), options.connections, options.log,
+      [&doors = *state->doors](const ListeningSocket& from, Descriptor connection) {
+        doors.HandOver(from, std::move(connection));
       });
   if (grpc::HealthCheckServiceInterface* health = state->grpc->GetHealthCheckService()) {
     state->health->Tell([health](bool ready) { health->SetServingStatus(ready); });
@@ -191,6 +196,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 
 const std::vector<std::string>& Server::addresses() const { return state_->addresses; }
 CapacityReport Server::Capacity() const { return state_->served.Capacity(); }
+absl::Status Server::ReloadCertificates() {
+  if (state_->certificates == nullptr) return absl::OkStatus();
+  return state_->certificates->Reload();
+}
+
+absl::Status Server::SetTokens(TokenTable tokens) {
+  if (state_->gate == nullptr) {
+    return absl::FailedPreconditionError("the server was started without tokens");
+  }
+  state_->gate->SetTokens(std::move(tokens));
+  return absl::OkStatus();
+}
+
 ConnectionCounts Server::Connections() const { return state_->accepting->counts(); }
 const Served& Server::served() const { return state_->served; }
 int64_t Server::violations() const { return state_->housekeeper.violations(); }

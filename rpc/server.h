@@ -13,6 +13,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,11 @@
 #include "kvcache/admission/shared_admission.h"
 #include "rpc/accept_loop.h"
 #include "rpc/capacity_report.h"
+#include "rpc/log.h"
 #include "rpc/plan_query.h"
+#include "rpc/server_certificates.h"
 #include "rpc/server_info.h"
+#include "rpc/tokens.h"
 
 namespace plimsoll {
 
@@ -30,8 +34,11 @@ struct Served;  // rpc/served.h
 
 struct ServerOptions {
   std::vector<std::string> listen;  // each "host:port" or "unix:/path"; port 0 picks a free one
-  // Listen where other machines can reach us, though what is said there can be read and changed.
+  // Listen where other machines can reach us without TLS, though what is said there can be read
+  // and changed.
   bool insecure = false;
+  TlsFiles tls = {};                                // for TCP; none given: plaintext
+  std::optional<TokenTable> tokens = std::nullopt;  // none: whoever can connect may do all
   ConnectionLimits connections = {};
   // A peer that has not begun to speak HTTP/2, TLS included, by then is cut off.
   Duration handshake_timeout = std::chrono::seconds(3);
@@ -44,6 +51,7 @@ struct ServerOptions {
   // none: the pool has one size.
   PoolResizer resize = {};
   Planner planner = {};  // none: the server does not plan
+  Log* log = nullptr;  // outlives the server; null: nothing is said
 };
 
 // What was still held when the time to drain was over.
@@ -64,6 +72,12 @@ class Server {
   // The addresses listened on, with the ports the system chose.
   const std::vector<std::string>& addresses() const;
   CapacityReport Capacity() const;
+  // Reads the TLS files now, which it also does by itself soon after they change; bad ones leave
+  // what was. Calls that run go on.
+  absl::Status ReloadCertificates();
+  // From now on these are known. Only where there were some at the start.
+  absl::Status SetTokens(TokenTable tokens);
+
   // What became of those who connected. Before Stop.
   ConnectionCounts Connections() const;
   // What its endpoints work on, for an HttpEndpoint.

@@ -55,7 +55,7 @@ absl::StatusOr<ReservationRequest> RequestFrom(const ReserveArguments& arguments
 }
 
 int RunCapacity(const ClientArguments& arguments) {
-  const auto client = Client::Create({.server = arguments.server});
+  const auto client = Client::Create(arguments.options());
   if (!client.ok()) return ReportError(client.status());
   const absl::StatusOr<CapacityReport> report = (*client)->GetCapacity();
   if (!report.ok()) return ReportError(report.status());
@@ -67,7 +67,7 @@ int RunReserve(const ReserveArguments& arguments) {
   if (!request.ok()) return ReportError(request.status());
   const absl::StatusOr<Duration> wait = ParseDuration(arguments.wait, "--wait");
   if (!wait.ok()) return ReportError(wait.status());
-  const auto client = Client::Create({.server = arguments.client.server});
+  const auto client = Client::Create(arguments.client.options());
   if (!client.ok()) return ReportError(client.status());
   const absl::StatusOr<Answer> answer =
       arguments.validate_only ? (*client)->CanAdmit(*request) : (*client)->Reserve(*request, *wait);
@@ -78,7 +78,7 @@ int RunReserve(const ReserveArguments& arguments) {
 }
 
 int RunRelease(const ClientArguments& arguments, const std::string& id) {
-  const auto client = Client::Create({.server = arguments.server});
+  const auto client = Client::Create(arguments.options());
   if (!client.ok()) return ReportError(client.status());
   const absl::Status released = (*client)->Release(id);
   if (!released.ok()) return ReportError(released);
@@ -103,7 +103,7 @@ int RunResize(const ClientArguments& arguments, const std::optional<int64_t>& bl
               const std::string& memory) {
   const absl::StatusOr<PoolSize> size = PoolSizeFrom(blocks, memory);
   if (!size.ok()) return ReportError(size.status());
-  const auto client = Client::Create({.server = arguments.server});
+  const auto client = Client::Create(arguments.options());
   if (!client.ok()) return ReportError(client.status());
   const absl::StatusOr<PoolResized> resized = (*client)->ResizePool(*size);
   if (absl::IsFailedPrecondition(resized.status())) {

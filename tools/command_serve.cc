@@ -75,7 +75,7 @@ absl::StatusOr<Pool> MakePool(const ServeArguments& arguments, const Clock& cloc
 }
 
 // `pool` outlives the server.
-ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool) {
+ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool, Log& log) {
   ServerInfo info{.version = PLIMSOLL_VERSION,
                   .epoch = arguments.engine.admission.epoch,
                   .model = {},
@@ -93,6 +93,7 @@ ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool) {
     block_bytes = pool.ledger->block_bytes();
   }
   ServerOptions options = arguments.server;
+  options.log = &log;
   options.block_tokens = arguments.engine.block_tokens;
   options.block_bytes = block_bytes;
   options.info = info;
@@ -190,10 +191,11 @@ absl::Status Serve(const ServeText& text) {
   std::signal(SIGPIPE, SIG_IGN);
   RaiseDescriptorLimit();
   const SystemClock clock;
+  Log log(arguments->log, clock);
   const absl::StatusOr<Pool> pool = MakePool(*arguments, clock);
   if (!pool.ok()) return pool.status();
   if (pool->engine != nullptr) SayWhatItTook(*pool->engine);
-  const ServerOptions options = OptionsFor(*arguments, *pool);
+  const ServerOptions options = OptionsFor(*arguments, *pool, log);
   const LoopThread loop_thread(pool->loop());
   const ExportThread export_thread(pool->engine.get());
   const absl::StatusOr<std::unique_ptr<Server>> server =

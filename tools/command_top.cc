@@ -7,6 +7,7 @@
 
 #include "kvcache/base/errors.h"
 #include "rpc/client.h"
+#include "tools/client/security_arguments.h"
 #include "tools/command.h"
 #include "tools/duration_text.h"
 #include "tools/top/terminal.h"
@@ -19,7 +20,7 @@ namespace {
 constexpr Duration kForFirst = std::chrono::seconds(6);
 
 struct TopArguments {
-  std::string server = ClientOptions().server;
+  ClientOptions client;
   std::string format = "text";
   std::string interval = "1s";
   bool once = false;
@@ -92,7 +93,7 @@ absl::Status RunTop(const TopArguments& arguments) {
   if (!interval.ok()) return interval.status();
   const absl::StatusOr<std::unique_ptr<TerminalSignals>> signals = TerminalSignals::Create();
   if (!signals.ok()) return signals.status();
-  const absl::StatusOr<std::unique_ptr<TopFeed>> feed = TopFeed::Start(arguments.server, *interval);
+  const absl::StatusOr<std::unique_ptr<TopFeed>> feed = TopFeed::Start(arguments.client, *interval);
   if (!feed.ok()) return feed.status();
   PLIMSOLL_RETURN_IF_ERROR((*feed)->WaitForFirst(kForFirst));
   if (arguments.once) return SayOnce(**feed, arguments);
@@ -106,7 +107,7 @@ absl::Status RunTop(const TopArguments& arguments) {
 void AddTopCommand(CLI::App& app, CommandResult& result) {
   CLI::App* const command = app.add_subcommand("top", "A server's pool, live on the terminal");
   const auto arguments = std::make_shared<TopArguments>();
-  command->add_option("--server", arguments->server, "host:port or unix:/path")
+  command->add_option("--server", arguments->client.server, "host:port or unix:/path")
       ->envname("PLIMSOLL_ADDR")
       ->capture_default_str();
   command
@@ -116,6 +117,7 @@ void AddTopCommand(CLI::App& app, CommandResult& result) {
       ->capture_default_str();
   command->add_option("--interval", arguments->interval, "time between two looks, 100ms to 1h")
       ->capture_default_str();
+  AddSecurityArguments(*command, arguments->client.security);
   command->add_flag("--once", arguments->once, "say it once and end");
   command->footer(
       "q or Ctrl-C ends it. Where it is not written to a terminal it says one line each interval.\n"

@@ -144,7 +144,7 @@ TEST(Accept, AUnixSocketTakesOnlyTheUsersItNames) {
     std::vector<ListeningSocket> sockets = ListenOn("unix:" + folder.File("s")).value();
     chmod(folder.File("s").c_str(), 0666);
     std::vector<Descriptor> taken;
-    const AcceptLoop loop(std::move(sockets), {.users = {named ? 65534u : 65533u}},
+    const AcceptLoop loop(std::move(sockets), {.users = {named ? 65534u : 65533u}}, nullptr,
                           [&](const ListeningSocket&, Descriptor connection) {
                             send(connection.get(), "hello", 5, MSG_NOSIGNAL);
                             connection.Close();
@@ -162,7 +162,7 @@ TEST(Accept, AUnixSocketTakesOnlyTheUsersItNames) {
 TEST(Accept, WhoeverComesWhileNoDescriptorIsLeftIsShedAndTheNextIsTaken) {
   std::vector<ListeningSocket> sockets = ListenOn("127.0.0.1:0").value();
   const std::string address = sockets.front().address();
-  const AcceptLoop loop(std::move(sockets), {}, [](const ListeningSocket&, Descriptor) {});
+  const AcceptLoop loop(std::move(sockets), {}, nullptr, [](const ListeningSocket&, Descriptor) {});
   std::vector<std::unique_ptr<RawPeer>> peers;
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);

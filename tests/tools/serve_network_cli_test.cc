@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "tests/rpc/certificates.h"
 #include "tests/rpc/raw_peer.h"
 #include "tests/support/eventually.h"
 #include "tests/tools/server_process.h"
@@ -13,6 +14,19 @@ namespace {
 
 const std::vector<std::string> kLedger = {"--device", "none",        "--blocks", "10",
                                           "--listen", "127.0.0.1:0", "--http",   "none"};
+
+std::vector<std::string> LedgerWith(const std::vector<std::string>& more) {
+  std::vector<std::string> arguments = kLedger;
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+ProgramResult Capacity(const ServerProcess& server, const std::vector<std::string>& more) {
+  std::vector<std::string> arguments = {PlimsollProgram(), "capacity", "--server",
+                                        server.address()};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return RunProgram(arguments);
+}
 
 int AskForCapacity(const std::string& address) {
   return RunProgram({PlimsollProgram(), "capacity", "--server", address}).exit_code;
@@ -40,16 +54,66 @@ TEST(ServeNetworkCli, ServesAgainAfterItRanOutOfDescriptors) {
   EXPECT_EQ(server.Wait(), 0) << server.output();
 }
 
+TEST(ServeNetworkCli, SpeaksTlsAndTakesTokens) {
+  const TestAuthority authority;
+  const IssuedFiles files = authority.Issue("server");
+  const IssuedFiles client = authority.Issue("client");
+  const TempDir folder;
+  const std::string tokens = folder.Write("tokens", "looker:read:a-secret-of-sixteen\n");
+  const std::string right = folder.Write("right", "a-secret-of-sixteen\n");
+  const std::string wrong = folder.Write("wrong", "a-guess-of-sixteen\n");
+  ServerProcess server(
+      LedgerWith({"--tls-certificate", files.certificate, "--tls-key", files.key, "--tls-client-ca",
+                  authority.certificate(), "--tokens", tokens, "--log-format", "json"}));
+  ASSERT_NE(server.address(), "") << server.output();
+  const std::vector<std::string> proof = {
+      "--ca", authority.certificate(), "--cert", client.certificate, "--key", client.key};
+  const auto with = [&](const std::string& token) {
+    std::vector<std::string> arguments = proof;
+    arguments.insert(arguments.end(), {"--token-file", token});
+    return Capacity(server, arguments);
+  };
+  EXPECT_EQ(with(right).exit_code, 0) << with(right).err;
+  EXPECT_EQ(with(wrong).err, "plimsoll: this token is not known\n");
+  EXPECT_EQ(Capacity(server, proof).exit_code, 1);
+  EXPECT_EQ(Capacity(server, {}).exit_code, 4) << "plaintext";
+  EXPECT_EQ(Capacity(server, {"--token-file", right}).exit_code, 4) << "plaintext";
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0);
+  EXPECT_NE(server.output().find("\"event\":\"authentication_failed\""), std::string::npos)
+      << server.output();
+  EXPECT_EQ(server.output().find("sixteen"), std::string::npos) << server.output();
+}
+
+// A disk that is full, or nothing at all, where the log should go.
+TEST(ServeNetworkCli, ServesOnWhereItCannotLog) {
+  const TempDir folder;
+  const std::string tokens = folder.Write("tokens", "looker:read:a-secret-of-sixteen\n");
+  for (const std::string log : {"2>/dev/full", "2>&-"}) {
+    ServerProcess server(LedgerWith({"--tokens", tokens}),
+                         {"/bin/sh", "-c", "exec \"$0\" \"$@\" " + log});
+    ASSERT_NE(server.address(), "") << log;
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(Capacity(server, {}).exit_code, 1) << log;
+    EXPECT_EQ(
+        Capacity(server, {"--token-file", folder.Write("t", "a-secret-of-sixteen")}).exit_code, 0)
+        << log;
+    server.Signal(SIGTERM);
+    EXPECT_EQ(server.Wait(), 0) << log;
+  }
+}
+
 TEST(ServeNetworkCli, ArgumentsThatMakeNoSenseAreExitTwo) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{"--listen", "0.0.0.0:0"}, "or say --insecure"},
       {{"--max-connections", "0"}, "--max-connections=0: want 1 to 1000000"},
       {{"--unix-user", "no such user"}, "--unix-user=no such user: want"},
+      {{"--tokens", "/nonexistent"}, "--tokens: /nonexistent: cannot be read"},
+      {{"--tls-certificate", "/nonexistent"}, "TLS wants both a certificate and its key"},
+      {{"--log-level", "loud"}, "--log-level"},
   };
   for (const auto& [more, says] : cases) {
-    std::vector<std::string> arguments = {PlimsollProgram(), "serve"};
-    arguments.insert(arguments.end(), kLedger.begin(), kLedger.end());
-    arguments.insert(arguments.end(), more.begin(), more.end());
+    std::vector<std::string> arguments = LedgerWith(more);
+    arguments.insert(arguments.begin(), {PlimsollProgram(), "serve"});
     const ProgramResult result = RunProgram(arguments);
     EXPECT_EQ(result.exit_code, 2) << says;
     EXPECT_NE(result.err.find(says), std::string::npos) << result.err;

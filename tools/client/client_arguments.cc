@@ -1,5 +1,6 @@
 #include "tools/client/client_arguments.h"
 
+#include "tools/client/security_arguments.h"
 #include "tools/output_file.h"
 
 namespace plimsoll {
@@ -12,6 +13,7 @@ void AddClientArguments(CLI::App& command, ClientArguments& arguments) {
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   command.add_option("-o,--output", arguments.output, "write to this file");
+  AddSecurityArguments(command, arguments.security);
 }
 
 int Print(const std::string& text, const ClientArguments& arguments, int exit_code) {

@@ -17,11 +17,14 @@ struct ClientArguments {
   std::string server = ClientOptions().server;
   std::string format = "text";
   std::string output;
+  ClientSecurity security;
 
+  ClientOptions options() const { return {.server = server, .security = security}; }
   bool json() const { return format == "json"; }
 };
 
-// --server, which the environment's PLIMSOLL_ADDR stands in for, --format and -o.
+// --server, which the environment's PLIMSOLL_ADDR stands in for, --format, -o, and how it proves
+// itself and knows its server.
 void AddClientArguments(CLI::App& command, ClientArguments& arguments);
 
 // Prints, and returns the exit code.

@@ -31,7 +31,7 @@ absl::StatusOr<std::pair<std::vector<Holding>, bool>> ReservationsOf(
   }
   HoldingFilter filter{.state = HoldingStateFromName(arguments.state)};
   if (arguments.of_tenant) filter.tenant = arguments.tenant;
-  const auto client = OperatorClient::Create({.server = arguments.client.server});
+  const auto client = OperatorClient::Create(arguments.client.options());
   if (!client.ok()) return client.status();
   std::vector<Holding> held;
   PageWanted wanted;
@@ -55,7 +55,7 @@ int RunReservations(const ReservationsArguments& arguments) {
 }
 
 int RunTenants(const ClientArguments& arguments) {
-  const auto client = OperatorClient::Create({.server = arguments.server});
+  const auto client = OperatorClient::Create(arguments.options());
   if (!client.ok()) return ReportError(client.status());
   TenantPage all;
   PageWanted wanted{.size = kPage};

@@ -11,7 +11,7 @@ namespace plimsoll {
 namespace {
 
 int RunDrain(const ClientArguments& arguments) {
-  const auto client = OperatorClient::Create({.server = arguments.server});
+  const auto client = OperatorClient::Create(arguments.options());
   if (!client.ok()) return ReportError(client.status());
   const absl::StatusOr<HeldAtDrain> held = (*client)->Drain();
   if (!held.ok()) return ReportError(held.status());
@@ -19,7 +19,7 @@ int RunDrain(const ClientArguments& arguments) {
 }
 
 int RunResume(const ClientArguments& arguments) {
-  const auto client = OperatorClient::Create({.server = arguments.server});
+  const auto client = OperatorClient::Create(arguments.options());
   if (!client.ok()) return ReportError(client.status());
   const absl::Status resumed = (*client)->Resume();
   if (absl::IsFailedPrecondition(resumed)) {
@@ -31,7 +31,7 @@ int RunResume(const ClientArguments& arguments) {
 }
 
 int RunRevoke(const ClientArguments& arguments, const std::string& id) {
-  const auto client = OperatorClient::Create({.server = arguments.server});
+  const auto client = OperatorClient::Create(arguments.options());
   if (!client.ok()) return ReportError(client.status());
   const absl::StatusOr<Revocation> revoked = (*client)->Revoke(id);
   if (!revoked.ok()) return ReportError(revoked.status());

@@ -111,6 +111,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
       .policy = PolicyFromName(text.policy).value_or(Policy::kNeverEvict),
       .watermark = text.watermark,
       .overflow_goal = text.overflow_goal};
+  arguments.log = LogOptionsFrom(text.network);
   arguments.server.listen = text.listen;
   arguments.http = text.http == "none" ? "" : text.http;
   arguments.http_names = text.http_names;

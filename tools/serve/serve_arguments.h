@@ -48,6 +48,7 @@ struct ServeArguments {
   ServerOptions server;  // what does not depend on the pool
   std::string http;      // empty: none
   std::vector<std::string> http_names;
+  LogOptions log;
   Duration drain_timeout;
 
   bool ledger() const { return engine.device == "none"; }

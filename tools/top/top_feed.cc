@@ -124,13 +124,12 @@ TopFeed::TopFeed(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
   impl_->lister = std::thread([this] { impl_->List(); });
 }
 
-absl::StatusOr<std::unique_ptr<TopFeed>> TopFeed::Start(const std::string& server,
+absl::StatusOr<std::unique_ptr<TopFeed>> TopFeed::Start(const ClientOptions& options,
                                                         Duration interval) {
-  absl::StatusOr<std::unique_ptr<OperatorClient>> client =
-      OperatorClient::Create({.server = server});
+  absl::StatusOr<std::unique_ptr<OperatorClient>> client = OperatorClient::Create(options);
   if (!client.ok()) return client.status();
   return std::unique_ptr<TopFeed>(
-      new TopFeed(std::make_unique<Impl>(server, interval, *std::move(client))));
+      new TopFeed(std::make_unique<Impl>(options.server, interval, *std::move(client))));
 }
 
 TopFeed::~TopFeed() {

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "kvcache/base/clock.h"
+#include "rpc/client.h"
 #include "tools/top/top_state.h"
 
 namespace plimsoll {
@@ -21,8 +22,9 @@ class TopFeed {
  public:
   static constexpr Duration kStaleAfter = std::chrono::milliseconds(2500);
 
-  // InvalidArgument for an address that is none.
-  static absl::StatusOr<std::unique_ptr<TopFeed>> Start(const std::string& server,
+  // InvalidArgument for an address that is none, or files of certificates and tokens that cannot be
+  // used.
+  static absl::StatusOr<std::unique_ptr<TopFeed>> Start(const ClientOptions& options,
                                                         Duration interval);
   ~TopFeed();
 
