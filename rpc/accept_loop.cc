@@ -123,7 +123,8 @@ void AcceptLoop::Tell(const char* event, const ListeningSocket& socket) const {
 }
 
 bool AcceptLoop::MayCome(const ListeningSocket& socket, int connection) const {
-  if (socket.reach() != ListeningSocket::Reach::kUnix || limits_.users.empty()) return true;
+  const bool all = !socket.own_user_only() && limits_.users.empty();
+  if (socket.reach() != ListeningSocket::Reach::kUnix || all) return true;
   ucred peer{};
   socklen_t size = sizeof(peer);
   if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;

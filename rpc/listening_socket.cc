@@ -1,13 +1,15 @@
 #include "rpc/listening_socket.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <array>
 #include <cerrno>
-#include <cstring>
+#include <cstddef>
 #include <memory>
 #include <system_error>
 
@@ -126,6 +128,28 @@ absl::StatusOr<Sockets> ListenOnUnix(const std::string& address) {
   return sockets;
 }
 
+// What gRPC calls a name that is not in the file system: without its leading zero.
+std::string AbstractAddress(const sockaddr_un& name, socklen_t size) {
+  const size_t length = size - offsetof(sockaddr_un, sun_path) - 1;
+  return "unix-abstract:" + std::string(name.sun_path + 1, length);
+}
+
+std::string UnixAddress(const sockaddr_un& name, socklen_t size) {
+  if (size <= offsetof(sockaddr_un, sun_path)) return "unix:";
+  return name.sun_path[0] == '\0' ? AbstractAddress(name, size)
+                                  : std::string("unix:") + name.sun_path;
+}
+
+std::string TcpAddress(const sockaddr& name, socklen_t size) {
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  getnameinfo(&name, size, host.data(), host.size(), port.data(), port.size(),
+              NI_NUMERICHOST | NI_NUMERICSERV);
+  const std::string shown =
+      name.sa_family == AF_INET6 ? "[" + std::string(host.data()) + "]" : std::string(host.data());
+  return shown + ":" + port.data();
+}
+
 }  // namespace
 
 ListeningSocket::~ListeningSocket() {
@@ -141,6 +165,48 @@ void ListeningSocket::RemoveWithFile(const std::string& path) {
   file_ = path;
   device_ = there.st_dev;
   inode_ = there.st_ino;
+}
+
+absl::StatusOr<ListeningSocket> ListenToOurselves() {
+  Descriptor fd = NewSocket(AF_UNIX);
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  socklen_t size = sizeof(name);
+  const auto generic = reinterpret_cast<sockaddr*>(&name);
+  // A name of no length asks the system for one.
+  if (!fd.open() || bind(fd.get(), generic, sizeof(name.sun_family)) != 0 ||
+      listen(fd.get(), SOMAXCONN) != 0 || getsockname(fd.get(), generic, &size) != 0) {
+    return SystemError("listening to ourselves", errno);
+  }
+  ListeningSocket socket(std::move(fd), AbstractAddress(name, size), Reach::kUnix);
+  socket.AdmitOwnUserOnly();
+  return socket;
+}
+
+absl::StatusOr<ListeningSocket> TakeListening(int fd) {
+  sockaddr_storage name{};
+  socklen_t size = sizeof(name);
+  const auto& generic = reinterpret_cast<sockaddr&>(name);
+  int listens = 0;
+  socklen_t flag = sizeof(listens);
+  const bool usable = getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) == 0 &&
+                      getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &flag) == 0 &&
+                      listens != 0;
+  const bool local = usable && name.ss_family == AF_UNIX;
+  if (!local && (!usable || (name.ss_family != AF_INET && name.ss_family != AF_INET6))) {
+    return absl::InvalidArgumentError("descriptor " + std::to_string(fd) +
+                                      " was handed over to listen on, but does not listen");
+  }
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  if (local) {
+    return ListeningSocket(Descriptor(fd),
+                           UnixAddress(reinterpret_cast<const sockaddr_un&>(name), size),
+                           Reach::kUnix);
+  }
+  const int yes = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+  return ListeningSocket(Descriptor(fd), TcpAddress(generic, size), ReachOf(generic));
 }
 
 absl::StatusOr<std::vector<ListeningSocket>> ListenOn(const std::string& address) {

@@ -35,6 +35,9 @@ class ListeningSocket {
   int fd() const { return descriptor_.get(); }
   const std::string& address() const { return address_; }  // with the port the system chose
   Reach reach() const { return reach_; }
+  // Whether only processes of this server's user may come.
+  bool own_user_only() const { return own_user_only_; }
+  void AdmitOwnUserOnly() { own_user_only_ = true; }
   // Removes the file at `path` when this socket closes, if it is still the one that is there now.
   void RemoveWithFile(const std::string& path);
 
@@ -42,6 +45,7 @@ class ListeningSocket {
   Descriptor descriptor_;
   std::string address_;
   Reach reach_;
+  bool own_user_only_ = false;
   std::string file_;  // empty: none to remove
   dev_t device_ = 0;
   ino_t inode_ = 0;
@@ -49,5 +53,11 @@ class ListeningSocket {
 
 // At least one. They do not block.
 absl::StatusOr<std::vector<ListeningSocket>> ListenOn(const std::string& address);
+
+// A Unix socket without a file, under a name that the system chose, for this user's processes.
+absl::StatusOr<ListeningSocket> ListenToOurselves();
+
+// A socket that listens already, given by who started us. InvalidArgument if it is none.
+absl::StatusOr<ListeningSocket> TakeListening(int fd);
 
 }  // namespace plimsoll

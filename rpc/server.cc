@@ -18,6 +18,7 @@
 #include "rpc/library_logs.h"
 #include "rpc/listening_socket.h"
 #include "rpc/orca_endpoint.h"
+#include "rpc/self_check.h"
 #include "rpc/served.h"
 #include "rpc/token_gate.h"
 
@@ -88,6 +89,13 @@ absl::StatusOr<std::vector<ListeningSocket>> ListenOnAll(const ServerOptions& op
     PLIMSOLL_RETURN_IF_ERROR(CheckAddress(address));
   }
   std::vector<ListeningSocket> all;
+  for (const int fd : options.listening) {
+    absl::StatusOr<ListeningSocket> socket = TakeListening(fd);
+    if (!socket.ok()) return socket.status();
+    PLIMSOLL_RETURN_IF_ERROR(CheckReach(*socket, options));
+    addresses.push_back(socket->address());
+    all.push_back(*std::move(socket));
+  }
   for (const std::string& address : options.listen) {
     absl::StatusOr<std::vector<ListeningSocket>> sockets = ListenOn(address);
     if (!sockets.ok()) return sockets.status();
@@ -139,6 +147,7 @@ struct Server::State {
   AdminEndpoint admin_endpoint{served};
   OrcaEndpoint orca_endpoint{served};
   std::vector<std::string> addresses;
+  std::string own_address;  // for calls to ourselves
   // Before a connection is accepted: each hands to, or is asked by, the one before.
   std::unique_ptr<ServerCertificates> certificates;
   std::unique_ptr<TokenGate> gate;
@@ -158,6 +167,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   auto state = std::make_unique<State>(options, admission, clock, loop);
   absl::StatusOr<std::vector<ListeningSocket>> sockets = ListenOnAll(options, state->addresses);
   if (!sockets.ok()) return sockets.status();
+  absl::StatusOr<ListeningSocket> ourselves = ListenToOurselves();
+  if (!ourselves.ok()) return ourselves.status();
+  state->own_address = ourselves->address();
+  sockets->push_back(*std::move(ourselves));
   if (options.tls.given()) {
     absl::StatusOr<std::unique_ptr<ServerCertificates>> loaded =
         ServerCertificates::Load(options.tls, options.log);
@@ -207,6 +220,10 @@ absl::Status Server::SetTokens(TokenTable tokens) {
   }
   state_->gate->SetTokens(std::move(tokens));
   return absl::OkStatus();
+}
+
+absl::Status Server::CheckItself(Duration limit) const {
+  return CheckAnswers(state_->own_address, limit);
 }
 
 ConnectionCounts Server::Connections() const { return state_->accepting->counts(); }

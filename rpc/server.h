@@ -33,7 +33,9 @@ namespace plimsoll {
 struct Served;  // rpc/served.h
 
 struct ServerOptions {
-  std::vector<std::string> listen;  // each "host:port" or "unix:/path"; port 0 picks a free one
+  // Each "host:port" or "unix:/path"; port 0 picks a free one.
+  std::vector<std::string> listen = {};
+  std::vector<int> listening = {};  // sockets that listen already; the server closes them
   // Listen where other machines can reach us without TLS, though what is said there can be read
   // and changed.
   bool insecure = false;
@@ -77,6 +79,10 @@ class Server {
   absl::Status ReloadCertificates();
   // From now on these are known. Only where there were some at the start.
   absl::Status SetTokens(TokenTable tokens);
+
+  // A call to ourselves, over a new connection through the same accept loop: whether somebody
+  // answered within `limit`. Before Stop.
+  absl::Status CheckItself(Duration limit) const;
 
   // What became of those who connected. Before Stop.
   ConnectionCounts Connections() const;

@@ -17,9 +17,12 @@
 #include "rpc/server.h"
 #include "tools/command.h"
 #include "tools/kv_type.h"
+#include "tools/serve/configuration.h"
 #include "tools/serve/ledger_pool.h"
 #include "tools/serve/planner.h"
+#include "tools/serve/reload.h"
 #include "tools/serve/serve_arguments.h"
+#include "tools/serve/service_manager.h"
 #include "tools/serve/stop_signals.h"
 
 namespace plimsoll {
@@ -184,10 +187,23 @@ class ExportThread {
   std::thread thread_;
 };
 
-absl::Status Serve(const ServeText& text) {
-  const absl::StatusOr<ServeArguments> arguments = ReadServeArguments(text);
+// Reloads until a signal to stop comes.
+void ServeUntilStopped(const StopSignals& signals, Reloader& reloader) {
+  while (signals.Wait() == SIGHUP) reloader.Reload();
+}
+
+absl::StatusOr<std::unique_ptr<HttpEndpoint>> StartHttp(const ServeArguments& arguments,
+                                                        const Server& server) {
+  if (arguments.http.empty()) return nullptr;
+  return HttpEndpoint::Start({.address = arguments.http, .names = arguments.http_names},
+                             server.served());
+}
+
+absl::Status Serve(const Configured& configured, const Reloader::Source& source) {
+  const absl::StatusOr<ServeArguments> arguments = ReadServeArguments(configured.text);
   if (!arguments.ok()) return arguments.status();
   const StopSignals signals;
+  const ServiceManager manager = ServiceManager::FromEnvironment();
   std::signal(SIGPIPE, SIG_IGN);
   RaiseDescriptorLimit();
   const SystemClock clock;
@@ -195,21 +211,24 @@ absl::Status Serve(const ServeText& text) {
   const absl::StatusOr<Pool> pool = MakePool(*arguments, clock);
   if (!pool.ok()) return pool.status();
   if (pool->engine != nullptr) SayWhatItTook(*pool->engine);
-  const ServerOptions options = OptionsFor(*arguments, *pool, log);
+  ServerOptions options = OptionsFor(*arguments, *pool, log);
+  // Who hands us sockets has decided where we listen.
+  options.listening = manager.listening();
+  if (!options.listening.empty()) options.listen.clear();
   const LoopThread loop_thread(pool->loop());
   const ExportThread export_thread(pool->engine.get());
   const absl::StatusOr<std::unique_ptr<Server>> server =
       Server::Start(options, pool->admission(), clock, pool->loop());
   if (!server.ok()) return server.status();
-  std::unique_ptr<HttpEndpoint> http;
-  if (!arguments->http.empty()) {
-    absl::StatusOr<std::unique_ptr<HttpEndpoint>> started = HttpEndpoint::Start(
-        {.address = arguments->http, .names = arguments->http_names}, (*server)->served());
-    if (!started.ok()) return started.status();
-    http = *std::move(started);
-  }
-  SayReady(options, **server, http.get());
-  signals.Wait();
+  const absl::StatusOr<std::unique_ptr<HttpEndpoint>> http = StartHttp(*arguments, **server);
+  if (!http.ok()) return http.status();
+  SayReady(options, **server, http->get());
+  manager.Notify("READY=1");
+  const Watchdog watchdog(
+      manager, [&server = **server](Duration limit) { return server.CheckItself(limit); }, log);
+  Reloader reloader(configured.effective, source, **server, log);
+  ServeUntilStopped(signals, reloader);
+  manager.Notify("STOPPING=1");
   Drain(**server, signals, arguments->drain_timeout, clock);
   return absl::OkStatus();
 }
@@ -279,32 +298,66 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
       ->capture_default_str();
 }
 
+void AddServeArguments(CLI::App& command, ServeText& text) {
+  AddPoolArguments(command, text);
+  command.add_option("--listen", text.listen, "host:port or unix:/path, one or more")
+      ->capture_default_str();
+  command.add_option("--http", text.http, "host:port for probes and people, or none")
+      ->capture_default_str();
+  command
+      .add_option("--http-name", text.http_names,
+                  "a name by which that is reached, beside addresses and localhost; one or more")
+      ->allow_extra_args(false);
+  command.add_option("--lease", text.lease, "how long a reservation lives without a sign of life")
+      ->capture_default_str();
+  command
+      .add_option("--drain-timeout", text.drain_timeout,
+                  "how long to let requests end after SIGTERM")
+      ->capture_default_str();
+  AddNetworkArguments(command, text.network);
+  command.add_flag("--no-reflection", text.no_reflection,
+                   "do not describe the services to callers");
+}
+
+// What of `serve` is not a setting.
+struct ServeRequest {
+  ServeText typed;
+  std::string config;
+  bool check_config = false;
+};
+
+// The settings as JSON, if a server would start with them.
+absl::Status PrintConfig(const Configured& configured) {
+  PLIMSOLL_RETURN_IF_ERROR(ReadServeArguments(configured.text).status());
+  const absl::StatusOr<std::string> json = ConfigJson(configured.effective);
+  if (!json.ok()) return json.status();
+  std::printf("%s", json->c_str());
+  return absl::OkStatus();
+}
+
+absl::Status ServeAs(const CLI::App& command, const ServeRequest& request) {
+  const auto source = [&] { return Configure(command, AddServeArguments, request.config); };
+  const absl::StatusOr<Configured> configured = source();
+  if (!configured.ok()) return configured.status();
+  return request.check_config ? PrintConfig(*configured) : Serve(*configured, source);
+}
+
 }  // namespace
 
 void AddServeCommand(CLI::App& app, CommandResult& result) {
   CLI::App* const command =
       app.add_subcommand("serve", "Own a paged KV pool and admit requests over gRPC");
-  const auto text = std::make_shared<ServeText>();
-  AddPoolArguments(*command, *text);
-  command->add_option("--listen", text->listen, "host:port or unix:/path, one or more")
-      ->capture_default_str();
-  command->add_option("--http", text->http, "host:port for probes and people, or none")
-      ->capture_default_str();
+  const auto request = std::make_shared<ServeRequest>();
+  AddServeArguments(*command, request->typed);
   command
-      ->add_option("--http-name", text->http_names,
-                   "a name by which that is reached, beside addresses and localhost; one or more")
-      ->allow_extra_args(false);
-  command->add_option("--lease", text->lease, "how long a reservation lives without a sign of life")
-      ->capture_default_str();
-  command
-      ->add_option("--drain-timeout", text->drain_timeout,
-                   "how long to let requests end after SIGTERM")
-      ->capture_default_str();
-  AddNetworkArguments(*command, text->network);
-  command->add_flag("--no-reflection", text->no_reflection,
-                    "do not describe the services to callers");
-  command->callback([text, &result] {
-    const absl::Status status = Serve(*text);
+      ->add_option("--config", request->config,
+                   "a file of these options, in JSON or protobuf's text format; the command line\n"
+                   "goes before PLIMSOLL_... in the environment, and that before the file")
+      ->envname("PLIMSOLL_CONFIG");
+  command->add_flag("--check-config", request->check_config,
+                    "print what it would be started with, and do not start");
+  command->callback([command, request, &result] {
+    const absl::Status status = ServeAs(*command, *request);
     result.exit_code = status.ok() ? 0 : ReportError(status);
   });
 }

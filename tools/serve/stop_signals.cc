@@ -9,6 +9,7 @@ StopSignals::StopSignals() {
   sigemptyset(&set_);
   sigaddset(&set_, SIGTERM);
   sigaddset(&set_, SIGINT);
+  sigaddset(&set_, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &set_, nullptr);
 }
 
@@ -22,7 +23,8 @@ int StopSignals::Wait() const {
 bool StopSignals::WaitFor(Duration limit) const {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(limit);
   const timespec until = {.tv_sec = seconds.count(), .tv_nsec = (limit - seconds).count()};
-  return sigtimedwait(&set_, nullptr, &until) >= 0;
+  const int signal = sigtimedwait(&set_, nullptr, &until);
+  return signal >= 0 && signal != SIGHUP;
 }
 
 }  // namespace plimsoll

@@ -1,4 +1,4 @@
-// SIGTERM and SIGINT as something to wait for.
+// SIGTERM and SIGINT, which stop, and SIGHUP, which reloads, as something to wait for.
 //
 // Make one before any thread is started: threads inherit the mask, so that the signals reach only
 // those who wait here.
@@ -17,7 +17,7 @@ class StopSignals {
   StopSignals();
   // The signal that came.
   int Wait() const;
-  // Whether one came within `limit`.
+  // Whether one that stops came within `limit`.
   bool WaitFor(Duration limit) const;
 
  private:

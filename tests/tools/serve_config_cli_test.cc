@@ -1,0 +1,152 @@
+// `plimsoll serve --config`: where settings come from, what --check-config says, and SIGHUP.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "rpc/config_file.h"
+#include "tests/support/eventually.h"
+#include "tests/support/temp_dir.h"
+#include "tests/tools/server_process.h"
+
+namespace plimsoll {
+namespace {
+
+constexpr char kLedgerFile[] = R"(# a ledger
+device: "none"
+blocks: 10
+listen: "127.0.0.1:0"
+http: "none"
+)";
+
+ProgramResult Check(const std::vector<std::string>& more,
+                    const std::vector<std::string>& environment = {}) {
+  std::vector<std::string> arguments = {"env"};
+  arguments.insert(arguments.end(), environment.begin(), environment.end());
+  arguments.insert(arguments.end(), {PlimsollProgram(), "serve", "--check-config"});
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return RunProgram(arguments);
+}
+
+nlohmann::json Checked(const std::vector<std::string>& more,
+                       const std::vector<std::string>& environment = {}) {
+  const ProgramResult result = Check(more, environment);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  return result.exit_code == 0 ? nlohmann::json::parse(result.out) : nlohmann::json();
+}
+
+TEST(ServeConfigCli, TheCommandLineGoesBeforeTheEnvironmentAndThatBeforeTheFile) {
+  const TempDir folder;
+  const std::string file = folder.Write("c", std::string(kLedgerFile) +
+                                                 "lease: \"5s\"\n"
+                                                 "max_connections: 7\n");
+  const std::vector<std::string> config = {"--config", file};
+  EXPECT_EQ(Checked(config).at("lease"), "5s");
+  EXPECT_EQ(Checked(config, {"PLIMSOLL_LEASE=6s"}).at("lease"), "6s");
+  const nlohmann::json all =
+      Checked({"--config", file, "--lease", "7s"}, {"PLIMSOLL_LEASE=6s", "PLIMSOLL_BLOCKS=20"});
+  EXPECT_EQ(all.at("lease"), "7s");
+  EXPECT_EQ(all.at("blocks"), "20") << "64-bit numbers are strings in protobuf's JSON";
+  EXPECT_EQ(all.at("max_connections"), "7");
+  EXPECT_EQ(all.at("utilization"), 0.92) << "a default";
+  EXPECT_EQ(Checked({}, {"PLIMSOLL_CONFIG=" + file}).at("lease"), "5s");
+  EXPECT_EQ(Checked(config, {"PLIMSOLL_LISTEN=127.0.0.1:1,127.0.0.1:2"}).at("listen").size(), 2);
+}
+
+TEST(ServeConfigCli, WhatItPrintsIsAFileThatSaysTheSame) {
+  const TempDir folder;
+  const ProgramResult first = Check({"--device", "none", "--blocks", "10", "--quota", "a=1:5",
+                                     "--quota", "*=0:9", "--no-reflection", "--watermark", "0.05"});
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  const ProgramResult again = Check({"--config", folder.Write("c.json", first.out)});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(again.out, first.out);
+  EXPECT_NE(first.out.find("\"no_reflection\": true"), std::string::npos) << first.out;
+}
+
+TEST(ServeConfigCli, AnOptionHidesWhatItExcludesInTheFile) {
+  const TempDir folder;
+  const std::string file = folder.Write("c", kLedgerFile);
+  folder.Write("model/config.json", R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64,
+      "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+      "num_key_value_heads": 2, "vocab_size": 500, "torch_dtype": "bfloat16"})");
+  const nlohmann::json checked =
+      Checked({"--config", file, "--memory", "1GiB", "--model", folder.File("model")});
+  EXPECT_EQ(checked.at("memory"), "1GiB");
+  EXPECT_FALSE(checked.contains("blocks"));
+}
+
+TEST(ServeConfigCli, AFileThatMakesNoSenseIsOneLineAndExitTwo) {
+  const TempDir folder;
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"device: \"none\"\nblokcs: 10\n", "c: line 2:"},
+      {"device: \"none\"\nblocks: many\n", "c: line 2:"},
+      {"blocks: 10\nblocks: 11\n", "c: line 2:"},
+      {R"({"device": "none", "blokcs": 10})", "blokcs"},
+      {R"({"device": "none", "blocks": 10)", "c: "},
+      {"device: \"tpu\"\nblocks: 10\n", "--device"},
+      {"device: \"none\"\nblocks: 0\n", "--blocks=0"},
+      {"device: \"none\"\nblocks: 10\nlease: \"soon\"\n", "--lease=soon"},
+  };
+  for (const auto& [text, says] : cases) {
+    const ProgramResult result = Check({"--config", folder.Write("c", text)});
+    EXPECT_EQ(result.exit_code, 2) << text;
+    EXPECT_NE(result.err.find(says), std::string::npos) << result.err;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_EQ(result.out, "");
+  }
+  EXPECT_EQ(Check({"--config", "/nonexistent"}).err, "plimsoll: /nonexistent: cannot be read\n");
+  EXPECT_EQ(Check({"--config", folder.Write("c", kLedgerFile)}, {"PLIMSOLL_BLOCKS=ten"}).exit_code,
+            2);
+}
+
+// An option without a field could not be configured; a field without one would do nothing.
+TEST(ServeConfigCli, EveryOptionIsAFieldAndEveryFieldAnOption) {
+  const std::string help = RunProgram({PlimsollProgram(), "serve", "--help"}).out;
+  std::set<std::string> options;
+  for (size_t at = help.find("\n  --"); at != std::string::npos; at = help.find("\n  --", at + 1)) {
+    const size_t start = at + 5;
+    std::string name = help.substr(start, help.find_first_of(" \n,", start) - start);
+    std::replace(name.begin(), name.end(), '-', '_');
+    options.insert(name);
+  }
+  options.erase("config");
+  options.erase("check_config");
+  const std::vector<std::string> names = ConfigNames();
+  EXPECT_EQ(options, std::set<std::string>(names.begin(), names.end()));
+}
+
+TEST(ServeConfigCli, SighupTakesWhatCanChangeAndNamesTheRest) {
+  const TempDir folder;
+  const std::string tokens = folder.Write("tokens", "a:read:first-token-0123456\n");
+  const std::string start = std::string(kLedgerFile) + "tokens: \"" + tokens + "\"\n";
+  const std::string file = folder.Write("c", start);
+  ServerProcess server({"--config", file});
+  ASSERT_NE(server.address(), "") << server.output();
+  const auto capacity = [&](const std::string& token) {
+    return RunProgram({PlimsollProgram(), "capacity", "--server", server.address(), "--token-file",
+                       folder.Write("t", token)})
+        .exit_code;
+  };
+  EXPECT_EQ(capacity("first-token-0123456"), 0);
+  folder.Write("tokens", "a:read:second-token-012345\n");
+  folder.Write("c", start + "log_level: \"debug\"\nmax_connections: 5\n");
+  server.Signal(SIGHUP);
+  EXPECT_TRUE(Eventually([&] { return capacity("second-token-012345") == 0; }));
+  EXPECT_EQ(capacity("first-token-0123456"), 1);
+  folder.Write("c", "blokcs: 10");
+  server.Signal(SIGHUP);
+  EXPECT_EQ(capacity("second-token-012345"), 0);
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0);
+  const std::string said = server.output();
+  EXPECT_NE(said.find("config_reloaded log_level=\"info -> debug\" max_connections=\"10000 -> 5\" "
+                      "needs_restart=max_connections"),
+            std::string::npos)
+      << said;
+  EXPECT_EQ(said.find("token-"), std::string::npos) << "no token is shown: " << said;
+}
+
+}  // namespace
+}  // namespace plimsoll
