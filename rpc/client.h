@@ -40,7 +40,7 @@ struct ClientOptions {
   // How long a blocking call that finds no server, or gets no answer in time, is made again. All of
   // them may be: a reservation has a request_id then, its own or one that is made for it.
   Duration retry_for = Duration::zero();
-  ClientSecurity security = {};                        // default: plaintext, without a token
+  ClientSecurity security = {};  // default: plaintext, without a token
 };
 
 // How large a pool is to be: in blocks, or in bytes of which it gets as many blocks as fit.
