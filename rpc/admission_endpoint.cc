@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "rpc/batch.h"
+#include "rpc/claim.h"
 #include "rpc/convert.h"
+#include "rpc/session_endpoint.h"
 #include "rpc/waiting_reserve.h"
 
 namespace plimsoll {
@@ -70,17 +72,25 @@ absl::Status AdmissionEndpoint::Renew(const v1::RenewReservationsRequest& in,
                                       v1::RenewReservationsResponse* out) {
   const absl::StatusOr<std::vector<std::string>> ids = ReservationIdsFrom(in);
   if (!ids.ok()) return ids.status();
+  const auto claims = ClaimsFrom(in.claims(), kMaxIdsPerRenewal);
+  if (!claims.ok()) return claims.status();
+  const Instant now = served_.clock.Now();
   return served_.admission.With([&](AdmissionController& admission) -> absl::Status {
     for (const std::string& id : *ids) {
       const absl::StatusOr<Reservation> renewed = admission.Renew(id);
       if (renewed.ok()) {
-        *out->add_reservations() = ToWire(*renewed, served_.clock.Now());
-        continue;
+        *out->add_reservations() = ToWire(*renewed, now);
+      } else if (auto lost = LostBecause(renewed.status(), id)) {
+        lost->revoked = admission.WasRevoked(id);
+        *out->add_lost() = ToWire(*lost);
+      } else {
+        return renewed.status();
       }
-      const bool stale = absl::IsFailedPrecondition(renewed.status());
-      if (!stale && !absl::IsNotFound(renewed.status())) return renewed.status();
-      *out->add_lost() = ToWire(
-          LostReservation{.id = id, .stale_epoch = stale, .revoked = admission.WasRevoked(id)});
+    }
+    for (const ReservationClaim& claim : *claims) {
+      const auto claimed = Claim(admission, claim, nullptr, out->mutable_lost());
+      if (!claimed.ok()) return claimed.status();
+      if (claimed->has_value()) *out->add_reservations() = ToWire(**claimed, now);
     }
     return absl::OkStatus();
   });
@@ -111,6 +121,15 @@ grpc::ServerUnaryReactor* AdmissionEndpoint::BatchReserveCapacity(
     return Finished(context, absl::CancelledError("the caller gave up"));
   }
   return Finished(context, DoBatch(served_, *in, out));
+}
+
+grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* AdmissionEndpoint::Session(
+    grpc::CallbackServerContext*) {
+  return StartSession(served_, sessions_);
+}
+
+AdmissionEndpoint::~AdmissionEndpoint() {
+  served_.admission.With([&](AdmissionController& admission) { sessions_.Forsake(admission); });
 }
 
 }  // namespace plimsoll

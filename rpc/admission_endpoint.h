@@ -5,12 +5,14 @@
 
 #include "plimsoll/v1/admission.grpc.pb.h"
 #include "rpc/served.h"
+#include "rpc/session.h"
 
 namespace plimsoll {
 
 class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
  public:
   explicit AdmissionEndpoint(const Served& served) : served_(served) {}
+  ~AdmissionEndpoint() override;
 
   grpc::ServerUnaryReactor* ReserveCapacity(grpc::CallbackServerContext* context,
                                             const v1::ReserveCapacityRequest* in,
@@ -27,6 +29,8 @@ class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
   grpc::ServerUnaryReactor* BatchReserveCapacity(grpc::CallbackServerContext* context,
                                                  const v1::BatchReserveCapacityRequest* in,
                                                  v1::BatchReserveCapacityResponse* out) override;
+  grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* Session(
+      grpc::CallbackServerContext* context) override;
 
  private:
   absl::Status Reserve(const grpc::CallbackServerContext& context,
@@ -37,6 +41,7 @@ class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
                        v1::ReleaseReservationResponse* out);
 
   const Served& served_;
+  Sessions sessions_;
 };
 
 }  // namespace plimsoll

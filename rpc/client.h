@@ -50,7 +50,8 @@ using PoolSize = std::variant<Blocks, Bytes>;
 struct LostReservation {
   std::string id;
   bool stale_epoch = false;  // of another server life
-  bool revoked = false;      // an operator took it away; neither: ended or never given
+  bool revoked = false;      // an operator took it away
+  bool no_room = false;      // it was claimed, and does not fit what is left; none: ended, unknown
 };
 
 struct Renewal {

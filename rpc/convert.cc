@@ -120,7 +120,8 @@ absl::StatusOr<std::string> ReservationIdFrom(const std::string& id) {
 absl::StatusOr<std::vector<std::string>> ReservationIdsFrom(
     const wire::RenewReservationsRequest& in) {
   Bounds bounds;
-  bounds.NumberIn("number of reservation_ids", in.reservation_ids_size(), 1, kMaxIdsPerRenewal);
+  const int64_t number = int64_t{in.reservation_ids_size()} + in.claims_size();
+  bounds.NumberIn("number of reservation_ids and claims", number, 1, kMaxIdsPerRenewal);
   std::vector<std::string> ids;
   for (const std::string& id : in.reservation_ids()) {
     ids.push_back(bounds.TextIn("reservation_ids", id, 1, kMaxTextBytes));
@@ -141,6 +142,7 @@ wire::Reservation ToWire(const Reservation& reservation, Instant now) {
   *out.mutable_remaining() = ToWire(std::max(reservation.expires - now, Duration::zero()));
   *out.mutable_expire_time() = ToWire(reservation.expire_time);
   out.set_confirmed(reservation.confirmed);
+  out.set_claimed_id(reservation.claimed_id);
   return out;
 }
 
@@ -157,7 +159,8 @@ absl::StatusOr<Reservation> FromWire(const wire::Reservation& in, Instant now) {
       .ttl = bounds.DurationIn("ttl", in.ttl(), kLongestDuration),
       .expires = now + bounds.DurationIn("remaining", in.remaining(), kLongestDuration),
       .expire_time = WallTime(wall + Duration(in.expire_time().nanos())),
-      .confirmed = in.confirmed()};
+      .confirmed = in.confirmed(),
+      .claimed_id = bounds.TextIn("claimed_id", in.claimed_id(), 0, kMaxTextBytes)};
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());
   return reservation;
 }
@@ -190,11 +193,19 @@ absl::StatusOr<Refusal> FromWire(const wire::Rejection& in) {
   return refusal;
 }
 
+std::optional<LostReservation> LostBecause(const absl::Status& status, const std::string& id) {
+  const bool stale = absl::IsFailedPrecondition(status);
+  const bool no_room = absl::IsResourceExhausted(status);
+  if (!stale && !no_room && !absl::IsNotFound(status)) return std::nullopt;
+  return LostReservation{.id = id, .stale_epoch = stale, .no_room = no_room};
+}
+
 wire::LostReservation ToWire(const LostReservation& lost) {
   wire::LostReservation out;
   out.set_reservation_id(lost.id);
   out.set_cause(lost.stale_epoch ? wire::LOSS_CAUSE_STALE_EPOCH
                 : lost.revoked   ? wire::LOSS_CAUSE_REVOKED
+                : lost.no_room   ? wire::LOSS_CAUSE_NO_ROOM
                                  : wire::LOSS_CAUSE_NOT_FOUND);
   return out;
 }
@@ -209,10 +220,14 @@ absl::StatusOr<Renewal> FromWire(const wire::RenewReservationsResponse& in, Inst
   for (const wire::LostReservation& each : in.lost()) {
     const bool stale = each.cause() == wire::LOSS_CAUSE_STALE_EPOCH;
     const bool revoked = each.cause() == wire::LOSS_CAUSE_REVOKED;
-    if (!stale && !revoked && each.cause() != wire::LOSS_CAUSE_NOT_FOUND) {
+    const bool no_room = each.cause() == wire::LOSS_CAUSE_NO_ROOM;
+    if (!stale && !revoked && !no_room && each.cause() != wire::LOSS_CAUSE_NOT_FOUND) {
       return BadField("cause", int64_t{each.cause()}, "a value of this version");
     }
-    renewal.lost.push_back({.id = each.reservation_id(), .stale_epoch = stale, .revoked = revoked});
+    renewal.lost.push_back({.id = each.reservation_id(),
+                            .stale_epoch = stale,
+                            .revoked = revoked,
+                            .no_room = no_room});
   }
   return renewal;
 }

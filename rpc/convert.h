@@ -50,6 +50,8 @@ absl::StatusOr<Reservation> FromWire(const wire::Reservation& in, Instant now);
 wire::Rejection ToWire(const Refusal& refusal);
 absl::StatusOr<Refusal> FromWire(const wire::Rejection& in);
 
+// How a reservation was lost; nullopt for a status that says something else.
+std::optional<LostReservation> LostBecause(const absl::Status& status, const std::string& id);
 wire::LostReservation ToWire(const LostReservation& lost);
 absl::StatusOr<Renewal> FromWire(const wire::RenewReservationsResponse& in, Instant now);
 

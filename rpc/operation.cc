@@ -38,8 +38,9 @@ Outcome OutcomeOf(absl::StatusOr<Answer> answer) {
   return *std::move(answer);
 }
 
-Outcome DoReserve(AdmissionController& admission, const ReserveAction& action) {
-  if (!action.validate_only) return OutcomeOf(admission.Reserve(action.request));
+Outcome DoReserve(AdmissionController& admission, const ReserveAction& action,
+                  LeaseKeeper* keeper) {
+  if (!action.validate_only) return OutcomeOf(admission.Reserve(action.request, keeper));
   PLIMSOLL_RETURN_IF_ERROR(admission.Validate(action.request));
   return admission.CanAdmit(action.request);
 }
@@ -60,9 +61,9 @@ absl::StatusOr<Action> ActionFrom(const v1::Operation& in) {
   return absl::InvalidArgumentError("action: want reserve, extend or release");
 }
 
-Outcome Do(AdmissionController& admission, const Action& action) {
+Outcome Do(AdmissionController& admission, const Action& action, LeaseKeeper* keeper) {
   if (const auto* reserve = std::get_if<ReserveAction>(&action)) {
-    return DoReserve(admission, *reserve);
+    return DoReserve(admission, *reserve, keeper);
   }
   if (const auto* extend = std::get_if<ExtendAction>(&action)) {
     return OutcomeOf(admission.Extend(extend->id, extend->total));

@@ -36,8 +36,8 @@ using Action = std::variant<ReserveAction, ExtendAction, ReleaseAction>;
 using Outcome = absl::StatusOr<std::optional<Answer>>;
 
 absl::StatusOr<Action> ActionFrom(const v1::Operation& in);
-// Answers at once: a reservation does not wait.
-Outcome Do(AdmissionController& admission, const Action& action);
+// Answers at once: a reservation does not wait. What it grants is the keeper's.
+Outcome Do(AdmissionController& admission, const Action& action, LeaseKeeper* keeper = nullptr);
 void SetResult(uint64_t id, const Outcome& outcome, Instant now, v1::OperationResult* out);
 
 }  // namespace plimsoll

@@ -298,6 +298,17 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
       ->capture_default_str();
 }
 
+void AddLearningArguments(CLI::App& command, ServeText& text) {
+  CLI::Option* const learning = command.add_flag(
+      "--learning", text.learning,
+      "of a ledger that may have been killed: for one lease after the start new requests wait,\n"
+      "and who holds something claims it; default: from the first who shows an older id");
+  command
+      .add_flag("--no-learning", text.no_learning,
+                "nobody holds anything: older ids are stale from the start")
+      ->excludes(learning);
+}
+
 void AddServeArguments(CLI::App& command, ServeText& text) {
   AddPoolArguments(command, text);
   command.add_option("--listen", text.listen, "host:port or unix:/path, one or more")
@@ -317,6 +328,7 @@ void AddServeArguments(CLI::App& command, ServeText& text) {
   AddNetworkArguments(command, text.network);
   command.add_flag("--no-reflection", text.no_reflection,
                    "do not describe the services to callers");
+  AddLearningArguments(command, text);
 }
 
 // What of `serve` is not a setting.

@@ -21,18 +21,21 @@ void AdmissionController::State::CheckInvariants() const {
   int64_t ended = 0;
   int64_t running = 0;
   int64_t prepared = 0;
+  int64_t kept = 0;
   for (const auto& [number, record] : book) {
     const Reservation& reservation = record.reservation;
     PLIMSOLL_CHECK(record.number == number && reservation.epoch == options.epoch, number);
-    const bool leased = !record.ended && !record.sequence;
-    PLIMSOLL_CHECK(leases.Has(number) == leased, reservation.id);
+    const bool idle = !record.ended && !record.sequence;
+    PLIMSOLL_CHECK(leases.Has(number) == (idle && !record.kept), reservation.id);
+    PLIMSOLL_CHECK(record.keeper == nullptr ? !record.kept : !record.ended, reservation.id);
+    if (idle && record.kept) ++kept;
     if (record.ended) ++ended;
-    PLIMSOLL_CHECK(!record.prepared || leased, reservation.id);
+    PLIMSOLL_CHECK(!record.prepared || idle, reservation.id);
     if (record.sequence) ++running;
     if (record.prepared) ++prepared;
     if (const auto its = record.sequence ? record.sequence : record.prepared) {
       promised += cache.PromiseLeft(*its);
-    } else if (leased) {
+    } else if (idle) {
       promised += reservation.blocks;
     }
   }
@@ -40,7 +43,8 @@ void AdmissionController::State::CheckInvariants() const {
   PLIMSOLL_CHECK(promised == counts.reserved, promised, counts.reserved);
   PLIMSOLL_CHECK(running + prepared == cache.sequences(), running, prepared, cache.sequences());
   PLIMSOLL_CHECK(ended == book.ended(), ended, book.ended());
-  PLIMSOLL_CHECK(leases.size() == book.held() - running, leases.size(), book.held(), running);
+  PLIMSOLL_CHECK(leases.size() == book.held() - running - kept, leases.size(), book.held(), running,
+                 kept);
   PLIMSOLL_CHECK(counters.admitted == counters.released + counters.expired + book.held(),
                  counters.admitted, counters.released, counters.expired, book.held());
   CheckTenants();

@@ -55,7 +55,10 @@ AdmissionController::State::State(const AdmissionOptions& options_given, KvCache
       queue(options_given.priority_step, tenants.purses()),
       policies(std::move(policies_given)),
       returns(clock_given.Now()),
-      remaining(clock_given.Now()) {}
+      remaining(clock_given.Now()),
+      started(clock_given.Now()) {
+  if (options.learning == Learning::kAlways) learning_until = started + options.default_ttl;
+}
 
 absl::StatusOr<std::unique_ptr<AdmissionController>> AdmissionController::Create(
     const AdmissionOptions& options, KvCache& cache, const Clock& clock) {
@@ -91,11 +94,12 @@ Answer AdmissionController::CanAdmit(const ReservationRequest& request) const {
   return state_->Refuse(request.tenant, verdict, now);
 }
 
-absl::StatusOr<Answer> AdmissionController::Reserve(const ReservationRequest& request) {
+absl::StatusOr<Answer> AdmissionController::Reserve(const ReservationRequest& request,
+                                                    LeaseKeeper* keeper) {
   PLIMSOLL_RETURN_IF_ERROR(state_->Validate(request));
   const Instant now = state_->clock.Now();
   state_->EndWhatIsOver(now);
-  absl::StatusOr<Answer> answer = state_->AnswerNow(request, now);
+  absl::StatusOr<Answer> answer = state_->AnswerNow(request, now, keeper);
   if (answer.ok() && std::holds_alternative<Refusal>(*answer)) {
     state_->CountRefusal(request.tenant, std::get<Refusal>(*answer));
   }
@@ -104,16 +108,17 @@ absl::StatusOr<Answer> AdmissionController::Reserve(const ReservationRequest& re
 }
 
 absl::StatusOr<std::optional<int64_t>> AdmissionController::ReserveOrWait(
-    const ReservationRequest& request, Duration max_wait, AnswerCallback done) {
+    const ReservationRequest& request, Duration max_wait, AnswerCallback done,
+    LeaseKeeper* keeper) {
   PLIMSOLL_RETURN_IF_ERROR(state_->Validate(request));
   if (max_wait < Duration::zero()) return BadField("max_wait", max_wait.count(), "0 ns or more");
   const Instant now = state_->clock.Now();
   state_->EndWhatIsOver(now);
-  const absl::StatusOr<Answer> answer = state_->AnswerNow(request, now);
+  const absl::StatusOr<Answer> answer = state_->AnswerNow(request, now, keeper);
   if (!answer.ok()) return answer.status();
   const Refusal* const refusal = std::get_if<Refusal>(&*answer);
-  const bool can_wait = refusal != nullptr && (refusal->reason == Reason::kNoFreeBlocks ||
-                                               refusal->reason == Reason::kTenantQuota);
+  const bool can_wait = refusal != nullptr && refusal->decision == Decision::kWait &&
+                        refusal->reason != Reason::kDraining;
   if (!can_wait || max_wait == Duration::zero()) {
     if (refusal != nullptr) state_->CountRefusal(request.tenant, *refusal);
     state_->Settle(now);
@@ -128,7 +133,8 @@ absl::StatusOr<std::optional<int64_t>> AdmissionController::ReserveOrWait(
   const int64_t ticket = state_->Wait({.request = request,
                                        .needed = refusal->needed,
                                        .deadline = now + std::min(max_wait, longest),
-                                       .done = std::move(done)},
+                                       .done = std::move(done),
+                                       .keeper = keeper},
                                       now);
   state_->Settle(now);
   return ticket;
@@ -155,6 +161,8 @@ std::optional<Instant> AdmissionController::NextDeadline() const {
   if (wait && (!next || wait->first < *next)) next = wait->first;
   const auto lapse = state_->stalled.EarliestLapse();
   if (lapse && (!next || lapse->first < *next)) next = lapse->first;
+  const std::optional<Instant>& learned = state_->learning_until;
+  if (learned && (!next || *learned < *next)) next = learned;
   return next;
 }
 

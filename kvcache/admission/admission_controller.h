@@ -53,6 +53,7 @@
 #include "absl/status/statusor.h"
 #include "kvcache/admission/admission_policy.h"
 #include "kvcache/admission/admission_tally.h"
+#include "kvcache/admission/lease_keeper.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/admission/snapshot.h"
 #include "kvcache/admission/tenants.h"
@@ -62,6 +63,15 @@
 #include "kvcache/sizing/block_demand.h"
 
 namespace plimsoll {
+
+// Whether a ledger finds out first who holds what, because it may have lived before: while it
+// learns, newcomers wait with LEARNING and what was claimed is promised again. It learns from its
+// start on for `default_ttl`, within which every holder has renewed.
+enum class Learning : uint8_t {
+  kNever,     // all ids of other epochs are stale: memory that died with the process
+  kWhenTold,  // from the first renewal or claim of another epoch's id in that time
+  kAlways,    // from the start
+};
 
 struct AdmissionOptions {
   std::string epoch;  // not empty, no '-'; one server life
@@ -76,6 +86,7 @@ struct AdmissionOptions {
   Duration priority_step = std::chrono::seconds(10);  // at most a day
   int64_t max_waiting = 10000;                        // callers in the queue
   Bytes idempotency_bytes = Bytes(64 << 20);
+  Learning learning = Learning::kNever;
 };
 
 // Called once with the outcome of a queued request, from inside the controller: it must not call
@@ -114,8 +125,9 @@ class AdmissionController {
   // request is one that Validate accepts.
   Answer CanAdmit(const ReservationRequest& request) const;
 
-  // Promises the blocks, or says wait or never.
-  absl::StatusOr<Answer> Reserve(const ReservationRequest& request);
+  // Promises the blocks, or says wait or never. With a keeper, what is granted is its own: see
+  // lease_keeper.h.
+  absl::StatusOr<Answer> Reserve(const ReservationRequest& request, LeaseKeeper* keeper = nullptr);
 
   // All of them or nothing: the reservations in their order, or the first that was refused. Those
   // that were granted before it are as if they had never been: their ids are free, and no counter
@@ -126,7 +138,8 @@ class AdmissionController {
   // later; WAIT_TIMEOUT ends a wait without luck. Returns a ticket for CancelWait, or nullopt if
   // `done` was already called. ResourceExhausted when the queue is full.
   absl::StatusOr<std::optional<int64_t>> ReserveOrWait(const ReservationRequest& request,
-                                                       Duration max_wait, AnswerCallback done);
+                                                       Duration max_wait, AnswerCallback done,
+                                                       LeaseKeeper* keeper = nullptr);
   // Forgets a waiting request; `done` is not called. Harmless when it was already answered.
   void CancelWait(int64_t ticket);
 
@@ -150,6 +163,19 @@ class AdmissionController {
   // Whether it was taken away, as long as its end is remembered.
   bool WasRevoked(std::string_view id) const;
   absl::StatusOr<Reservation> Get(std::string_view id) const;
+
+  // The reservation of this life that stands for one of an earlier life: the same one each time it
+  // is claimed. An id of this life is renewed. FailedPrecondition, STALE_EPOCH, when nothing is
+  // learned any more; ResourceExhausted, with the numbers, where it does not fit what is left;
+  // NotFound where what was claimed has ended, or is another tenant's.
+  absl::StatusOr<Reservation> Claim(const ReservationClaim& claim, LeaseKeeper* keeper = nullptr);
+  // The keeper keeps it from now on, as if it had asked for it.
+  absl::StatusOr<Reservation> Keep(std::string_view id, LeaseKeeper& keeper);
+  // The lease runs for so long from now, if the keeper has it; the keeper still hears of its end.
+  void LetGo(int64_t number, const LeaseKeeper& keeper, Duration lease);
+  // The keeper goes away and hears nothing more; where it has not let go, the lease runs for the
+  // reservation's ttl.
+  void Forsake(int64_t number, const LeaseKeeper& keeper);
 
   // Starts a sequence that lives on the reservation's promise; FailedPrecondition if one runs.
   absl::StatusOr<SequenceId> BeginSequence(std::string_view id);

@@ -43,6 +43,8 @@ struct AdmissionController::State {
   // What decisions about this tenant's requests start from, with nobody ahead. What is owed to
   // holders more senior than this is not free.
   AdmissionView ViewFor(const std::string& tenant, int64_t seniority) const;
+  // The same for one who holds a reservation: it may grow while nobody new is let in.
+  AdmissionView ViewForHolder(const std::string& tenant, int64_t seniority) const;
   // Whether the policy of its class lets it start.
   bool MayStart(const ReservationRequest& request, const RequestClass& its, Blocks free) const;
   // The same for one that stopped before: with room for some steps of all that grow.
@@ -65,8 +67,10 @@ struct AdmissionController::State {
   absl::StatusOr<std::optional<Reservation>> FindRepeat(const ReservationRequest& request,
                                                         Instant now) const;
   // What can be said at once; counts nothing as refused.
-  absl::StatusOr<Answer> AnswerNow(const ReservationRequest& request, Instant now);
-  ReservationRecord& Grant(const ReservationRequest& request, Blocks blocks, Instant now);
+  absl::StatusOr<Answer> AnswerNow(const ReservationRequest& request, Instant now,
+                                   LeaseKeeper* keeper = nullptr);
+  ReservationRecord& Grant(const ReservationRequest& request, Blocks blocks, Instant now,
+                           LeaseKeeper* keeper = nullptr);
   // Takes back a grant that nobody has heard of.
   void Withdraw(ReservationRecord& record, Instant now);
   void CountRefusal(const std::string& tenant, const Refusal& refusal);
@@ -79,7 +83,7 @@ struct AdmissionController::State {
   void ServePurse(size_t purse, Instant now);
   void ServeWaiter(const Waiter& waiter, Blocks blocks, Instant now);
   // Answers callers who wait under the request id that `record` was just given to.
-  void ServeRepeats(const ReservationRecord& record, Instant now);
+  void ServeRepeats(ReservationRecord& record, Instant now);
   // A caller was taken out of the queue with a refusal: that of the verdict, or to wait for this
   // reason in its place.
   void TurnAway(const Waiter& waiter, const Verdict& verdict, Instant now);
@@ -95,6 +99,17 @@ struct AdmissionController::State {
   // As callers see it: while a sequence runs, the lease runs for its ttl from now.
   Reservation View(const ReservationRecord& record, Instant now) const;
   void SignOfLife(ReservationRecord& record, Instant now);
+  // The keeper, if it is one, keeps the reservation, if it is held; another one hears of that.
+  void Attach(ReservationRecord& record, LeaseKeeper* keeper, Instant now);
+  // The record of a held reservation with this keeper; null where there is none.
+  ReservationRecord* FindKept(int64_t number, const LeaseKeeper& keeper);
+
+  // Learning.
+  // Somebody showed an id of another epoch as one that it holds.
+  void NoteEarlierLife(Instant now);
+  Verdict DecideClaim(const ReservationRequest& request) const;
+  absl::StatusOr<ReservationRecord*> Reclaim(const ReservationClaim& claim,
+                                             const ReservationRequest& request, Instant now);
   // Makes its promise cover so many blocks, which are there.
   void PromiseMore(ReservationRecord& record, Blocks blocks);
   // The holder's tokens reach `total`: tells the policy, and how long it may go on.
@@ -108,11 +123,10 @@ struct AdmissionController::State {
   // Blocks that the pool must have so that everybody who holds a reservation can end.
   Blocks LeastTotal() const;
   // Gives back everything that the reservation holds, and counts how it ended.
-  enum class End { kReleased, kExpired };
-  void Finish(ReservationRecord& record, Instant now, End how);
+  void Finish(ReservationRecord& record, Instant now, EndCause how);
   // Counts for a tenant what became available, or was taken, since so much was.
   void CountChange(TenantAccount& account, Blocks available_before);
-  void CountEnd(TenantAccount& account, End how);
+  void CountEnd(TenantAccount& account, EndCause how);
   void EndWhatIsOver(Instant now);
   // Ends the lease, the wait or the claim, or grants the promotion, that is due first; false where
   // none is.
@@ -136,7 +150,7 @@ struct AdmissionController::State {
   const Clock& clock;
   ReservationBook book;
   TenantBook tenants;
-  DeadlineQueue leases;  // of held reservations whose sequence does not run
+  DeadlineQueue leases;  // of held reservations whose sequence does not run and that nobody keeps
   WaitQueue queue;
   PolicySet policies;
   StalledHolders stalled;
@@ -145,6 +159,8 @@ struct AdmissionController::State {
   ReturnRate returns;
   RemainingTokens remaining;  // of held reservations
   bool draining = false;
+  const Instant started;
+  std::optional<Instant> learning_until;
   AdmissionSnapshot counters;  // only what is counted since the start
   AdmissionSnapshot last;      // as published
   SnapshotPublisher published;

@@ -17,12 +17,18 @@ absl::Status OtherContent(const ReservationRequest& first, const ReservationRequ
       ": want the same content, ttl included, or another id");
 }
 
+// What was claimed was asked for in another life: of that only what the claim says is known.
+bool MayBeRepeat(const ReservationRecord& known, const ReservationRequest& request) {
+  if (known.reservation.claimed_id.empty()) return SameContent(known.request, request);
+  return known.request.prompt_tokens == request.prompt_tokens;
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<Reservation>> AdmissionController::State::FindRepeat(
     const ReservationRequest& request, Instant now) const {
   if (const ReservationRecord* known = book.FindRequest(request)) {
-    if (!SameContent(known->request, request)) return OtherContent(known->request, request);
+    if (!MayBeRepeat(*known, request)) return OtherContent(known->request, request);
     return View(*known, now);
   }
   if (const std::optional<int64_t> ticket = queue.FindRequest(request.tenant, request.request_id)) {
@@ -33,17 +39,22 @@ absl::StatusOr<std::optional<Reservation>> AdmissionController::State::FindRepea
 }
 
 absl::StatusOr<Answer> AdmissionController::State::AnswerNow(const ReservationRequest& request,
-                                                             Instant now) {
-  absl::StatusOr<std::optional<Reservation>> repeat = FindRepeat(request, now);
+                                                             Instant now, LeaseKeeper* keeper) {
+  const absl::StatusOr<std::optional<Reservation>> repeat = FindRepeat(request, now);
   if (!repeat.ok()) return repeat.status();
-  if (repeat->has_value()) return **std::move(repeat);
+  if (repeat->has_value()) {
+    ReservationRecord& known = *book.FindRequest(request);
+    Attach(known, keeper, now);
+    return View(known, now);
+  }
   const Verdict verdict = DecideNewcomer(request, now);
   if (verdict.decision != Decision::kAdmitted) return Refuse(request.tenant, verdict, now);
-  return Grant(request, verdict.needed, now).reservation;
+  return View(Grant(request, verdict.needed, now, keeper), now);
 }
 
 ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& request,
-                                                     Blocks blocks, Instant now) {
+                                                     Blocks blocks, Instant now,
+                                                     LeaseKeeper* keeper) {
   Reservation reservation = Draft(request, blocks, now);
   reservation.id = ReservationIdOf(options.epoch, book.NextNumber());
   ReservationRecord& record = book.Add(request, std::move(reservation));
@@ -72,6 +83,7 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
   NotePromised(record, Blocks(0));
   leases.Set(record.number, record.reservation.expires);
   ++counters.admitted;
+  Attach(record, keeper, now);
   return record;
 }
 
@@ -141,21 +153,22 @@ void AdmissionController::State::ServePurse(size_t purse, Instant now) {
 }
 
 void AdmissionController::State::ServeWaiter(const Waiter& waiter, Blocks blocks, Instant now) {
-  const ReservationRecord& record = Grant(waiter.request, blocks, now);
+  ReservationRecord& record = Grant(waiter.request, blocks, now, waiter.keeper);
   ++counters.waited;
   ++record.account->use.waited;
   NoteLeft(waiter);
   Publish();
-  waiter.done(record.reservation);
+  waiter.done(View(record, now));
   ServeRepeats(record, now);
 }
 
-void AdmissionController::State::ServeRepeats(const ReservationRecord& record, Instant now) {
+void AdmissionController::State::ServeRepeats(ReservationRecord& record, Instant now) {
   const ReservationRequest& request = record.request;
   while (const std::optional<int64_t> ticket =
              queue.FindRequest(request.tenant, request.request_id)) {
     const std::optional<Waiter> waiter = queue.Remove(*ticket);
     NoteLeft(*waiter);
+    Attach(record, waiter->keeper, now);
     Publish();
     waiter->done(View(record, now));
   }

@@ -54,7 +54,7 @@ void AdmissionController::State::Withdraw(ReservationRecord& record, Instant now
     cache.Forgo(record.reservation.blocks);
   }
   TenantAccount& account = *record.account;
-  CountChange(account, before);
+  tenants.GiveBack(account, cache.available() - before);  // who waits is as far as he was
   --counters.admitted;
   --account.use.admitted;
   --account.use.reservations;

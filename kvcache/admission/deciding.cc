@@ -119,7 +119,15 @@ AdmissionView AdmissionController::State::ViewFor(const std::string& tenant,
           .left = room.left,
           .block_tokens = cache.block_tokens(),
           .max_context = options.max_context,
-          .draining = draining};
+          .draining = draining,
+          .learning = learning_until.has_value()};
+}
+
+AdmissionView AdmissionController::State::ViewForHolder(const std::string& tenant,
+                                                        int64_t seniority) const {
+  AdmissionView view = ViewFor(tenant, seniority);
+  view.draining = view.learning = false;
+  return view;
 }
 
 Verdict AdmissionController::State::Decide(const ReservationRequest& request,
@@ -164,10 +172,20 @@ Verdict AdmissionController::State::DecideNewcomer(const ReservationRequest& req
 // can give room back only by finishing. It may grow while the server drains, for the same reason.
 Verdict AdmissionController::State::DecideExtension(const ReservationRecord& record,
                                                     Tokens total) const {
-  AdmissionView view = ViewFor(record.request.tenant, record.seniority);
+  AdmissionView view = ViewForHolder(record.request.tenant, record.seniority);
   view.shared = record.reservation.blocks;
-  view.draining = false;
   return DecideNeverEvict(view, total);
+}
+
+// Its holder has it, so it waits for nobody and for no policy.
+Verdict AdmissionController::State::DecideClaim(const ReservationRequest& request) const {
+  const AdmissionView view = ViewForHolder(request.tenant, kNoSeniority);
+  Verdict verdict = DecideEver(view, TotalOf(request));
+  if (verdict.decision == Decision::kNever) return verdict;
+  const bool in_own = FitsInOwn(view, verdict.needed);
+  verdict.needed = policies.Find(request.request_class)->policy().AtStart(DemandOf(request));
+  DecideNow(view, in_own, /*allowed=*/true, verdict);
+  return verdict;
 }
 
 // Only want of blocks is an overflow, not a tenant's maximum. What its tenant has of its own is not
@@ -202,6 +220,7 @@ Refusal AdmissionController::State::Refuse(const std::string& tenant, const Verd
 Duration AdmissionController::State::RetryAfter(const std::string& tenant, const Verdict& verdict,
                                                 Instant now) const {
   if (verdict.reason == Reason::kDraining) return kRetryWhenDraining;
+  if (verdict.reason == Reason::kLearning) return std::max(*learning_until - now, kShortestRetry);
   const bool own = verdict.reason == Reason::kTenantQuota;
   const auto bound = remaining.TimeFor(verdict.missing, now, [&](int64_t number) {
     const ReservationRecord& record = *book.Find(number);

@@ -28,7 +28,7 @@ absl::StatusOr<ReservationRecord*> AdmissionController::State::FindRunning(std::
 
 Reservation AdmissionController::State::View(const ReservationRecord& record, Instant now) const {
   Reservation reservation = record.reservation;
-  if (record.sequence) {
+  if (record.sequence || record.kept) {
     reservation.expires = now + reservation.ttl;
     reservation.expire_time = clock.WallNow() + reservation.ttl;
   }
@@ -40,7 +40,7 @@ void AdmissionController::State::SignOfLife(ReservationRecord& record, Instant n
   reservation.confirmed = true;
   reservation.expires = now + reservation.ttl;
   reservation.expire_time = clock.WallNow() + reservation.ttl;
-  if (!record.sequence) leases.Set(record.number, reservation.expires);
+  if (!record.sequence && !record.kept) leases.Set(record.number, reservation.expires);
 }
 
 void AdmissionController::State::PromiseMore(ReservationRecord& record, Blocks blocks) {
@@ -100,15 +100,15 @@ void AdmissionController::State::CountChange(TenantAccount& account, Blocks avai
   queue.Stir(account.purse);
 }
 
-void AdmissionController::State::Finish(ReservationRecord& record, Instant now, End how) {
-  record.gave_up = how == End::kReleased && stalled.Has(record.number);
+void AdmissionController::State::Finish(ReservationRecord& record, Instant now, EndCause how) {
+  record.gave_up = how == EndCause::kReleased && stalled.Has(record.number);
   stalled.Remove(record.number);
   remaining.Remove(record.number);
   if (record.suspended) {
     --suspended;  // its class knows
     record.suspended = false;
   } else {
-    record.its_class->End(record.place, how == End::kExpired || record.gave_up);
+    record.its_class->End(record.place, how == EndCause::kExpired || record.gave_up);
   }
   const Blocks before = cache.available();
   if (record.sequence) {
@@ -123,14 +123,18 @@ void AdmissionController::State::Finish(ReservationRecord& record, Instant now, 
   }
   CountChange(*record.account, before);
   CountEnd(*record.account, how);
+  record.kept = false;
+  if (LeaseKeeper* const keeper = std::exchange(record.keeper, nullptr)) {
+    keeper->Ended(record.number, how);
+  }
   returns.Add(record.reservation.blocks - record.reservation.prefix_blocks, now);
   book.End(record, now);
   NotePromised(record, record.reservation.blocks);
 }
 
-void AdmissionController::State::CountEnd(TenantAccount& account, End how) {
-  ++(how == End::kExpired ? counters.expired : counters.released);
-  ++(how == End::kExpired ? account.use.expired : account.use.released);
+void AdmissionController::State::CountEnd(TenantAccount& account, EndCause how) {
+  ++(how == EndCause::kExpired ? counters.expired : counters.released);
+  ++(how == EndCause::kExpired ? account.use.expired : account.use.released);
   --account.use.reservations;
   tenants.Note(account);
 }
@@ -156,16 +160,19 @@ bool AdmissionController::State::EndNext(Instant now) {
   if (wait) next = std::min(next, wait->first);
   if (promotion) next = std::min(next, *promotion);
   if (lapse) next = std::min(next, lapse->first);
+  if (learning_until) next = std::min(next, *learning_until);
   if (next > now || next == Instant::max()) return false;
   queue.Promote(next);
   if (lease && lease->first == next) {
     ReservationRecord& silent = *book.Find(lease->second);
     tally.Expired(silent.reservation.confirmed);
-    Finish(silent, now, End::kExpired);
+    Finish(silent, now, EndCause::kExpired);
   } else if (wait && wait->first == next) {
     TurnAway(*queue.Remove(wait->second), Reason::kWaitTimeout, now);
   } else if (lapse && lapse->first == next) {
     stalled.Remove(lapse->second);
+  } else if (learning_until && *learning_until == next) {
+    learning_until.reset();
   }
   return true;
 }
@@ -176,7 +183,7 @@ AdmissionSnapshot AdmissionController::State::Current() const {
   snapshot.blocks = cache.counts();
   const CacheUsage usage = cache.Usage();
   snapshot.unfilled = usage.slots - usage.filled;
-  const bool closed = draining || !queue.all_aside();
+  const bool closed = draining || learning_until || !queue.all_aside();
   const Blocks room = cache.available() - tenants.kept();
   snapshot.headroom = closed ? Blocks(0) : room - std::min(room, stalled.OwedBefore(kNoSeniority));
   snapshot.reservations = book.held();

@@ -42,9 +42,11 @@ void DecideNow(const AdmissionView& view, bool in_own, bool allowed, Verdict& ve
   const bool may = in_own || (view.ahead.first && allowed);
   verdict.missing = std::max(beyond_quota, beyond_free);
   if (!may) verdict.missing = std::max(verdict.missing, Blocks(1));
-  if (!view.draining && verdict.missing == Blocks(0)) return;
+  const bool closed = view.draining || view.learning;
+  if (!closed && verdict.missing == Blocks(0)) return;
   verdict.decision = Decision::kWait;
   verdict.reason = view.draining              ? Reason::kDraining
+                   : view.learning            ? Reason::kLearning
                    : beyond_quota > Blocks(0) ? Reason::kTenantQuota
                                               : Reason::kNoFreeBlocks;
 }

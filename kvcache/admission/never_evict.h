@@ -29,13 +29,14 @@ struct AdmissionView {
   Tokens block_tokens;
   Tokens max_context;
   bool draining;
+  bool learning = false;
 };
 
 struct Verdict {
   Decision decision;
   Reason reason;
   Blocks needed;
-  Blocks missing;  // for a wait: needed and ahead, less what is there; at least 1 unless draining
+  Blocks missing;  // for a wait: needed and ahead, less what is there; at least 1 unless closed
   Tokens largest_fit;
   std::string_view binding_term;  // for a never: "pool", "context" or "tenant"
 };

@@ -69,6 +69,18 @@ struct Reservation {
   Instant expires;                   // the lease ends then
   WallTime expire_time;              // the same for people
   bool confirmed = false;
+  std::string claimed_id = {};  // of one that was claimed: what an earlier life called it
+};
+
+// What a holder says that an earlier life of a ledger gave it. Token counts as in a request.
+struct ReservationClaim {
+  std::string id;
+  std::string tenant = {};
+  Tokens prompt_tokens;
+  Tokens max_new_tokens;
+  Duration ttl = Duration::zero();
+  std::string request_id = {};  // empty: nobody will ask under it again
+  std::string request_class = {};
 };
 
 // Why not, and what would help.

@@ -17,7 +17,8 @@ Bytes BytesOfRecord(const ReservationRecord& record) {
   constexpr size_t kNodes = 176;
   const size_t strings = 2 * record.request.tenant.size() + record.request.request_id.size() +
                          record.request.request_class.size() + record.request.resumes.size() +
-                         record.reservation.id.size() + record.reservation.epoch.size();
+                         record.reservation.id.size() + record.reservation.epoch.size() +
+                         2 * record.reservation.claimed_id.size();
   const size_t hashes = record.request.prefix_hashes.size() * sizeof(uint64_t);
   return Bytes(static_cast<int64_t>(sizeof(ReservationRecord) + strings + hashes + kNodes));
 }
@@ -76,6 +77,24 @@ const ReservationRecord* ReservationBook::FindRequest(const ReservationRequest& 
   return found == by_request_.end() ? nullptr : Find(found->second);
 }
 
+ReservationRecord* ReservationBook::FindRequest(const ReservationRequest& request) {
+  const ReservationRecord* const found = std::as_const(*this).FindRequest(request);
+  return found == nullptr ? nullptr : Find(found->number);
+}
+
+ReservationRecord* ReservationBook::FindClaimed(const std::string& id) {
+  const auto found = by_claim_.find(id);
+  return found == by_claim_.end() ? nullptr : Find(found->second);
+}
+
+void ReservationBook::NameClaimed(ReservationRecord& record, const std::string& id) {
+  PLIMSOLL_CHECK(record.reservation.claimed_id.empty(), record.reservation.id, id);
+  bytes_ -= BytesOfRecord(record);
+  record.reservation.claimed_id = id;
+  bytes_ += BytesOfRecord(record);
+  by_claim_.emplace(id, record.number);
+}
+
 void ReservationBook::End(ReservationRecord& record, Instant now) {
   PLIMSOLL_CHECK(!record.ended.has_value(), record.reservation.id);
   record.ended = now;
@@ -96,6 +115,8 @@ void ReservationBook::Forget(Instant now) {
 }
 
 void ReservationBook::Remove(const ReservationRecord& record) {
+  PLIMSOLL_CHECK(record.number == next_number_ - 1, record.number, next_number_);
+  --next_number_;
   Erase(records_.find(record.number));
 }
 
@@ -104,6 +125,7 @@ void ReservationBook::Erase(std::unordered_map<int64_t, ReservationRecord>::iter
   bytes_ -= BytesOfRecord(record);
   if (!record.request.request_id.empty()) by_request_.erase(NameOf(record.request));
   held_.erase(record.number);
+  if (!record.reservation.claimed_id.empty()) by_claim_.erase(record.reservation.claimed_id);
   records_.erase(place);
 }
 

@@ -13,9 +13,11 @@
 #include <deque>
 #include <optional>
 #include <set>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "kvcache/admission/lease_keeper.h"
 #include "kvcache/admission/policy_set.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/admission/tenant_book.h"
@@ -33,6 +35,8 @@ struct ReservationRecord {
   std::optional<SequenceId> sequence = std::nullopt;  // the one that runs on it
   // Until one runs: the one that holds the prefix that was there, and the promise.
   std::optional<SequenceId> prepared = std::nullopt;
+  LeaseKeeper* keeper = nullptr;     // who hears of its end
+  bool kept = false;                 // its keeper holds the lease open
   TenantAccount* account = nullptr;  // its tenant's, while it is held
   RequestClass* its_class = nullptr;
   AdmissionPolicy::Place place = 0;  // to its class's policy
@@ -77,9 +81,13 @@ class ReservationBook {
   const ReservationRecord* Find(int64_t number) const;
   // The record that this tenant and request id got, held or ended; null if none or id empty.
   const ReservationRecord* FindRequest(const ReservationRequest& request) const;
+  ReservationRecord* FindRequest(const ReservationRequest& request);
+  // The record that stands for what an earlier life called so; null where there is none.
+  ReservationRecord* FindClaimed(const std::string& id);
+  // Says that `record` does; one record stands for one id.
+  void NameClaimed(ReservationRecord& record, const std::string& id);
   void End(ReservationRecord& record, Instant now);
-  // Forgets one that End was not called for, as if it had never been added; its number is not given
-  // again.
+  // Forgets the latest one, which is held, as if it had never been added.
   void Remove(const ReservationRecord& record);
   // Forgets what ended a minute before `now`, and what the byte cap has no room for.
   void Forget(Instant now);
@@ -107,8 +115,9 @@ class ReservationBook {
   int64_t next_number_ = 1;
   std::unordered_map<int64_t, ReservationRecord> records_;
   std::unordered_map<RequestName, int64_t, RequestNameHash> by_request_;
-  std::set<int64_t> held_;     // numbers
-  std::deque<int64_t> ended_;  // numbers, oldest end first
+  std::unordered_map<std::string, int64_t> by_claim_;  // by id of an earlier life
+  std::set<int64_t> held_;                             // numbers
+  std::deque<int64_t> ended_;                          // numbers, oldest end first
 };
 
 // Whether a repeat of `first` asks for the same thing.

@@ -45,17 +45,18 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
   state_->NoteGrowth(record, total_tokens, now);
   state_->SignOfLife(record, now);
   state_->Settle(now);
-  return reservation;
+  return state_->View(record, now);
 }
 
 absl::StatusOr<Reservation> AdmissionController::Renew(std::string_view id) {
   const Instant now = state_->clock.Now();
   state_->EndWhatIsOver(now);
   const absl::StatusOr<ReservationRecord*> found = state_->FindHeld(id);
-  if (!found.ok()) return found.status();
-  state_->SignOfLife(**found, now);
+  if (absl::IsFailedPrecondition(found.status())) state_->NoteEarlierLife(now);
+  if (found.ok()) state_->SignOfLife(**found, now);
   state_->Settle(now);
-  return (*found)->reservation;
+  if (!found.ok()) return found.status();
+  return state_->View(**found, now);
 }
 
 absl::Status AdmissionController::Release(std::string_view id, std::optional<Tokens> used) {
@@ -69,7 +70,7 @@ absl::Status AdmissionController::Release(std::string_view id, std::optional<Tok
     record->stop_requested = true;
   } else if (!record->ended) {
     if (used) state_->NoteGrowth(*record, std::min(*used, MostOf(*record)), now);
-    state_->Finish(*record, now, State::End::kReleased);
+    state_->Finish(*record, now, EndCause::kReleased);
   }
   state_->Settle(now);
   return absl::OkStatus();
@@ -107,7 +108,7 @@ void AdmissionController::EndSequence(std::string_view id) {
   state_->EndWhatIsOver(now);
   const absl::StatusOr<ReservationRecord*> found = state_->FindRunning(id);
   PLIMSOLL_CHECK(found.ok(), found.status().message());
-  state_->Finish(**found, now, (*found)->revoked ? State::End::kExpired : State::End::kReleased);
+  state_->Finish(**found, now, (*found)->revoked ? EndCause::kExpired : EndCause::kReleased);
   state_->Settle(now);
 }
 

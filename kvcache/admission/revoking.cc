@@ -19,7 +19,7 @@ absl::StatusOr<Revocation> AdmissionController::Revoke(std::string_view id) {
   if (revocation.stopping) {
     record->stop_requested = true;
   } else {
-    state.Finish(*record, now, State::End::kExpired);
+    state.Finish(*record, now, EndCause::kExpired);
   }
   state.Settle(now);
   return revocation;

@@ -88,8 +88,7 @@ Reason AdmissionController::ResumeSequence(std::string_view id, const RestartSeq
   ReservationRecord& record = state_->Running(id);
   PLIMSOLL_CHECK(record.suspended, record.reservation.id);
   const Demand demand = DemandToResume(record);
-  AdmissionView view = state_->ViewFor(record.reservation.tenant, record.seniority);
-  view.draining = false;
+  const AdmissionView view = state_->ViewForHolder(record.reservation.tenant, record.seniority);
   Verdict verdict = DecideEver(view, demand.prompt + demand.max_new);
   const RequestClass& its = *record.its_class;
   verdict.needed = its.policy().AtStart(demand);

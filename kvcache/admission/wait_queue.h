@@ -37,6 +37,7 @@
 #include <vector>
 
 #include "kvcache/admission/deadline_queue.h"
+#include "kvcache/admission/lease_keeper.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/base/units.h"
 
@@ -48,6 +49,7 @@ struct Waiter {
   size_t purse = 0;  // its tenant's, see tenant_book.h
   Instant deadline;  // the wait ends then
   std::function<void(const Answer&)> done;
+  LeaseKeeper* keeper = nullptr;                    // of what it is granted
   std::optional<int64_t> seniority = std::nullopt;  // of one that comes back, see stalled_holders.h
   Instant since = {};                               // when it came; Push sets it
 };

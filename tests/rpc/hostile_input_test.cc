@@ -126,7 +126,7 @@ TEST_F(HostileInput, TheOtherMethodsCheckTheirFieldsToo) {
     v1::RenewReservationsRequest request;
     for (int i = 0; i < ids; ++i) request.add_reservation_ids("e1-1");
     ExpectInvalid(stub_->RenewReservations(&context, request, &response),
-                  "number of reservation_ids=");
+                  "number of reservation_ids and claims=");
   }
   {
     grpc::ClientContext context;

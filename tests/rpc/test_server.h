@@ -24,6 +24,7 @@ struct TestServerOptions {
   std::string epoch = "e1";
   int64_t max_waiting = 10000;
   Blocks most = Blocks(0);  // that the pool may be made of
+  Learning learning = Learning::kNever;
 };
 
 class TestServer {
@@ -35,6 +36,7 @@ class TestServer {
     AdmissionOptions admission{.epoch = options.epoch};
     admission.max_context = options.max_context;
     admission.max_waiting = options.max_waiting;
+    admission.learning = options.learning;
     shared_ = std::make_unique<SharedAdmission>(
         std::move(AdmissionController::Create(admission, *cache_, clock)).value());
   }

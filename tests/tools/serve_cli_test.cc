@@ -347,5 +347,20 @@ TEST(ServeCli, AClientsReservationEndsWithItsLease) {
   EXPECT_EQ(waited.exit_code, 0) << waited.err << waited.out;
 }
 
+TEST(ServeCli, ALedgerLearnsWhoHoldsWhatWhereItIsToldTo) {
+  const ServerProcess learns = Ledger({"--blocks", "10", "--learning", "--lease", "5m"});
+  const ProgramResult waits = Reserve(learns, 16, 0);
+  EXPECT_EQ(waits.exit_code, 3) << waits.err;
+  EXPECT_EQ(JsonOf(waits).at("decision"), "wait");
+  EXPECT_EQ(JsonOf(waits).at("reason"), "LEARNING");
+  EXPECT_GT(JsonOf(waits).at("retry_after_seconds"), 200);
+
+  const ServerProcess knows = Ledger({"--blocks", "10", "--no-learning"});
+  EXPECT_EQ(Reserve(knows, 16, 0).exit_code, 0);
+  ExpectOneLine(Plimsoll({"serve", "--device", "cpu", "--model", "none", "--learning"}), 2,
+                "--learning: want --device none");
+  EXPECT_EQ(Plimsoll({"serve", "--device", "none", "--learning", "--no-learning"}).exit_code, 2);
+}
+
 }  // namespace
 }  // namespace plimsoll

@@ -47,7 +47,16 @@ absl::Status CheckSources(const ServeText& text) {
   if (ledger && !text.swap.empty()) {
     return absl::InvalidArgumentError("--swap: a ledger has no memory that could be kept");
   }
+  if (!ledger && text.learning) {
+    return absl::InvalidArgumentError(
+        "--learning: want --device none; an engine's memory ends with it, and nobody holds any");
+  }
   return absl::OkStatus();
+}
+
+Learning LearningFrom(const ServeText& text) {
+  if (text.device != "none" || text.no_learning) return Learning::kNever;
+  return text.learning ? Learning::kAlways : Learning::kWhenTold;
 }
 
 absl::Status CheckAddresses(const ServeText& text) {
@@ -107,6 +116,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   arguments.engine.loop.victim = VictimRuleFromName(text.victim).value_or(VictimRule::kCheapest);
   arguments.engine.admission.epoch = RandomEpoch();
   arguments.engine.admission.default_ttl = *lease;
+  arguments.engine.admission.learning = LearningFrom(text);
   arguments.engine.admission.policy = {
       .policy = PolicyFromName(text.policy).value_or(Policy::kNeverEvict),
       .watermark = text.watermark,

@@ -40,6 +40,7 @@ struct ServeText {
   std::string lease = "30s";
   std::string drain_timeout = "10s";
   bool no_reflection = false;
+  bool learning = false, no_learning = false;
   NetworkText network;
 };
 

@@ -34,6 +34,17 @@ std::string TextOf(const Answer& answer) {
          std::to_string(refusal.missing.value()) + (refusal.yield ? " yield" : "");
 }
 
+std::string TextOf(const BatchAnswer& answer) {
+  if (const auto* const refused = std::get_if<RefusedOne>(&answer)) {
+    return std::to_string(refused->index) + ": " + TextOf(Answer(refused->refusal));
+  }
+  std::string all;
+  for (const Reservation& each : std::get<std::vector<Reservation>>(answer)) {
+    all += TextOf(Answer(each)) + "; ";
+  }
+  return all;
+}
+
 std::string TextOf(const absl::Status& status) {
   if (absl::IsInvalidArgument(status)) return "INVALID_ARGUMENT";
   if (absl::IsFailedPrecondition(status)) return "FAILED_PRECONDITION";
@@ -74,6 +85,7 @@ class Both {
     model_.now += time;
     switch (Upto(9)) {
       case 0:
+        return ReserveAll();
       case 1:
         return Reserve(AnyAsk());
       case 2:
@@ -152,6 +164,16 @@ class Both {
     if (answer == "INVALID_ARGUMENT") return;
     const bool admitted = answer.rfind("admitted", 0) == 0;
     EXPECT_EQ(admitted ? asked.substr(0, 8) : asked, admitted ? "admitted" : answer);
+  }
+  void ReserveAll() {
+    std::vector<Ask> asks(static_cast<size_t>(1 + Upto(3)));
+    std::vector<ReservationRequest> requests;
+    for (Ask& ask : asks) {
+      ask = AnyAsk();
+      requests.push_back(RequestOf(ask));
+    }
+    const absl::StatusOr<BatchAnswer> answer = real_->ReserveAll(requests);
+    EXPECT_EQ(answer.ok() ? TextOf(*answer) : TextOf(answer.status()), model_.ReserveAll(asks));
   }
   void ReserveOrWait(const Ask& ask, int64_t max_wait) {
     const int64_t caller = ++callers_;

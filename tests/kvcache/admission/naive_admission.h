@@ -23,6 +23,26 @@ class NaiveAdmission : public NaiveState {
     return answer;
   }
 
+  // All answers, or that of the first one refused, with its place.
+  std::string ReserveAll(const std::vector<Ask>& asks) {
+    Catch();
+    const NaiveAdmission before = *this;
+    std::string answers;
+    for (size_t i = 0; i < asks.size(); ++i) {
+      const std::string answer = AnswerNow(asks[i]);
+      if (answer.rfind("admitted", 0) == 0) {
+        answers += answer + "; ";
+        continue;
+      }
+      *this = before;
+      CountRefusal(answer);
+      Serve();
+      return answer == "INVALID_ARGUMENT" ? answer : std::to_string(i) + ": " + answer;
+    }
+    Serve();
+    return answers;
+  }
+
   // The answer, or "queued".
   std::string ReserveOrWait(const Ask& ask, int64_t max_wait, int64_t ticket) {
     Catch();

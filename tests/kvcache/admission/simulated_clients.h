@@ -1,5 +1,6 @@
 // Many clients against one controller on simulated time: they lose replies, retry, give up, crash,
-// grow, give way and come back, in storms, with tenants, priorities and classes mixed, on a clock
+// grow, give way and come back, some over streams that hold their leases open until they break,
+// in storms, with tenants, priorities and classes mixed, on a clock
 // that at times jumps forward. Everything follows from the seed.
 //
 // What it checks after each step: the controller's own invariants, tenants included; that each
@@ -57,6 +58,7 @@ class SimulatedClients {
   void Kill() {
     for (Client& client : clients_) {
       if (client.state == State::kRunning) orphans_.push_back({client.id, clock_.Now()});
+      BreakOff(client);
       Forget(client);
       client.state = State::kDead;
     }
@@ -72,11 +74,19 @@ class SimulatedClients {
   int64_t yielded() const { return yielded_; }
 
  private:
+  // Holds leases open while it is not broken.
+  struct Stream final : LeaseKeeper {
+    void Keeps(int64_t number) override { EXPECT_TRUE(held.insert(number).second) << number; }
+    void Ended(int64_t number, EndCause) override { EXPECT_EQ(held.erase(number), 1u) << number; }
+    std::set<int64_t> held;
+  };
   enum class State { kIdle, kWaiting, kHolding, kRunning, kDead };
   struct Client {
     State state = State::kIdle;
     ReservationRequest request;
     std::optional<int64_t> ticket;
+    bool streams = false;              // its stream lives
+    std::vector<int64_t> over_stream;  // tickets of its waits
     std::string id;
     std::string gave_up;  // what it comes back for
     Blocks blocks;
@@ -164,8 +174,28 @@ class SimulatedClients {
       orphans_.push_back({client.id, clock_.Now() + Milliseconds(1000)});
     }
     if (client.ticket && OneIn(2)) admission_->CancelWait(*client.ticket);
+    BreakOff(client);
     Forget(client);
     client.next = clock_.Now() + Milliseconds(300);
+  }
+  // What the stream held has a lease again, and nobody waits over it.
+  void BreakOff(Client& client) {
+    Stream& stream = StreamOf(client);
+    for (const int64_t ticket : std::exchange(client.over_stream, {})) {
+      admission_->CancelWait(ticket);
+    }
+    const std::set<int64_t> held = stream.held;
+    for (const int64_t number : held) admission_->LetGo(number, stream, kTtl);
+    if (client.streams) client.lease_until = clock_.Now() + kTtl;
+    client.streams = false;
+  }
+  void TakeUp(Client& client) {
+    ASSERT_TRUE(admission_->Keep(client.id, StreamOf(client)).ok()) << "its lease is not over";
+    client.streams = true;
+    client.lease_until = Instant::max();
+  }
+  Stream& StreamOf(const Client& client) {
+    return streams_[static_cast<size_t>(&client - clients_.data())];
   }
   void EndOrphans(Instant now) {
     std::erase_if(orphans_, [&](const Orphan& orphan) {
@@ -176,6 +206,8 @@ class SimulatedClients {
 
   void Ask(size_t i) {
     Client& client = clients_[i];
+    BreakOff(client);
+    client.streams = OneIn(2);
     static const std::vector<std::string> kNames = {"quiet", "gold", "iron", "", "tin"};
     client.request = {.request_id = std::to_string(i) + "/" + std::to_string(++client.requests),
                       .tenant = kNames[Quiet(i) ? 0 : 1 + i % (kNames.size() - 1)],
@@ -201,15 +233,17 @@ class SimulatedClients {
     const int64_t request = clients_[i].requests;
     const bool patient = Quiet(i) || OneIn(2);
     const Duration patience = patient ? std::chrono::hours(10) : Milliseconds(2000);
-    const auto ticket = admission_->ReserveOrWait(clients_[i].request, patience,
-                                                  [this, i, request](const Answer& answer) {
-                                                    if (clients_[i].requests == request)
-                                                      Hear(i, answer);
-                                                  });
+    const auto ticket = admission_->ReserveOrWait(
+        clients_[i].request, patience,
+        [this, i, request](const Answer& answer) {
+          if (clients_[i].requests == request) Hear(i, answer);
+        },
+        clients_[i].streams ? &streams_[i] : nullptr);
     ASSERT_TRUE(ticket.ok()) << ticket.status();
     if (!ticket->has_value()) return;
     clients_[i].ticket = *ticket;
     tickets_.push_back(**ticket);
+    if (clients_[i].streams) clients_[i].over_stream.push_back(**ticket);
     clients_[i].state = State::kWaiting;
   }
 
@@ -225,7 +259,7 @@ class SimulatedClients {
     if (client.id.empty() && !granted_.insert(held->id).second) ADD_FAILURE() << "granted twice";
     client.id = held->id;
     client.blocks = held->blocks;
-    client.lease_until = held->expires;
+    client.lease_until = client.streams ? Instant::max() : held->expires;
     client.length = client.request.prompt_tokens.value();
     client.until = clock_.Now() + Milliseconds(1500);
     if (Quiet(i)) longest_wait_ = std::max(longest_wait_, calm_ - client.asked);
@@ -233,6 +267,7 @@ class SimulatedClients {
 
   void GiveUp(Client& client) {
     admission_->CancelWait(*client.ticket);
+    BreakOff(client);
     Forget(client);
   }
 
@@ -243,6 +278,7 @@ class SimulatedClients {
       return Forget(client);
     }
     if (clock_.Now() >= client.until) return Finish(client);
+    if (OneIn(10)) return client.streams ? BreakOff(client) : TakeUp(client);
     if (!client.request.request_class.empty()) return Grow(client);
     if (OneIn(3)) {
       const absl::StatusOr<SequenceId> sequence = admission_->BeginSequence(client.id);
@@ -255,7 +291,7 @@ class SimulatedClients {
   }
   void Renew(Client& client) {
     ASSERT_TRUE(admission_->Renew(client.id).ok()) << "it renews in time";
-    client.lease_until = clock_.Now() + kTtl;
+    if (!client.streams) client.lease_until = clock_.Now() + kTtl;
   }
 
   void Grow(Client& client) {
@@ -273,7 +309,7 @@ class SimulatedClients {
     }
     client.length = length;
     client.blocks = std::get<Reservation>(*answer).blocks;
-    client.lease_until = clock_.Now() + kTtl;
+    if (!client.streams) client.lease_until = clock_.Now() + kTtl;
     if (length == most.value()) Finish(client);
   }
 
@@ -335,6 +371,7 @@ class SimulatedClients {
        .priority_step = kStep},
       *cache_, clock_);
   std::vector<Client> clients_ = std::vector<Client>(21);
+  std::vector<Stream> streams_ = std::vector<Stream>(clients_.size());
   std::map<std::string, SequenceId> sequence_of_;
   std::vector<int64_t> tickets_;  // all that were ever given
   std::vector<Orphan> orphans_;   // run on after their client crashed
