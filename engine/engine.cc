@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "engine/decoder/layer_weights.h"
 #include "engine/device/choose_device.h"
 #include "engine/device/pool_export.h"
@@ -13,6 +14,7 @@
 #include "engine/loop/swap_space.h"
 #include "engine/weights/weights.h"
 #include "kvcache/base/errors.h"
+#include "kvcache/base/mutex.h"
 #include "kvcache/base/size_text.h"
 #include "kvcache/model/config_reader.h"
 
@@ -35,7 +37,10 @@ struct Engine::Parts {
   std::unique_ptr<Decoder> decoder;
   std::unique_ptr<SwapSpace> swap;  // null: none
   std::unique_ptr<GenerationLoop> loop;
-  std::vector<MemoryStage> memory;
+  Bytes free_seen;  // of the device, when Taken was last called
+  std::optional<Bytes> weights_took, pool_took, decoder_took;
+  Mutex memory_mutex;
+  std::vector<MemoryStage> memory ABSL_GUARDED_BY(memory_mutex);
 
   absl::Status Plan(const EngineOptions& options);
   absl::Status Load(const EngineOptions& options);
@@ -43,7 +48,11 @@ struct Engine::Parts {
   absl::Status Export(const std::string& socket, const Clock& clock);
   absl::Status Start(const EngineOptions& options, const Clock& clock);
   absl::Status MakeSwapSpace(Bytes bytes);
+  std::optional<Bytes> Taken();
   void Measure();
+  void MeasureGpu() ABSL_EXCLUSIVE_LOCKS_REQUIRED(memory_mutex);
+  // The pool has another size, and so another share of the memory.
+  void NotePool(Blocks total);
   absl::Status CheckRoomFor(Blocks total);
   absl::StatusOr<PoolResized> Resize(Blocks total);
 };
@@ -53,9 +62,13 @@ absl::Status Engine::Parts::Plan(const EngineOptions& options) {
   if (!read.ok()) return read.status();
   model = *std::move(read);
   PLIMSOLL_RETURN_IF_ERROR(CheckDecodable(model));
-  const absl::StatusOr<DeviceChoice> choice = ChooseDevice(options.device);
-  if (!choice.ok()) return choice.status();
-  device = *choice;
+  if (options.backend != nullptr) {
+    device = {.backend = options.backend, .note = {}};
+  } else {
+    const absl::StatusOr<DeviceChoice> choice = ChooseDevice(options.device);
+    if (!choice.ok()) return choice.status();
+    device = *choice;
+  }
   device_name = std::string(device.backend->name());
   PLIMSOLL_RETURN_IF_ERROR(device.backend->CanDecode());
   if (options.reference && device_name != "cpu") {
@@ -188,12 +201,47 @@ absl::StatusOr<PoolResized> Engine::Parts::Resize(Blocks total) {
     return resized;
   }
   const absl::Status given_back = pool->GiveBackBeyond(total);
+  NotePool(total);
   if (exported) PLIMSOLL_RETURN_IF_ERROR(Annotate(exported->Announce(total), "export"));
   if (!given_back.ok()) return Annotate(given_back, "pool");
   return resized;
 }
 
+void Engine::Parts::NotePool(Blocks total) {
+  MutexLock lock(memory_mutex);
+  memory.back() = {"pool", total.value() * layout.block_bytes, pool->arena().committed_bytes()};
+}
+
+// What the device has less of since the last call; of a CPU, whose memory others take as well,
+// nothing.
+std::optional<Bytes> Engine::Parts::Taken() {
+  if (device.backend->ops().device == Device::kCpu) return std::nullopt;
+  const absl::StatusOr<DeviceMemory> now = device.backend->Memory();
+  if (!now.ok()) return std::nullopt;
+  const Bytes before = std::exchange(free_seen, now->free);
+  return before > now->free ? before - now->free : Bytes(0);
+}
+
+// As the device tells it, with what was there before anything of the engine's.
+void Engine::Parts::MeasureGpu() {
+  Bytes decoder_parts;
+  for (const MemoryStage& stage : memory) {
+    if (stage.name != "weights" && stage.name != "pool") decoder_parts += stage.measured;
+  }
+  for (MemoryStage& stage : memory) {
+    if (stage.name == "weights") stage.measured = weights_took.value_or(stage.measured);
+    if (stage.name == "pool") stage.measured = pool_took.value_or(stage.measured);
+    if (stage.name != "activations" || !decoder_took) continue;
+    const Bytes others = decoder_parts - stage.measured;  // graphs, measured by themselves
+    stage.measured = *decoder_took > others ? *decoder_took - others : Bytes(0);
+  }
+  const DeviceTraits& traits = device.backend->traits();
+  memory.insert(memory.begin(), {{"context", traits.context_predicted, traits.context},
+                                 {"libraries", traits.libraries_predicted, traits.libraries}});
+}
+
 void Engine::Parts::Measure() {
+  MutexLock lock(memory_mutex);
   const Bytes graphs = Decoder::GraphBytesFor(model, *device.backend, decoder->options());
   const Bytes runtime = plan.runtime_bytes - graphs;
   memory = {
@@ -201,6 +249,7 @@ void Engine::Parts::Measure() {
       {"activations", plan.io_bytes + plan.activation_bytes + runtime, decoder->buffer_bytes()}};
   if (graphs > Bytes(0)) memory.push_back({"graphs", graphs, decoder->graph_bytes()});
   memory.push_back({"pool", plan.kv_pool_bytes, pool->arena().committed_bytes()});
+  if (device.backend->ops().device == Device::kCuda) MeasureGpu();
 }
 
 Engine::Engine(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -210,10 +259,14 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
                                                        const Clock& clock) {
   auto parts = std::make_unique<Parts>();
   PLIMSOLL_RETURN_IF_ERROR(parts->Plan(options));
+  parts->Taken();
   PLIMSOLL_RETURN_IF_ERROR(parts->Load(options));
+  parts->weights_took = parts->Taken();
   PLIMSOLL_RETURN_IF_ERROR(parts->CommitPool(options));
+  parts->pool_took = parts->Taken();
   PLIMSOLL_RETURN_IF_ERROR(parts->Export(options.export_socket, clock));
   PLIMSOLL_RETURN_IF_ERROR(parts->Start(options, clock));
+  parts->decoder_took = parts->Taken();
   parts->Measure();
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
 }
@@ -222,7 +275,10 @@ const ModelConfig& Engine::model() const { return parts_->model; }
 const InferencePlan& Engine::plan() const { return parts_->plan; }
 const std::string& Engine::device() const { return parts_->device_name; }
 const std::string& Engine::device_note() const { return parts_->device.note; }
-const std::vector<MemoryStage>& Engine::memory() const { return parts_->memory; }
+std::vector<MemoryStage> Engine::memory() const {
+  MutexLock lock(parts_->memory_mutex);
+  return parts_->memory;
+}
 const CacheLayout& Engine::layout() const { return parts_->layout; }
 SharedAdmission& Engine::admission() { return *parts_->admission; }
 GenerationLoop& Engine::loop() { return *parts_->loop; }

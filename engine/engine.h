@@ -26,14 +26,15 @@ class DeviceBackend;  // engine/device/backend.h
 
 // What one stage of start-up was predicted to take and what it took.
 struct MemoryStage {
-  std::string name;  // "weights", "activations", "pool"
+  std::string name;  // "weights", "activations", "pool"; of a GPU first "context" and "libraries"
   Bytes predicted;
   Bytes measured;
 };
 
 struct EngineOptions {
-  std::string model_path;       // a folder with config.json and safetensors
-  std::string device = "auto";  // "auto", "cpu", "cuda"
+  std::string model_path;                  // a folder with config.json and safetensors
+  std::string device = "auto";             // "auto", "cpu", "cuda"
+  const DeviceBackend* backend = nullptr;  // one that is open already, in place of `device`
   // Device memory to plan for; default: what the device has free.
   std::optional<Bytes> memory = std::nullopt;
   std::optional<Blocks> blocks = std::nullopt;  // a pool of exactly this many blocks instead
@@ -72,7 +73,8 @@ class Engine {
   const InferencePlan& plan() const;
   const std::string& device() const;       // "cpu", "cuda"
   const std::string& device_note() const;  // why "auto" chose the CPU; empty if asked for
-  const std::vector<MemoryStage>& memory() const;
+  // Of the pool, the last, as it is now. From any thread.
+  std::vector<MemoryStage> memory() const;
   const CacheLayout& layout() const;
   SharedAdmission& admission();
   GenerationLoop& loop();

@@ -28,6 +28,7 @@ struct Served {
   CapacityReport identity;  // the snapshot in it is never used
   ServerInfo info;          // what does not change while serving
   PoolResizer resize;       // null where the pool has one size
+  MemoryTeller memory;      // null: as `info` says
   const HealthMonitor& health;
   DurationHistogram& decisions;  // what it took to answer requests for room
   WallTime started;

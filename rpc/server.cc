@@ -127,6 +127,7 @@ struct Server::State {
                             .snapshot = {}},
                .info = options.info,
                .resize = options.resize,
+               .memory = options.memory,
                .health = *health,
                .decisions = decisions,
                .started = clock.WallNow(),

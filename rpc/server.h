@@ -54,6 +54,8 @@ struct ServerOptions {
   PoolResizer resize = {};
   Planner planner = {};  // none: the server does not plan
   Log* log = nullptr;  // outlives the server; null: nothing is said
+  // What the stages of start-up took, the pool as it is now; null: as `info` says.
+  MemoryTeller memory = {};
 };
 
 // What was still held when the time to drain was over.

@@ -12,6 +12,7 @@
 
 namespace plimsoll {
 
+using MemoryTeller = std::function<std::vector<MemoryStage>()>;
 using PoolResizer = std::function<void(Blocks total, PoolResizedHandler done)>;
 
 enum class ServerMode : uint8_t {
@@ -25,7 +26,7 @@ struct ServerInfo {
   ServerMode mode = ServerMode::kLedger;
   std::string model;                          // its name; empty where none was given
   std::string device;                         // "cpu", "cuda", "none"
-  std::vector<MemoryStage> memory = {};       // engine mode, at the start: predicted and measured
+  std::vector<MemoryStage> memory = {};       // engine mode: predicted and measured
   std::optional<LoopStats> loop = {};         // engine mode
   VictimRule victim = VictimRule::kCheapest;  // engine mode: who stops where there is no room
 };

@@ -100,6 +100,7 @@ ServerOptions OptionsFor(const ServeArguments& arguments, const Pool& pool, Log&
   options.block_tokens = arguments.engine.block_tokens;
   options.block_bytes = block_bytes;
   options.info = info;
+  if (pool.engine != nullptr) options.memory = [&pool] { return pool.engine->memory(); };
   options.resize = [&pool](Blocks total, const PoolResizedHandler& done) {
     pool.Resize(total, [done](const absl::StatusOr<PoolResized>& resized) {
       if (resized.ok()) SayResized(*resized);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/ops/attention_launch_cuda.cuh"
@@ -41,6 +42,7 @@ constexpr int64_t kSliceBytes = int64_t{64} << 10;  // small, so that tests take
 constexpr int32_t kMultiprocessors = 8;  // few, so that tests need not be large to fill them
 constexpr int kPoison = 0xff;
 int64_t used = 0;
+std::unordered_map<void*, int64_t> allocated;
 std::chrono::steady_clock::time_point timer;
 EmulatedCalls calls;
 
@@ -105,10 +107,16 @@ int Allocate(int64_t bytes, void** memory, PlimsollCudaMessage* message) {
     return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "posix_memalign", message);
   }
   std::memset(*memory, kPoison, size);
+  allocated.emplace(*memory, bytes);
+  used += bytes;
   return PLIMSOLL_CUDA_OK;
 }
 
-void Release(void* memory) { std::free(memory); }
+void Release(void* memory) {
+  const auto its = allocated.extract(memory);
+  used -= its.empty() ? 0 : its.mapped();
+  std::free(memory);
+}
 
 void CopyBytes(void* to, const void* from, int64_t bytes) {
   if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));  // of nothing may be null

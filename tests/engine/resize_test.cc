@@ -167,6 +167,9 @@ TEST(EngineResize, WhatIsLiveOrPromisedIsRefusedWithTheNumbers) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("at least 4 (live 2, reserved 2"));
   EXPECT_TRUE(Resize(*engine, 4).ok());
+  EXPECT_EQ(engine->memory().back().name, "pool");
+  EXPECT_EQ(engine->memory().back().predicted, 4 * engine->layout().block_bytes);
+  EXPECT_EQ(engine->memory().back().measured, engine->arena().committed_bytes());
   while (engine->loop().Step()) {
   }
   EXPECT_EQ(listener->tokens.size(), 11u);

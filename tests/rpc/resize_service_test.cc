@@ -1,6 +1,9 @@
 // ResizePool over the wire.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <vector>
+
 #include "rpc/bounds.h"
 #include "rpc/convert_admin.h"
 #include "tests/rpc/test_server.h"
@@ -64,6 +67,24 @@ TEST(ResizeServiceWithout, IsUnimplemented) {
   ASSERT_TRUE(server.ok()) << server.status();
   const auto client = std::move(Client::Create({.server = (*server)->addresses().front()})).value();
   EXPECT_TRUE(absl::IsUnimplemented(client->ResizePool(Blocks(4)).status()));
+}
+
+TEST(ServerMemory, IsAsItIsNow) {
+  TestServer base;
+  std::atomic<int64_t> pool = 1;
+  const auto server =
+      Server::Start({.listen = {"127.0.0.1:0"},
+                     .info = {.version = "", .epoch = "e", .model = "", .device = ""},
+                     .memory =
+                         [&] {
+                           return std::vector<MemoryStage>{{"pool", Bytes(1), Bytes(pool)}};
+                         }},
+                    base.admission(), base.clock, nullptr);
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto client = std::move(Client::Create({.server = (*server)->addresses().front()})).value();
+  EXPECT_EQ(client->GetServerInfo()->memory.at(0).measured, Bytes(1));
+  pool = 2;
+  EXPECT_EQ(client->GetServerInfo()->memory.at(0).measured, Bytes(2));
 }
 
 }  // namespace

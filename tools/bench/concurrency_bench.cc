@@ -249,7 +249,10 @@ absl::Status Ramp::Finish() {
 // What a step reads of the weights: of a table that is not the head too, only rows.
 Bytes WeightsRead(Engine& engine, bool rounded) {
   const ModelConfig& model = engine.model();
-  const Bytes all = engine.memory().front().measured;
+  Bytes all;
+  for (const MemoryStage& stage : engine.memory()) {
+    if (stage.name == "weights") all = stage.measured;
+  }
   if (model.tied_embeddings) return all;
   const bool narrowed = rounded && BitsOf(model.dtype) > 16;  // as tensor_source.h says
   const Bytes table =

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
+#include "engine/device/backend.h"
+#include "engine/device/nvml.h"
 #include "kvcache/base/clock.h"
 #include "kvcache/base/size_text.h"
 #include "tools/bench/process_memory.h"
@@ -21,6 +23,12 @@ void LookAtPool(const Arena& arena) {
   for (int64_t at = 0; at < arena.committed_bytes().value(); at += kPage) (void)base[at];
 }
 
+void AddProcess(Bytes measured, MemoryComparison& comparison) {
+  MemoryStage process{.name = "process", .predicted = {}, .measured = measured};
+  for (const MemoryStage& stage : comparison.stages) process.predicted += stage.predicted;
+  comparison.stages.push_back(process);
+}
+
 std::string PercentText(double share) { return absl::StrFormat("%+.3f%%", 100 * share); }
 
 }  // namespace
@@ -33,7 +41,12 @@ double DifferenceOf(const MemoryStage& stage) {
 
 double MemoryComparison::WorstDifference() const {
   double worst = 0;
-  for (const MemoryStage& stage : stages) worst = std::max(worst, std::abs(DifferenceOf(stage)));
+  for (const MemoryStage& stage : stages) {
+    const double of_gpu = static_cast<double>(stage.measured.value() - stage.predicted.value()) /
+                          static_cast<double>(std::max<int64_t>(gpu_bytes.value(), 1));
+    const double share = gpu_bytes == Bytes(0) ? DifferenceOf(stage) : of_gpu;
+    worst = std::max(worst, std::abs(share));
+  }
   return worst;
 }
 
@@ -46,14 +59,30 @@ absl::StatusOr<MemoryComparison> CompareMemory(const EngineOptions& options) {
   MemoryComparison comparison{.model = (*engine)->model().name,
                               .device = (*engine)->device(),
                               .stages = (*engine)->memory()};
-  if (comparison.device != "cpu") return comparison;
+  if (comparison.device != "cpu") {
+    const absl::StatusOr<DeviceMemory> gpu = (*engine)->backend().Memory();
+    if (!gpu.ok()) return gpu.status();
+    comparison.gpu_bytes = gpu->total;
+    AddGpuProcess(NvmlLibrary(), comparison);
+    return comparison;
+  }
   LookAtPool((*engine)->arena());
   const absl::StatusOr<Bytes> after = ResidentBytes();
   if (!after.ok()) return after.status();
-  MemoryStage process{.name = "process", .predicted = {}, .measured = *after - *before};
-  for (const MemoryStage& stage : comparison.stages) process.predicted += stage.predicted;
-  comparison.stages.push_back(process);
+  AddProcess(*after - *before, comparison);
   return comparison;
+}
+
+void AddGpuProcess(const std::string& nvml_library, MemoryComparison& comparison) {
+  const absl::StatusOr<NvmlMemory> memory = ReadNvmlMemory(nvml_library, /*device=*/0);
+  if (!memory.ok()) {
+    comparison.note = std::string(memory.status().message());
+  } else if (!memory->process) {
+    comparison.note =
+        "NVML does not say what this process uses; all together use " + FormatSize(memory->used);
+  } else {
+    AddProcess(*memory->process, comparison);
+  }
 }
 
 std::string MemoryAsText(const MemoryComparison& comparison) {
@@ -62,7 +91,8 @@ std::string MemoryAsText(const MemoryComparison& comparison) {
     rows.push_back({stage.name, Grouped(stage.predicted.value()), Grouped(stage.measured.value()),
                     FormatSize(stage.measured), PercentText(DifferenceOf(stage))});
   }
-  return comparison.model + " on " + comparison.device + "\n" + TextTable(rows);
+  const std::string note = comparison.note.empty() ? "" : comparison.note + "\n";
+  return comparison.model + " on " + comparison.device + "\n" + TextTable(rows) + note;
 }
 
 std::string MemoryAsJson(const MemoryComparison& comparison) {
@@ -73,10 +103,11 @@ std::string MemoryAsJson(const MemoryComparison& comparison) {
                       {"measured_bytes", stage.measured.value()},
                       {"difference", DifferenceOf(stage)}});
   }
-  const nlohmann::ordered_json report = {{"model", comparison.model},
-                                         {"device", comparison.device},
-                                         {"memory", std::move(stages)},
-                                         {"worst_difference", comparison.WorstDifference()}};
+  nlohmann::ordered_json report = {{"model", comparison.model},
+                                   {"device", comparison.device},
+                                   {"memory", std::move(stages)},
+                                   {"worst_difference", comparison.WorstDifference()}};
+  if (!comparison.note.empty()) report["note"] = comparison.note;
   return report.dump(2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

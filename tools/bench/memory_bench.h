@@ -14,10 +14,14 @@ namespace plimsoll {
 
 struct MemoryComparison {
   std::string model, device;
-  // The engine's stages; on the CPU also "process": their sum beside what the process grew by.
+  // The engine's stages, and "process", their sum beside what the process has in all: on the CPU
+  // what it grew by, on a GPU what NVML says of it.
   std::vector<MemoryStage> stages;
+  std::string note = {};  // why there is no process; empty where there is one
+  Bytes gpu_bytes = {};   // that the GPU has; of a CPU, none
 
-  // The largest difference of any stage, as a share of what was predicted.
+  // The largest difference of any stage, as a share of what was predicted; on a GPU, whose context
+  // nobody asked for byte by byte, as a share of what it has.
   double WorstDifference() const;
 };
 
@@ -25,6 +29,9 @@ struct MemoryComparison {
 double DifferenceOf(const MemoryStage& stage);
 
 absl::StatusOr<MemoryComparison> CompareMemory(const EngineOptions& options);
+
+// Adds the process on GPU number 0, as the library at that path tells it, or says why not.
+void AddGpuProcess(const std::string& nvml_library, MemoryComparison& comparison);
 
 std::string MemoryAsText(const MemoryComparison& comparison);
 std::string MemoryAsJson(const MemoryComparison& comparison);

@@ -1,0 +1,126 @@
+// A whole engine over CUDA's kernels, on the emulator and on a GPU: what it takes of the device,
+// and a pool that changes its size while sequences that stopped are kept in the host's memory.
+#include "engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "tests/engine/ops/device_problem.h"
+#include "tests/engine/support/tiny_model.h"
+
+namespace plimsoll {
+namespace {
+
+const TinyModel& Model() {
+  static const TinyModel& model = *[] {
+    TinyShape shape;
+    shape.layers = 1;
+    shape.hidden = 64;
+    shape.intermediate = 64;
+    shape.heads = 2;
+    shape.kv_heads = 1;
+    shape.head_dim = 64;
+    shape.dtype = "float16";
+    return new TinyModel(shape);
+  }();
+  return model;
+}
+
+EngineOptions OptionsOn(const DeviceBackend& device, int64_t blocks) {
+  return {.model_path = Model().folder(),
+          .backend = &device,
+          .blocks = Blocks(blocks),
+          .max_blocks = Blocks(64),
+          .swap = Bytes(1 << 20),
+          .loop = {.max_batched_tokens = Tokens(32), .max_sequences = 2},
+          .admission = {.epoch = "e", .policy = {.policy = Policy::kWatermark, .watermark = 0}},
+          .poison_pool = true};
+}
+
+class Collector final : public GenerationListener {
+ public:
+  void OnToken(int32_t token) override { tokens.push_back(token); }
+  void OnFinished(FinishReason, const absl::Status& its_status) override { status = its_status; }
+  std::vector<int32_t> tokens;
+  absl::Status status = absl::UnknownError("not finished");
+};
+
+std::shared_ptr<Collector> Start(Engine& engine, const std::vector<int32_t>& prompt,
+                                 int64_t count) {
+  const auto answer = engine.admission().With([&](AdmissionController& admission) {
+    return admission.Reserve(
+        {.prompt_tokens = Tokens(std::ssize(prompt)), .max_new_tokens = Tokens(count)});
+  });
+  PLIMSOLL_CHECK(answer.ok(), answer.status());
+  auto listener = std::make_shared<Collector>();
+  const auto ticket = engine.loop().Submit({.reservation_id = std::get<Reservation>(*answer).id,
+                                            .prompt = prompt,
+                                            .max_new_tokens = Tokens(count)},
+                                           listener);
+  PLIMSOLL_CHECK(ticket.ok(), ticket.status());
+  return listener;
+}
+
+class CudaEngine : public testing::TestWithParam<KernelDevice> {
+ protected:
+  void SetUp() override {
+    if (GetParam().seed != 0) emulator::SetSeed(GetParam().seed);
+  }
+  const DeviceBackend& device() const { return *GetParam().backend; }
+  SystemClock clock_;
+};
+
+TEST_P(CudaEngine, StagesAreMeasuredOnTheDevice) {
+  const Bytes before = device().Memory()->free;
+  const auto made = Engine::Create(OptionsOn(device(), 8), clock_);
+  ASSERT_TRUE(made.ok()) << made.status();
+  Engine& engine = **made;
+  std::map<std::string, MemoryStage> stages;
+  Bytes of_engine;
+  for (const MemoryStage& stage : engine.memory()) {
+    stages[stage.name] = stage;
+    if (stage.name != "context" && stage.name != "libraries") of_engine += stage.measured;
+  }
+  EXPECT_EQ(stages.count("context") + stages.count("libraries"), 2u);
+  EXPECT_EQ(engine.memory().back().name, "pool");
+  EXPECT_EQ(of_engine, before - device().Memory()->free) << "and nothing else was taken";
+  for (const char* const name : {"weights", "activations", "pool"}) {
+    EXPECT_GE(stages[name].measured, stages[name].predicted) << name;
+  }
+  if (GetParam().seed == 0) return;
+  EXPECT_EQ(stages["activations"].measured, stages["activations"].predicted);
+  EXPECT_EQ(stages["pool"].measured, engine.arena().committed_bytes());
+}
+
+// Two that grow to two blocks each in a pool of three: the second stops, is kept or starts over,
+// and the pool grows meanwhile.
+TEST_P(CudaEngine, GrowsWhileSomebodyIsKept) {
+  const std::vector<int32_t> a(14, 7), b(15, 3);
+  const auto run = [&](int64_t blocks, int64_t resized) {
+    const auto engine = *Engine::Create(OptionsOn(device(), blocks), clock_);
+    const auto first = Start(*engine, a, 6), second = Start(*engine, b, 7);
+    const auto step = [&] { return engine->loop().Step(); };
+    for (int i = 0; i < 4; ++i) step();
+    const bool stopped = engine->loop().Stats().preempted > 0;
+    EXPECT_EQ(stopped, blocks == 3);
+    const Bytes before = device().Memory()->free;
+    absl::Status done = absl::UnknownError("not heard");
+    engine->Resize(Blocks(resized), [&](const auto& outcome) { done = outcome.status(); });
+    step();
+    EXPECT_TRUE(done.ok()) << done;
+    EXPECT_EQ(engine->memory().back().measured, engine->arena().committed_bytes());
+    EXPECT_LE(device().Memory()->free, before);
+    while (step()) {
+    }
+    EXPECT_TRUE(first->status.ok() && second->status.ok());
+    EXPECT_EQ(engine->loop().Stats().swap.held, Blocks(0));
+    return std::pair(first->tokens, second->tokens);
+  };
+  EXPECT_EQ(run(3, 64), run(8, 8));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CudaEngine, testing::ValuesIn(KernelDevices()), DeviceName);
+
+}  // namespace
+}  // namespace plimsoll
