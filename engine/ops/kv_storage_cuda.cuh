@@ -49,8 +49,8 @@ struct KvStorage<Stored::kBf16> : Plain16 {
 };
 
 // e4m3 is fp16 with one exponent bit and seven mantissa bits fewer: moved into place, sign apart,
-// its exponent is off by 15 - 7, denormals included. 0x7f and 0xff, which are NaN, are not looked
-// for: they read as 480 and -480, also where a NaN was stored.
+// its exponent is off by 15 - 7, denormals included. Of the largest magnitude, which is NaN, a one
+// carries into the exponent's highest bit, and there it makes fp16's NaN.
 template <>
 struct KvStorage<Stored::kFp8> : Unscaled {
   using Multiply = __half;
@@ -63,7 +63,9 @@ struct KvStorage<Stored::kFp8> : Unscaled {
     pairs[1] = ToHalves(simt::PermuteBytes(word, 0, 0x3424));
   }
   static SIMT_DEVICE uint32_t ToHalves(uint32_t high_bytes) {
-    return simt::AndOr(high_bytes >> 1, 0x3f803f80u, high_bytes & 0x80008000u);
+    const uint32_t numbers = simt::AndOr(high_bytes >> 1, 0x3f803f80u, high_bytes & 0x80008000u);
+    const uint32_t carried = (numbers & 0x7fff7fffu) + 0x00800080u;
+    return simt::AndOr(carried, 0x40004000u, numbers);
   }
 };
 

@@ -52,10 +52,10 @@ TEST(KvStorage, EveryFp8IsExact) {
     __nv_fp8_e4m3 stored;
     stored.__x = static_cast<__nv_fp8_storage_t>(byte);
     const auto want = static_cast<float>(stored);
-    if (std::isnan(want)) continue;  // nothing stores it
     for (int i = 0; i < 4; ++i) {
       const uint32_t word = static_cast<uint32_t>(byte) << (8 * i);
-      EXPECT_EQ(Unpacked<Stored::kFp8>(word, i), want) << byte;
+      const float got = Unpacked<Stored::kFp8>(word, i);
+      EXPECT_TRUE(got == want || (std::isnan(got) && std::isnan(want))) << byte << " is " << got;
     }
   }
 }
