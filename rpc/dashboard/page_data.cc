@@ -78,12 +78,11 @@ std::vector<Holding> OldestHoldings(SharedAdmission& admission) {
   constexpr int64_t kAtOnce = 250;
   constexpr size_t kMost = 1000;
   std::vector<Holding> all;
-  for (int64_t after = 0; all.size() < kMost;) {
-    const std::vector<Holding> page =
-        admission.With([&](AdmissionController& its) { return its.HoldingsAfter(after, kAtOnce); });
-    all.insert(all.end(), page.begin(), page.end());
-    if (std::ssize(page) < kAtOnce) break;
-    after = page.back().number;
+  for (std::optional<int64_t> after = 0; after && all.size() < kMost;) {
+    HoldingPage page = admission.With(
+        [&](AdmissionController& its) { return its.HoldingsAfter(*after, kAtOnce); });
+    all.insert(all.end(), page.holdings.begin(), page.holdings.end());
+    after = page.next;
   }
   return all;
 }
@@ -93,7 +92,7 @@ ordered_json VictimOf(const std::vector<Holding>& holdings, VictimRule rule, Tok
   std::vector<VictimCandidate> candidates;
   std::vector<const Holding*> held_by;
   for (const Holding& holding : holdings) {
-    if (!holding.running) continue;
+    if (!holding.may_stop) continue;
     candidates.push_back({.arrival = std::ssize(candidates),
                           .recompute = block_tokens * holding.used.value(),
                           .given_back = holding.used});
