@@ -10,7 +10,7 @@ grpc::ServerUnaryReactor* AdminEndpoint::GetServerInfo(grpc::CallbackServerConte
                                                        v1::GetServerInfoResponse* out) {
   ServerInfo info = served_.info;
   if (served_.loop != nullptr) info.loop = served_.loop->Stats();
-  if (served_.memory) info.memory = served_.memory();
+  info.memory = served_.Memory();
   *out = ToWire(info);
   return Finished(context, absl::OkStatus());
 }

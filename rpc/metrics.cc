@@ -134,11 +134,12 @@ void AddHealth(const Served& served, Writer& out) {
 }
 
 void AddEngine(const Served& served, Writer& out) {
-  if (!served.info.memory.empty()) {
-    out.Gauge("plimsoll_device_memory_bytes",
-              "Memory that a stage of the start was predicted to "
-              "take, and took.");
-    for (const MemoryStage& stage : served.info.memory) {
+  const std::vector<MemoryStage> memory = served.Memory();
+  if (!memory.empty()) {
+    out.Gauge(
+        "plimsoll_device_memory_bytes",
+        "Memory that a stage of the start was predicted to take, and took; the pool as it is now.");
+    for (const MemoryStage& stage : memory) {
       const std::string& device = served.info.device;
       out.Value(stage.predicted.value(),
                 {{"device", device}, {"stage", stage.name}, {"kind", "predicted"}});

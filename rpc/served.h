@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "engine/loop/generation_loop.h"
 #include "kvcache/admission/shared_admission.h"
@@ -38,6 +39,7 @@ struct Served {
   std::function<void(const std::string& id)> revoked = {};
   Planner planner = {};  // null where the server does not plan
 
+  std::vector<MemoryStage> Memory() const { return memory ? memory() : info.memory; }
   CapacityReport Capacity() const { return Capacity(admission.published().Read()); }
   CapacityReport Capacity(const AdmissionSnapshot& snapshot) const {
     CapacityReport report = identity;

@@ -195,7 +195,7 @@ std::string ServerJson(const Served& served) {
                {"mode", info.mode == ServerMode::kEngine ? "engine" : "ledger"},
                {"device", info.device},
                {"model", info.model},
-               {"memory", MemoryOf(info.memory)}});
+               {"memory", MemoryOf(served.Memory())}});
 }
 
 }  // namespace plimsoll
