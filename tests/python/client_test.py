@@ -126,7 +126,7 @@ class OutageTest(unittest.TestCase):
         server.kill()
         started: list[ServerProcess] = []
         starter = threading.Timer(
-            0.3, lambda: started.append(ServerProcess(listen=self.address))
+            0.3, lambda: started.append(ServerProcess("--no-learning", listen=self.address))
         )
         starter.start()
         self.addCleanup(lambda: [its.kill() for its in started])

@@ -126,7 +126,7 @@ TEST_F(TopOnATerminal, QGivesTheScreenBack) {
   ASSERT_TRUE(tmux.Shows("before")) << tmux.Screen();
   EXPECT_EQ(tmux.Screen().find("room for"), std::string::npos) << tmux.Screen();
   tmux.Type("echo exit=$? echo=$(stty -a | grep -o ' echo ')");
-  EXPECT_TRUE(tmux.Shows("exit=0 echo=echo")) << tmux.Screen();
+  EXPECT_TRUE(tmux.Shows("exit=0 echo= echo")) << tmux.Screen();
 }
 
 TEST_F(TopOnATerminal, CtrlCGivesTheScreenBack) {
@@ -135,7 +135,7 @@ TEST_F(TopOnATerminal, CtrlCGivesTheScreenBack) {
   ASSERT_TRUE(tmux.Shows("room for 1000 blocks"));
   tmux.Key("C-c");
   tmux.Type("echo exit=$? echo=$(stty -a | grep -o ' echo ')");
-  EXPECT_TRUE(tmux.Shows("exit=0 echo=echo")) << tmux.Screen();
+  EXPECT_TRUE(tmux.Shows("exit=0 echo= echo")) << tmux.Screen();
   EXPECT_EQ(tmux.Screen().find("room for"), std::string::npos);
 }
 

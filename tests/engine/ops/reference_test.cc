@@ -281,7 +281,7 @@ TEST(ArgumentsDeathTest, AShapeThatMakesNoSenseAborts) {
   const int32_t id = 2;
   const EmbedArgs embed = {
       .ids = &id, .rows = 1, .table = table.View(2, 1), .scale = 1, .out = nullptr};
-  EXPECT_DEATH((void)CheckArguments(embed), "args.ids");
+  EXPECT_DEATH((void)CheckArguments(embed), "args.Id");
 }
 
 }  // namespace
