@@ -21,6 +21,8 @@ def read(path):
 class Recipes(unittest.TestCase):
     def test_versions_are_the_projects(self):
         self.assertEqual(json.loads(read(f"{PACKAGING}/vcpkg/plimsoll/vcpkg.json"))["version"], VERSION)
+        for key in ["version", "appVersion"]:
+            self.assertIn(f"\n{key}: {VERSION}\n", read(f"{PACKAGING}/helm/plimsoll/Chart.yaml"))
 
     def test_conan_exports_files_that_are_there(self):
         tree = ast.parse(read(f"{PACKAGING}/conan/conanfile.py"))

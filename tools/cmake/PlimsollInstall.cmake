@@ -30,7 +30,14 @@ install(FILES ${PROJECT_BINARY_DIR}/plimsoll.pc DESTINATION ${CMAKE_INSTALL_LIBD
 if(TARGET plimsoll)
   install(TARGETS plimsoll RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT server)
   install(FILES ${PROJECT_SOURCE_DIR}/tools/schema/plan.schema.json
+                ${PROJECT_SOURCE_DIR}/tools/packaging/grafana/plimsoll.json
+                ${PROJECT_SOURCE_DIR}/tools/packaging/prometheus/plimsoll.rules.yml
           DESTINATION ${CMAKE_INSTALL_DATADIR}/plimsoll COMPONENT server)
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/packaging/systemd/plimsoll.service
+                ${PROJECT_SOURCE_DIR}/tools/packaging/systemd/plimsoll.socket
+          DESTINATION lib/systemd/system COMPONENT server)
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/packaging/systemd/plimsoll.conf
+          DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/plimsoll-server/examples COMPONENT server)
 endif()
 if(TARGET plimsoll_cuda)
   install(TARGETS plimsoll_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT cuda)
