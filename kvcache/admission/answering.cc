@@ -152,7 +152,16 @@ void AdmissionController::State::ServePurse(size_t purse, Instant now) {
   }
 }
 
+// Its repeat may have been granted ahead of it: one that goes on with what gave way stands before
+// those who queued for it earlier.
 void AdmissionController::State::ServeWaiter(const Waiter& waiter, Blocks blocks, Instant now) {
+  if (ReservationRecord* const known = book.FindRequest(waiter.request)) {
+    NoteLeft(waiter);
+    Attach(*known, waiter.keeper, now);
+    Publish();
+    waiter.done(View(*known, now));
+    return ServeRepeats(*known, now);
+  }
   ReservationRecord& record = Grant(waiter.request, blocks, now, waiter.keeper);
   ++counters.waited;
   ++record.account->use.waited;

@@ -149,7 +149,7 @@ class Both {
       ask.prompt = 40;
       ask.priority = 0;
     }
-    ask.grows = ask.request_id.empty() && Upto(1) == 0;
+    ask.grows = ask.request_id.empty() ? Upto(1) == 0 : ask.request_id < "r3";
     if (ask.grows && Upto(2) == 0) ask.resumes = Upto(1) == 0 ? refused_ : Near(model_.admitted);
     ask.max_new = Upto(ask.request_id.empty() ? 30 : 1);
     if (Upto(4) == 0) ask.ttl = 500 + Upto(2000);

@@ -341,9 +341,15 @@ class NaiveAdmission : public NaiveState {
     Give(TakeFrom(tenant));
     return true;
   }
+  // What its repeat got, if that was ahead of it.
   void Give(const Waiter& next) {
-    const Entry entry = Grant(next.ask);
-    ++waited;
+    const auto known = std::find_if(entries_.begin(), entries_.end(), [&](auto& e) {
+      return !next.ask.request_id.empty() && e.ask == next.ask;
+    });
+    const bool repeats = known != entries_.end();
+    Entry entry = repeats ? *known : Grant(next.ask);
+    if (!repeats) ++waited;
+    if (entry.running) SignOfLife(entry);
     heard.push_back(std::to_string(next.ticket) + ": " + Admitted(entry));
     const std::vector<Waiter> others = waiting_;
     for (const Waiter& other : others) {

@@ -167,6 +167,33 @@ TEST_F(RequestClassTest, WhoGaveWayComesBackBeforeNewcomers) {
   EXPECT_EQ(Must(admission_->Reserve(again)).index(), 1u) << "and only once is it first";
 }
 
+// It asked before its reservation gave way, so that it queued as a newcomer, and asks again after.
+TEST_F(RequestClassTest, WhoQueuesAndComesBackByARepeatGetsTheSameReservation) {
+  Hold(Of("", 16 * 3, 0));
+  const std::string gave_way = Hold(Of("growing", 16 * 5 - 1, 80)).id;
+  const std::optional<int64_t> large = Queue("large", 9);
+  ReservationRequest back = Of("growing", 16, 80);
+  back.request_id = "back";
+  back.resumes = gave_way;
+  for (const char* const name : {"first", "second"}) {
+    Must(admission_->ReserveOrWait(back, seconds(1000), [this, name](const Answer& answer) {
+      answers_.emplace_back(name, answer);
+    }));
+  }
+  EXPECT_FALSE(IsAdmitted(Grow(gave_way, 16 * 9)));
+  Release(gave_way);
+  EXPECT_THAT(Answered(), IsEmpty()) << "seven are free, and nine are wanted first";
+  const std::string id = Hold(back).id;
+  EXPECT_THAT(Answered(), IsEmpty());
+  admission_->CancelWait(*large);
+  EXPECT_THAT(Answered(), ElementsAre("first", "second"));
+  for (const auto& [name, answer] : answers_) EXPECT_EQ(std::get<Reservation>(answer).id, id);
+  EXPECT_EQ(admission_->Snapshot().waiting, 0);
+  EXPECT_EQ(admission_->Snapshot().reservations, 2);
+  EXPECT_EQ(admission_->Snapshot().waited, 0) << "what it got was not waited for";
+  admission_->CheckInvariants();
+}
+
 TEST_F(RequestClassTest, WhoComesBackIsAsSeniorAsItWas) {
   const std::string b = Hold(Of("growing", 16 * 5 - 1, 80)).id;
   const std::string c = Hold(Of("growing", 16 * 5 - 1, 80)).id;
