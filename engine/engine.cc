@@ -202,8 +202,9 @@ absl::StatusOr<PoolResized> Engine::Parts::Resize(Blocks total) {
   }
   const absl::Status given_back = pool->GiveBackBeyond(total);
   NotePool(total);
-  if (exported) PLIMSOLL_RETURN_IF_ERROR(Annotate(exported->Announce(total), "export"));
+  const absl::Status announced = exported ? exported->Announce(total) : absl::OkStatus();
   if (!given_back.ok()) return Annotate(given_back, "pool");
+  if (!announced.ok()) return Annotate(announced, "resized, but export");
   return resized;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "engine/ops/float16.h"
+#include "engine/ops/sampling_rule.h"
 #include "engine/ops/weight_element.h"
 #include "engine/weights/packed_source.h"
 #include "kvcache/base/check.h"
@@ -116,6 +117,11 @@ absl::Status CheckDecodable(const ModelConfig& model) {
   if (std::count(kDecodable.begin(), kDecodable.end(), model.architecture) == 0) {
     return absl::UnimplementedError("no decoder for " + model.architecture +
                                     "; plan and serve --device none work with it");
+  }
+  if (model.vocab_size > kVocabMost) {
+    return absl::UnimplementedError("no decoder for a vocabulary of " +
+                                    std::to_string(model.vocab_size) + "; want at most " +
+                                    std::to_string(kVocabMost));
   }
   return CheckStorage(model);
 }

@@ -27,6 +27,7 @@ Bytes StepGraphs::BytesFor(int64_t layers, int64_t most) {
 absl::Status StepGraphs::Capture(const DeviceBackend& device, int64_t most,
                                  const std::function<absl::Status(int64_t rows)>& prepare,
                                  const std::function<absl::Status(int64_t rows)>& queue) {
+  if (most <= 0) return absl::OkStatus();
   const absl::StatusOr<DeviceMemory> before = device.Memory();
   if (!before.ok()) return before.status();
   for (const int64_t rows : BucketsUpTo(most)) {

@@ -46,7 +46,9 @@ struct PoolExport::State {
   ~State();
 
   absl::Status ExportAll();
-  absl::Status ExportChunks(int64_t committed, int64_t revision);
+  absl::Status ExportChunks(int64_t committed, int64_t revision)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void CloseBeyond(int64_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // Tells an importer what is new to it; false where it does not read.
   bool Tell(Importer& importer);
   bool TellChunks(int socket, int64_t known, PoolMessage& now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -88,7 +90,10 @@ PoolExport::State::~State() {
 // The host's memory is one file; of any other every chunk has one.
 absl::Status PoolExport::State::ExportAll() {
   const int64_t committed = arena.committed_bytes() / arena.chunk_bytes();
-  if (arena.kind() != "host") return ExportChunks(committed, /*revision=*/1);
+  if (arena.kind() != "host") {
+    MutexLock lock(mutex);
+    return ExportChunks(committed, /*revision=*/1);
+  }
   const absl::StatusOr<int> whole = arena.Export(0);
   if (!whole.ok()) return whole.status();
   file = *whole;
@@ -97,14 +102,22 @@ absl::Status PoolExport::State::ExportAll() {
   return file_to_read >= 0 ? absl::OkStatus() : SystemError("open " + name, errno);
 }
 
+void PoolExport::State::CloseBeyond(int64_t count) {
+  for (; std::ssize(chunks) > count; chunks.pop_back()) close(chunks.back().file);
+}
+
 // Has the files of the first `committed` chunks. What is given back stays the device's until its
-// file is closed.
+// file is closed. Where one of them cannot be had, there are as many as before: no importer is to
+// be sent files of a size that was never announced.
 absl::Status PoolExport::State::ExportChunks(int64_t committed, int64_t revision) {
-  MutexLock lock(mutex);
-  for (; std::ssize(chunks) > committed; chunks.pop_back()) close(chunks.back().file);
+  CloseBeyond(committed);
+  const int64_t had = std::ssize(chunks);
   while (std::ssize(chunks) < committed) {
     const absl::StatusOr<int> chunk = arena.Export(std::ssize(chunks));
-    if (!chunk.ok()) return chunk.status();
+    if (!chunk.ok()) {
+      CloseBeyond(had);
+      return chunk.status();
+    }
     chunks.push_back({.file = *chunk, .revision = revision});
   }
   return absl::OkStatus();
@@ -145,13 +158,14 @@ int64_t PoolExport::leases() const { return state_->leases.load(); }
 absl::Status PoolExport::Announce(Blocks total) {
   State& state = *state_;
   const Bytes committed = state.arena.committed_bytes();
-  const int64_t revision = state.Revision() + 1;
-  if (state.file < 0) {
-    const int64_t chunks = committed / state.arena.chunk_bytes();
-    PLIMSOLL_RETURN_IF_ERROR(state.ExportChunks(chunks, revision));
-  }
   {
+    // Files and size change at once for who is told meanwhile.
     MutexLock lock(state.mutex);
+    const int64_t revision = state.pool.revision + 1;
+    if (state.file < 0) {
+      const int64_t chunks = committed / state.arena.chunk_bytes();
+      PLIMSOLL_RETURN_IF_ERROR(state.ExportChunks(chunks, revision));
+    }
     state.pool.revision = revision;
     state.pool.total_blocks = total.value();
     state.pool.bytes = committed.value();

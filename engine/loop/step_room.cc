@@ -32,7 +32,10 @@ void StepRoom::Suspend(AdmissionController& admission, Generation& victim) {
     kept = swap_ != nullptr && swap_->SwapOut(sequence);
     if (!kept) admission.cache().Preempt(sequence);
   });
-  if (!kept) victim.computed = 0;
+  if (!kept) {
+    victim.computed = 0;
+    victim.drawn = {};  // its next token is its first
+  }
   victim.suspended = true;
   ++victim.stops;
 }

@@ -42,7 +42,8 @@ TEST(MemoryBench, WithoutItTheReasonIsPrinted) {
   EXPECT_THAT(MemoryAsJson(comparison), HasSubstr("\"note\": \"no NVML: /nowhere"));
   comparison = OnGpu();
   AddGpuProcess(Fake("fake_nvml_in_a_container"), comparison);
-  EXPECT_EQ(comparison.note, "NVML does not say what this process uses; all together use 3 GiB");
+  EXPECT_EQ(comparison.note,
+            "NVML does not say what this process uses; on its first GPU all together use 3 GiB");
 }
 
 // 100 MB of 80 GiB; without a GPU they would be a quarter of the stage.

@@ -79,7 +79,8 @@ void AddGpuProcess(const std::string& nvml_library, MemoryComparison& comparison
     comparison.note = std::string(memory.status().message());
   } else if (!memory->process) {
     comparison.note =
-        "NVML does not say what this process uses; all together use " + FormatSize(memory->used);
+        "NVML does not say what this process uses; on its first GPU all together use " +
+        FormatSize(memory->used);
   } else {
     AddProcess(*memory->process, comparison);
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/decoder/layer_weights.h"
+#include "engine/ops/sampling_rule.h"
 #include "kvcache/model/config_reader.h"
 #include "tests/engine/decoder/naive_llama.h"
 #include "tests/engine/support/tiny_model.h"
@@ -321,6 +322,17 @@ TEST(Decoder, AModelItCannotRunIsRefusedByName) {
   const absl::Status status = CheckDecodable(*gemma);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_THAT(std::string(status.message()), HasSubstr("no decoder for Gemma3ForCausalLM"));
+}
+
+TEST(Decoder, AVocabularyThatWeightsCannotBeSummedOverIsRefused) {
+  auto model = ParseModelConfig(TinyShape{}.Config(), "m");
+  ASSERT_TRUE(model.ok()) << model.status();
+  model->vocab_size = kVocabMost;
+  EXPECT_TRUE(CheckDecodable(*model).ok());
+  model->vocab_size = kVocabMost + 1;
+  EXPECT_EQ(
+      CheckDecodable(*model),
+      absl::UnimplementedError("no decoder for a vocabulary of 4194305; want at most 4194304"));
 }
 
 TEST(Decoder, ATableWithoutWhatAModelNeedsIsRefusedByName) {

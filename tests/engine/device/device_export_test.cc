@@ -9,6 +9,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "engine/device/cuda_loader.h"
 #include "engine/device/pool_export.h"
@@ -118,6 +119,63 @@ TEST(DeviceExport, AnotherProcessMapsChunksAcrossSizes) {
   }
   EXPECT_EQ(other.Line(), 0) << "the line of MapReadAndWrite that went wrong";
   EXPECT_TRUE(written && seen);
+}
+
+// Exports its first `files` chunks alone, as a process that runs out of files would.
+class ArenaOfFewFiles final : public Arena {
+ public:
+  ArenaOfFewFiles(Arena& arena, int64_t its_files) : files(its_files), arena_(arena) {}
+
+  std::string_view kind() const override { return arena_.kind(); }
+  std::byte* base() const override { return arena_.base(); }
+  Bytes chunk_bytes() const override { return arena_.chunk_bytes(); }
+  int64_t chunks() const override { return arena_.chunks(); }
+  Bytes committed_bytes() const override { return arena_.committed_bytes(); }
+  absl::Status Commit(ChunkRange range) override { return arena_.Commit(range); }
+  absl::Status Decommit(ChunkRange range) override { return arena_.Decommit(range); }
+  absl::StatusOr<int> Export(int64_t chunk) override {
+    if (chunk >= files) return absl::InternalError("no more files");
+    return arena_.Export(chunk);
+  }
+
+  int64_t files;
+
+ private:
+  Arena& arena_;
+};
+
+// Who comes after a growth that could not be announced maps the pool that was announced last; the
+// next announcement brings all that is new.
+TEST(DeviceExport, AGrowthThatLacksAFileTellsNobodyOfHalfOfIt) {
+  const TempDir folder;
+  const std::string path = folder.File("pool");
+  Other other([&] {
+    const auto device = Load("fake_cuda");
+    const auto import = PoolImport::Open(path, PoolAccess::kRead, device.get());
+    if (!import.ok() || (*import)->pool().mapped != 2 * kBlock) return __LINE__;
+    if (!(*import)->AwaitChange().ok() || (*import)->pool().mapped != 4 * kBlock) return __LINE__;
+    return std::strcmp(TextIn((*import)->base(), 3), "new") == 0 ? 0 : __LINE__;
+  });
+  const auto device = Load("fake_cuda");
+  const auto memory = *device->CreateArena(4 * kBlock, kBlock);
+  ASSERT_TRUE(memory->Commit({.first = 0, .count = 2}).ok());
+  ArenaOfFewFiles arena(*memory, /*its_files=*/3);
+  const SystemClock clock;
+  const auto exported =
+      *PoolExport::Create({.path = path, .block_bytes = kBlock}, arena, Blocks(2), clock);
+  ASSERT_TRUE(arena.Commit({.first = 2, .count = 2}).ok());
+  std::strcpy(TextIn(arena.base(), 3), "new");
+  EXPECT_EQ(exported->Announce(Blocks(4)), absl::InternalError("no more files"));
+  other.Go();
+  bool announced = false;
+  while (other.Runs()) {
+    exported->Serve(kMoment);
+    if (announced || exported->leases() == 0) continue;
+    announced = true;
+    arena.files = 4;
+    EXPECT_TRUE(exported->Announce(Blocks(4)).ok());
+  }
+  EXPECT_EQ(other.Line(), 0);
 }
 
 // More chunks than one packet has files.

@@ -2,8 +2,10 @@
 // says is what it says alone, whoever it stops for.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <numeric>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -54,6 +56,44 @@ TEST(Preemption, TheSecondStopsForTheFirstAndSaysTheSame) {
   EXPECT_EQ(stack.loop->Stats().generated_tokens, 24);
   EXPECT_EQ(Preempted(stack), 1);
   stack.ExpectEmpty();
+}
+
+// Says who claims that its only token is what was drawn last and is not it.
+class WatchingDecoder final : public Decoder {
+ public:
+  explicit WatchingDecoder(Decoder& decoder) : decoder_(decoder) {}
+
+  absl::StatusOr<std::span<const float>> Forward(std::span<const BatchEntry> batch) override {
+    return decoder_.Forward(batch);
+  }
+  absl::StatusOr<Drawn> ForwardAndDraw(std::span<const BatchEntry> batch) override {
+    for (const BatchEntry& entry : batch) {
+      if (entry.drawn.token == kNoToken) continue;
+      EXPECT_EQ(entry.tokens.size(), 1u);
+      EXPECT_EQ(entry.tokens.front(), entry.drawn.token);
+    }
+    return decoder_.ForwardAndDraw(batch);
+  }
+  const ModelConfig& model() const override { return decoder_.model(); }
+  const Options& options() const override { return decoder_.options(); }
+  Bytes buffer_bytes() const override { return decoder_.buffer_bytes(); }
+  Bytes graph_bytes() const override { return decoder_.graph_bytes(); }
+
+ private:
+  Decoder& decoder_;
+};
+
+// A decoder reads a token that was drawn where it drew it, so one whose next token is its prompt's
+// first may not name another.
+TEST(Preemption, WhoComputesAllAgainNamesNoTokenThatWasDrawn) {
+  Stack stack = SmallPool(5, kNoWatermark);
+  WatchingDecoder decoder(*stack.engine.decoder);
+  stack.loop = std::make_unique<GenerationLoop>(decoder, stack.admission, LoopOptions{});
+  ASSERT_TRUE(stack.Submit(Request({3, 1, 4}, 12), std::make_shared<Collector>()).ok());
+  ASSERT_TRUE(stack.Submit(Request({1, 5, 9}, 12), std::make_shared<Collector>()).ok());
+  stack.RunAll();
+  EXPECT_EQ(stack.loop->Stats().recomputed_tokens, 8);
+  stack.loop.reset();  // before its decoder
 }
 
 TEST(Preemption, NobodyNewStartsBeforeWhoStopped) {
