@@ -46,8 +46,9 @@ absl::StatusOr<std::optional<Reservation>> Claim(
     google::protobuf::RepeatedPtrField<v1::LostReservation>* lost) {
   absl::StatusOr<Reservation> claimed = admission.Claim(claim, keeper);
   if (claimed.ok()) return *std::move(claimed);
-  const std::optional<LostReservation> why = LostBecause(claimed.status(), claim.id);
+  std::optional<LostReservation> why = LostBecause(claimed.status(), claim.id);
   if (!why) return claimed.status();
+  why->revoked = admission.WasRevoked(claim.id);
   *lost->Add() = ToWire(*why);
   return std::nullopt;
 }

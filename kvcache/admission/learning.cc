@@ -75,7 +75,9 @@ absl::StatusOr<Reservation> AdmissionController::Claim(const ReservationClaim& c
   }
   state_->Settle(now);
   if (!found.ok()) return found.status();
-  return state_->View(**found, now);
+  Reservation claimed = state_->View(**found, now);
+  if (claimed.id != claim.id) claimed.claimed_id = claim.id;  // also where it is known by another
+  return claimed;
 }
 
 }  // namespace plimsoll

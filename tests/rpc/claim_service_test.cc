@@ -92,6 +92,20 @@ TEST_F(ClaimService, ASessionClaimsInItsHello) {
   EXPECT_TRUE(session.Release("e2-1").has_released());
 }
 
+TEST_F(ClaimService, WhoClaimsWhatWasRevokedIsToldThat) {
+  v1::RenewReservationsRequest request;
+  Add(request.mutable_claims(), "e1-7", 1);
+  ASSERT_TRUE(Send(request).ok());
+  const std::string id = answer_.reservations(0).reservation_id();
+  server_.admission().With(
+      [&](AdmissionController& admission) { EXPECT_TRUE(admission.Revoke(id).ok()); });
+  request.Clear();
+  Add(request.mutable_claims(), id, 1);
+  ASSERT_TRUE(Send(request).ok());
+  ASSERT_EQ(answer_.lost_size(), 1);
+  EXPECT_EQ(answer_.lost(0).cause(), v1::LOSS_CAUSE_REVOKED);
+}
+
 TEST_F(ClaimService, BadClaimsAreRefusedByName) {
   v1::RenewReservationsRequest request;
   EXPECT_EQ(Send(request).error_message(),

@@ -151,7 +151,11 @@ TEST_F(LearningTest, ARepeatOfTheRequestGetsWhatWasClaimed) {
   EXPECT_EQ(std::get<Reservation>(answers_[0].second).id, id);
   EXPECT_EQ(std::get<Reservation>(Must(admission_->Reserve(repeat))).id, id);
   claim.id = "e1-2";
-  EXPECT_EQ(Claim(claim).id, id) << "one request is one reservation";
+  const Reservation again = Claim(claim);
+  EXPECT_EQ(again.id, id) << "one request is one reservation";
+  EXPECT_EQ(again.claimed_id, "e1-2") << "as it was claimed by this caller";
+  claim.id = id;
+  EXPECT_EQ(Claim(claim).claimed_id, "e1-1");
   repeat.prompt_tokens = Tokens(1);
   EXPECT_TRUE(absl::IsInvalidArgument(admission_->Reserve(repeat).status()));
 }
