@@ -98,6 +98,7 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
     }));
     absl::MutexLock lock(&mutex_);
     *pending_.mutable_welcome() = std::move(welcome);
+    welcomed_ = true;
     return absl::OkStatus();
   }
 
@@ -240,12 +241,17 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
   }
 
   // Starts the next write, or finishes when all is written. Who is cut off because he does not read
-  // would never let the write on its way end: then nothing is waited for.
+  // would never let the write on its way end: then nothing is waited for. The welcome comes first:
+  // what it holds may be revoked before that is ready.
   void Write() ABSL_LOCKS_EXCLUDED(mutex_) {
     std::optional<absl::Status> end;
     {
       absl::MutexLock lock(&mutex_);
       if (finished_) return;
+      if (!welcomed_) {
+        if (!end_) return;
+        pending_.Clear();
+      }
       const bool cut_off = end_ && absl::IsResourceExhausted(*end_);
       if (writing_ && (!cut_off || starting_ > 0)) return;
       const bool nothing =
@@ -285,6 +291,7 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
   int64_t next_wait_ = 0;
   absl::Mutex mutex_;
   v1::SessionResponse pending_ ABSL_GUARDED_BY(mutex_);  // not yet on its way
+  bool welcomed_ ABSL_GUARDED_BY(mutex_) = false;        // the welcome is pending, or was
   int64_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

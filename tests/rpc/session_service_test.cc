@@ -185,6 +185,24 @@ TEST_F(SessionService, OthersWhoEndWhatItHoldsAreHeardOf) {
   EXPECT_TRUE(other.Release("e1-1").has_released()) << "it is the other's now";
 }
 
+// Both claim the same in their first messages, so that one takes it from the other as that opens.
+TEST_F(SessionService, TheWelcomeComesFirstWhateverIsRevokedMeanwhile) {
+  v1::Hello hello;
+  hello.add_claims()->set_reservation_id(Granted(client_->Reserve(RequestOf(160, 0))).id);
+  hello.mutable_claims(0)->set_prompt_tokens(160);
+  std::vector<std::thread> clients;
+  for (int client = 0; client < 4; ++client) {
+    clients.emplace_back([&] {
+      for (int round = 0; round < 50; ++round) {
+        TestSession session(server_.address());
+        EXPECT_EQ(session.Greet(hello).epoch(), "e1") << "round " << round;
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(server_.server->violations(), 0);
+}
+
 TEST_F(SessionService, OneMayWaitInASessionWhileOthersGoOn) {
   TestSession session(server_.address());
   session.Greet();
