@@ -20,11 +20,12 @@ absl::Status Draining::Resume() {
   return absl::OkStatus();
 }
 
-// Health goes first when it drains and last when it resumes, so that who sees SERVING is served.
+// Health goes first when it drains and last when it resumes, so that who sees SERVING is served. It
+// is told again after: whoever watches health may have found it ready just before it was not.
 void Draining::SetLocked(bool draining) {
   if (draining && tell_) tell_(false);
   admission_.With([&](AdmissionController& admission) { admission.SetDraining(draining); });
-  if (!draining && tell_) tell_(true);
+  if (tell_) tell_(!draining);
 }
 
 }  // namespace plimsoll

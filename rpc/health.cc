@@ -68,7 +68,10 @@ void HealthMonitor::Tick(const AdmissionSnapshot&) {
   if (real_now - told_ < kTellEvery) return;
   told_ = real_now;
   absl::MutexLock lock(&telling_);
-  if (tell_) tell_(Check().ready);
+  if (!tell_) return;
+  tell_(Check().ready);
+  // Who drains says so too, and may have done it between the question and its answer.
+  if (admission_.published().Read().draining) tell_(false);
 }
 
 void HealthMonitor::NoteProgress(Instant real_now) {

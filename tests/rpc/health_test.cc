@@ -81,5 +81,17 @@ TEST_F(StuckTest, WhoAskedIsToldOnceASecondAndNotAfterTheEnd) {
   EXPECT_EQ(told.size(), 1);
 }
 
+TEST_F(StuckTest, DrainingWhileItAsksIsTheLastThatIsTold) {
+  std::vector<bool> told;
+  monitor_.Tell([&](bool ready) {
+    if (told.empty()) {
+      parts_.admission().With([](AdmissionController& admission) { admission.SetDraining(true); });
+    }
+    told.push_back(ready);
+  });
+  monitor_.Tick(parts_.admission().published().Read());
+  EXPECT_THAT(told, ElementsAre(true, false));
+}
+
 }  // namespace
 }  // namespace plimsoll
