@@ -59,7 +59,8 @@ Holding AdmissionController::State::HoldingOf(const ReservationRecord& record, I
                   .max_new_tokens = record.reservation.max_new_tokens,
                   .blocks = record.reservation.blocks,
                   .used = UsedOf(record),
-                  .may_stop = record.sequence && !record.its_class->promises_whole()};
+                  .may_stop = record.sequence && !record.suspended && !record.stop_requested &&
+                              !record.its_class->promises_whole()};
   if (!record.sequence) {
     holding.remaining = std::max(record.reservation.expires - now, Duration::zero());
   }

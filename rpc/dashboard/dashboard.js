@@ -218,6 +218,10 @@
       ["pool", server.pool], ["epoch", server.epoch], ["up for", ""],
     ]);
     find("#server").lastElementChild.dataset.value = "uptime";
+    showMemory(server);
+  }
+
+  function showMemory(server) {
     find("#memory-section").hidden = server.memory.length === 0;
     fill(find("#memory"), server.memory.map((stage) => {
       const more = stage.measured_bytes - stage.predicted_bytes;
@@ -226,13 +230,13 @@
     }));
   }
 
-  function showNext(next) {
+  function showNext(next, some) {
     const cached = next.cached_blocks > 0 ? `First ${number(next.cached_blocks)} cached blocks, which nobody holds, the least useful one first. ` : "";
     let who = "No request: each was promised all that it may need.";
     if (!next.promises_whole) {
       who = next.victim
         ? `Then reservation ${next.victim.reservation_id} of ${next.victim.tenant || "no tenant"}, ${next.rule === "newest" ? "which came last" : "the cheapest to compute again"}: ${number(next.victim.used_blocks)} blocks.`
-        : "Then a holder that cannot grow: it is told to yield.";
+        : some ? "Then one of those that run, who are too many to say which." : "Then a holder that cannot grow: it is told to yield.";
     }
     write(find("#next"), cached + who);
   }
@@ -247,7 +251,7 @@
       number(row.blocks), share(row.blocks - row.used_blocks, row.blocks)]));
     const some = holders.counted < holders.reservations ? `; the ${number(holders.counted)} oldest are counted below` : "";
     write(find("#holders-note"), `${number(holders.reservations)} held${some}. Unused is what was promised and holds no token, as far as it was reported.`);
-    showNext(holders.next);
+    showNext(holders.next, some);
   }
 
   // Listening.
@@ -285,6 +289,7 @@
       if (source === null) show(await ask("state"));
       if (source === null && turns % 5 === 0) listen();
       if (turns % 2 === 0 && document.visibilityState === "visible") await refresh();
+      if (turns % 10 === 0 && document.visibilityState === "visible") showMemory(await ask("server"));
     } catch (_) {
       unreachable = source === null;
     }

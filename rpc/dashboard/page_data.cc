@@ -181,7 +181,8 @@ std::string HoldersJson(const Served& served) {
   json["next"] = {{"cached_blocks", now.blocks.cached.value()},
                   {"promises_whole", whole},
                   {"rule", NameOf(served.info.victim)}};
-  if (!whole && served.loop != nullptr) {
+  const bool all = std::ssize(holdings) >= now.reservations;  // or it might be one of the others
+  if (!whole && served.loop != nullptr && all) {
     json["next"]["victim"] = VictimOf(holdings, served.info.victim, served.identity.block_tokens);
   }
   return Text(json);

@@ -62,6 +62,22 @@ TEST_F(ListingTest, SaysWhatEachDoes) {
   EXPECT_EQ(All(10, {.state = HoldingState::kSuspended}).size(), 0u);
 }
 
+TEST_F(ListingTest, OnlyWhatRunsAndGoesOnMayStop) {
+  Restart({.epoch = "e1", .policy = {.policy = Policy::kWatermark, .watermark = 0}});
+  std::vector<std::string> ids;
+  for (int i = 0; i < 4; ++i) {
+    ids.push_back(HoldFor("t", 1));
+    if (i > 0) Must(admission_->BeginSequence(ids.back()));
+  }
+  admission_->SuspendSequence(ids[2]);
+  ASSERT_TRUE(admission_->Release(ids[3]).ok());
+  std::vector<std::string> may_stop;
+  for (const Holding& each : All(10)) {
+    if (each.may_stop) may_stop.push_back(each.id);
+  }
+  EXPECT_EQ(may_stop, std::vector<std::string>{ids[1]});
+}
+
 TEST_F(ListingTest, NamesReadBack) {
   for (const std::string name : {"unconfirmed", "held", "running", "suspended", "stopping"}) {
     const std::optional<HoldingState> state = HoldingStateFromName(name);
