@@ -82,6 +82,12 @@ std::string WithoutPort(const std::string& host) {
   return host.substr(0, host.find(':'));
 }
 
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
 void Refuse(httplib::Response& response, int status, const std::string& why) {
   response.status = status;
   response.set_content(why + "\n", "text/plain");
@@ -91,15 +97,14 @@ void Refuse(httplib::Response& response, int status, const std::string& why) {
 
 bool IsOurHost(const std::string& host, const std::vector<std::string>& names) {
   if (host.empty()) return true;
-  std::string name = WithoutPort(host);
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string name = Lower(WithoutPort(host));
   return IsAddress(name) || name == "localhost" ||
          std::find(names.begin(), names.end(), name) != names.end();
 }
 
 HttpServer::HttpServer(size_t threads, std::vector<std::string> names, Duration to_ask)
     : to_ask_(to_ask) {
+  for (std::string& name : names) name = Lower(std::move(name));
   new_task_queue = [threads] { return new httplib::ThreadPool(threads); };
   set_socket_options(SetSocketOptions);
   set_payload_max_length(0);

@@ -15,8 +15,8 @@
 
 namespace plimsoll {
 
-// Whether a request's Host names this server: an address, "localhost", or one of `names`. A missing
-// one does: browsers always send it.
+// Whether a request's Host names this server: an address, "localhost", or one of `names`, which are
+// in lower case. A missing one does: browsers always send it.
 bool IsOurHost(const std::string& host, const std::vector<std::string>& names);
 
 class HttpServer final : public httplib::Server {

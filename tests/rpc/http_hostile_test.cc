@@ -41,6 +41,13 @@ TEST_F(HttpHostile, AHostOfAnotherSiteIsRefused) {
   }
 }
 
+TEST_F(HttpHostile, ANameIsTheSameInAnyCase) {
+  http_.reset();
+  StartHttp({.address = "127.0.0.1:0", .names = {"Plimsoll.Example"}});
+  EXPECT_EQ(Answer(Ask("/healthz", "plimsoll.example")), "HTTP/1.1 200 OK");
+  EXPECT_EQ(Answer(Ask("/healthz", "Plimsoll.Example:80")), "HTTP/1.1 200 OK");
+}
+
 TEST_F(HttpHostile, OtherMethodsAreNotAllowed) {
   EXPECT_EQ(browser_->Post("/metrics", "", "text/plain")->status, 405);
   EXPECT_EQ(browser_->Delete("/api/v1/capacity")->status, 405);
