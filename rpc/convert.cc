@@ -9,6 +9,9 @@
 namespace plimsoll {
 namespace {
 
+// Of the years that fit into a count of nanoseconds.
+constexpr int64_t kLatestSecond = 9'000'000'000;
+
 constexpr std::array<std::pair<Decision, wire::Decision>, 2> kDecisions = {{
     {Decision::kWait, wire::DECISION_WAIT},
     {Decision::kNever, wire::DECISION_NEVER},
@@ -148,7 +151,10 @@ wire::Reservation ToWire(const Reservation& reservation, Instant now) {
 
 absl::StatusOr<Reservation> FromWire(const wire::Reservation& in, Instant now) {
   Bounds bounds;
-  const auto wall = std::chrono::seconds(in.expire_time().seconds());
+  const std::chrono::seconds wall(
+      bounds.NumberIn("expire_time.seconds", in.expire_time().seconds(), 0, kLatestSecond));
+  const Duration nanos(
+      bounds.NumberIn("expire_time.nanos", in.expire_time().nanos(), 0, 999'999'999));
   Reservation reservation{
       .id = bounds.TextIn("reservation_id", in.reservation_id(), 0, kMaxTextBytes),
       .epoch = bounds.TextIn("epoch", in.epoch(), 0, kMaxTextBytes),
@@ -158,7 +164,7 @@ absl::StatusOr<Reservation> FromWire(const wire::Reservation& in, Instant now) {
       .blocks = bounds.BlocksIn("blocks", in.blocks()),
       .ttl = bounds.DurationIn("ttl", in.ttl(), kLongestDuration),
       .expires = now + bounds.DurationIn("remaining", in.remaining(), kLongestDuration),
-      .expire_time = WallTime(wall + Duration(in.expire_time().nanos())),
+      .expire_time = WallTime(wall + nanos),
       .confirmed = in.confirmed(),
       .claimed_id = bounds.TextIn("claimed_id", in.claimed_id(), 0, kMaxTextBytes)};
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());

@@ -88,6 +88,18 @@ TEST(Convert, AnAnswerSurvivesTheWire) {
   EXPECT_TRUE(got.confirmed);
 }
 
+TEST(Convert, ATimeThatNoClockCanHoldIsRefused) {
+  v1::Reservation in;
+  in.mutable_expire_time()->set_seconds(9'000'000'001);
+  EXPECT_EQ(FromWire(in, Instant()).status().message(),
+            "expire_time.seconds=9000000001: want 0 to 9000000000");
+  in.mutable_expire_time()->set_seconds(9'000'000'000);
+  EXPECT_TRUE(FromWire(in, Instant()).ok());
+  in.mutable_expire_time()->set_nanos(-1);
+  EXPECT_EQ(FromWire(in, Instant()).status().message(),
+            "expire_time.nanos=-1: want 0 to 999999999");
+}
+
 TEST(Convert, EveryReasonSurvivesTheWire) {
   for (int reason = static_cast<int>(Reason::kNoFreeBlocks);
        reason <= static_cast<int>(Reason::kTenantLimit); ++reason) {
