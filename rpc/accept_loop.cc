@@ -106,7 +106,8 @@ void AcceptLoop::Handle(const ListeningSocket& socket, Descriptor connection) {
   if (!MayCome(socket, connection.get())) {
     Tell("connection_refused", socket);
     ++refused_;
-  } else if (IsOneTooMany(connection.get())) {
+  } else if (!socket.own_user_only() && IsOneTooMany(connection.get())) {
+    // Our own checks get in: a server that is full of callers is not a server that is down.
     Tell("connection_shed", socket);
     ++shed_;
   } else {

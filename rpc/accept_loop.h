@@ -25,7 +25,8 @@
 namespace plimsoll {
 
 struct ConnectionLimits {
-  int64_t most = 10000;  // connections at once; the system's limit on descriptors may be lower
+  // Connections at once, our own checks aside; the system's limit on descriptors may be lower.
+  int64_t most = 10000;
   // Users who may come over a Unix socket besides our own; none named: whom the file's mode lets
   // in.
   std::vector<uid_t> users = {};

@@ -82,11 +82,14 @@ sockaddr_un SocketNameOf(const std::string& address) {
 
 absl::Status CheckSocketFileUnused(const std::string& address) {
   if (!IsUnixAddress(address)) return absl::OkStatus();
-  const Descriptor probe = NewSocket(AF_UNIX);
+  const Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const sockaddr_un name = SocketNameOf(address);
   const auto* const generic = reinterpret_cast<const sockaddr*>(&name);
-  if (connect(probe.get(), generic, sizeof(name)) != 0) return absl::OkStatus();
-  return absl::FailedPreconditionError("cannot listen on " + address + ": Address already in use");
+  int error = connect(probe.get(), generic, sizeof(name)) == 0 ? EADDRINUSE : errno;
+  if (error == ECONNREFUSED || error == ENOENT) return absl::OkStatus();
+  if (error == EAGAIN) error = EADDRINUSE;  // somebody listens there, behind on accepting
+  return absl::FailedPreconditionError("cannot listen on " + address + ": " +
+                                       std::generic_category().message(error));
 }
 
 absl::Status WhyNotListen(const std::string& address) {

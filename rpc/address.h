@@ -28,8 +28,8 @@ sockaddr_un SocketNameOf(const std::string& address);
 // OK for what a server can listen on and a client can dial.
 absl::Status CheckAddress(const std::string& address);
 
-// FailedPrecondition if a server already answers on this Unix socket; a dead socket file is no
-// obstacle. OK for any other address.
+// FailedPrecondition unless it is sure that nobody listens on this Unix socket; a dead socket file
+// is no obstacle. Does not wait for an answer. OK for any other address.
 absl::Status CheckSocketFileUnused(const std::string& address);
 
 // The system's reason why listening on a host and port failed: "cannot listen on <address>: <why>".

@@ -20,6 +20,7 @@ namespace plimsoll {
 namespace {
 
 constexpr mode_t kSocketFileMode = 0660;
+constexpr int kChoicesOfPort = 10;
 
 using Reach = ListeningSocket::Reach;
 using Sockets = std::vector<ListeningSocket>;
@@ -78,6 +79,26 @@ Descriptor BindTcp(const sockaddr* name, socklen_t size) {
 // An address of a name that this machine does not have is no error while it has another.
 bool HasNoSuchAddress(int error) { return error == EADDRNOTAVAIL || error == EAFNOSUPPORT; }
 
+// One for each address from `at` on, all under one port; none, and why, when one of them failed.
+Sockets ListenOnEach(const addrinfo* at, const std::string& address, int port, int& error) {
+  error = EADDRNOTAVAIL;
+  Sockets sockets;
+  for (; at != nullptr; at = at->ai_next) {
+    SetPort(*at->ai_addr, port);
+    Descriptor fd = BindTcp(at->ai_addr, at->ai_addrlen);
+    if (!fd.open()) {
+      error = errno;
+      if (HasNoSuchAddress(error)) continue;
+      return {};
+    }
+    port = PortOf(fd.get());
+    sockets.emplace_back(std::move(fd),
+                         address.substr(0, address.rfind(':') + 1) + std::to_string(port),
+                         ReachOf(*at->ai_addr));
+  }
+  return sockets;
+}
+
 absl::StatusOr<Sockets> ListenOnTcp(const std::string& address, const HostPort& where) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -87,24 +108,14 @@ absl::StatusOr<Sockets> ListenOnTcp(const std::string& address, const HostPort& 
       getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &first);
   if (failed != 0) return CannotListen(address, gai_strerror(failed));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(first, freeaddrinfo);
-  int port = where.port;
-  int error = EADDRNOTAVAIL;
-  Sockets sockets;
-  for (const addrinfo* at = first; at != nullptr; at = at->ai_next) {
-    SetPort(*at->ai_addr, port);
-    Descriptor fd = BindTcp(at->ai_addr, at->ai_addrlen);
-    if (!fd.open()) {
-      error = errno;
-      if (HasNoSuchAddress(error)) continue;
-      return CannotListen(address, error);
-    }
-    port = PortOf(fd.get());
-    sockets.emplace_back(std::move(fd),
-                         address.substr(0, address.rfind(':') + 1) + std::to_string(port),
-                         ReachOf(*at->ai_addr));
-  }
-  if (sockets.empty()) return CannotListen(address, error);
-  return sockets;
+  // A port that the system chose for the first address may be taken at the next: choose again.
+  int tries = where.port == 0 ? kChoicesOfPort : 1;
+  int error = 0;
+  do {
+    Sockets sockets = ListenOnEach(first, address, where.port, error);
+    if (!sockets.empty()) return sockets;
+  } while (error == EADDRINUSE && --tries > 0);
+  return CannotListen(address, error);
 }
 
 absl::StatusOr<Sockets> ListenOnUnix(const std::string& address) {

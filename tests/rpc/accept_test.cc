@@ -62,6 +62,31 @@ TEST(Accept, AFileThatIsNoSocketStays) {
   EXPECT_EQ(ReadFile(file), "precious");
 }
 
+// A socket at `path`, of another program.
+Descriptor OtherSocket(const std::string& path, int type) {
+  Descriptor socket(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  const sockaddr_un name = SocketNameOf("unix:" + path);
+  EXPECT_EQ(bind(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
+  return socket;
+}
+
+TEST(Accept, ASocketOfAProgramThatIsBusyOrSpeaksOtherwiseStays) {
+  const TempDir folder;
+  const Descriptor busy = OtherSocket(folder.File("busy"), SOCK_STREAM);
+  ASSERT_EQ(listen(busy.get(), 0), 0);
+  const std::string address = "unix:" + folder.File("busy");
+  EXPECT_EQ(CheckSocketFileUnused(address).message(),
+            "cannot listen on " + address + ": Address already in use");
+  EXPECT_EQ(ListenOn(address).status().message(),  // the first who asked fills its queue
+            "cannot listen on " + address + ": Address already in use");
+  const Descriptor datagrams = OtherSocket(folder.File("datagrams"), SOCK_DGRAM);
+  EXPECT_TRUE(absl::IsFailedPrecondition(ListenOn("unix:" + folder.File("datagrams")).status()));
+  EXPECT_TRUE(std::filesystem::exists(folder.File("datagrams")));
+  EXPECT_TRUE(std::filesystem::exists(folder.File("busy")));
+  OtherSocket(folder.File("dead"), SOCK_STREAM).Close();
+  EXPECT_TRUE(ListenOn("unix:" + folder.File("dead")).ok());
+}
+
 TEST(Accept, PlaintextStaysOnThisMachineUnlessInsecure) {
   TestServer base;
   for (const char* open : {"0.0.0.0:0", "[::]:0"}) {
@@ -99,6 +124,17 @@ TEST(Accept, OneConnectionTooManyIsShedUntilAnotherEnds) {
   EXPECT_EQ(server->Connections().shed, 1);
   second.Close();
   EXPECT_TRUE(Eventually([&] { return Answers(address); }));
+}
+
+TEST(Accept, AServerThatIsFullStillChecksItself) {
+  TestServer base;
+  const auto server =
+      std::move(StartWith(base, {.listen = {"127.0.0.1:0"}, .connections = {.most = 1}})).value();
+  RawPeer only(server->addresses().front());
+  ASSERT_TRUE(Eventually([&] { return server->Connections().taken == 1; }));
+  EXPECT_EQ(server->CheckItself(kSoon), absl::OkStatus());
+  EXPECT_FALSE(only.IsCutOffWithin(kStays));
+  EXPECT_EQ(server->Connections().shed, 0);
 }
 
 TEST(Accept, ASilentOrSlowPeerIsCutOffAndAnHonestOneStays) {
