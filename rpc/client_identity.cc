@@ -1,5 +1,7 @@
 #include "rpc/client_identity.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <fstream>
 #include <iterator>
@@ -14,7 +16,8 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
   std::string text;
   if (path.empty()) return text;
   std::ifstream in(path, std::ios::binary);
-  text.assign(std::istreambuf_iterator<char>(in), {});
+  // A folder opens, but cannot be read: peek says so, where the iterator would throw.
+  if (in.peek(); in.good()) text.assign(std::istreambuf_iterator<char>(in), {});
   if (text.empty()) return absl::InvalidArgumentError(path + ": is empty or cannot be read");
   return text;
 }
@@ -23,7 +26,10 @@ bool StaysOnThisMachine(const std::string& server) {
   if (IsUnixAddress(server)) return true;
   const absl::StatusOr<HostPort> where = ParseHostPort(server);
   if (!where.ok()) return false;
-  return where->host == "localhost" || where->host == "::1" || where->host.rfind("127.", 0) == 0;
+  if (where->host == "localhost" || where->host == "::1") return true;
+  // A name may begin like such an address and be anybody's.
+  in_addr v4{};
+  return inet_pton(AF_INET, where->host.c_str(), &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
 }
 
 absl::StatusOr<std::string> ReadToken(const std::string& path) {

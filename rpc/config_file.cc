@@ -118,8 +118,9 @@ bool Set(Message& message, const FieldDescriptor& field, const std::string& text
 
 absl::StatusOr<std::vector<Setting>> ReadConfigFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  in.peek();  // a folder opens, but cannot be read: found out here, where the stream throws nothing
   if (!in.good() && !in.eof()) return absl::InvalidArgumentError(path + ": cannot be read");
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
   v1::ServerConfig config;
   const absl::Status parsed = ParseConfig(text, &config);
   if (!parsed.ok()) return Annotate(parsed, path);

@@ -16,6 +16,8 @@ namespace {
 
 using Reach = ListeningSocket::Reach;
 using Credentials = std::shared_ptr<grpc::ServerCredentials>;
+namespace tls = grpc::experimental;
+using FileWatcher = std::shared_ptr<tls::FileWatcherCertificateProvider>;
 
 constexpr unsigned kLookAtFilesSeconds = 1;
 
@@ -43,13 +45,17 @@ class TokenCheck final : public grpc::AuthMetadataProcessor {
   const size_t peer_;
 };
 
-Credentials TlsCredentials(const ServerCertificates& certificates) {
-  namespace tls = grpc::experimental;
-  const bool mutual = certificates.wants_client_certificate();
-  auto files = std::make_shared<tls::FileWatcherCertificateProvider>(
-      certificates.identity_path(), certificates.identity_path(),
-      mutual ? certificates.client_ca_path() : "", kLookAtFilesSeconds);
-  tls::TlsServerCredentialsOptions options(std::move(files));
+// Each has a thread of gRPC's: one is enough for all doors.
+FileWatcher WatcherOf(const ServerCertificates* certificates) {
+  if (certificates == nullptr) return nullptr;
+  return std::make_shared<tls::FileWatcherCertificateProvider>(
+      certificates->identity_path(), certificates->identity_path(),
+      certificates->wants_client_certificate() ? certificates->client_ca_path() : "",
+      kLookAtFilesSeconds);
+}
+
+Credentials TlsCredentials(const FileWatcher& files, bool mutual) {
+  tls::TlsServerCredentialsOptions options(files);
   options.watch_identity_key_cert_pairs();
   if (mutual) {
     options.watch_root_certs();
@@ -79,23 +85,27 @@ size_t GroupOf(const ListeningSocket& from, int connection) {
   if (name.ss_family == AF_INET) {
     return absl::HashOf(reinterpret_cast<const sockaddr_in&>(name).sin_addr.s_addr);
   }
-  // One network of IPv6 is one peer: it may use all its 2^64 addresses.
+  // One network of IPv6 is one peer: it may use all its 2^64 addresses. All of IPv4 looks like one
+  // network, where a socket of IPv6 takes its connections.
   constexpr size_t kNetworkBytes = 8;
   const auto& v6 = reinterpret_cast<const sockaddr_in6&>(name).sin6_addr;
-  return absl::HashOf(std::string_view(reinterpret_cast<const char*>(&v6), kNetworkBytes));
+  const size_t bytes = IN6_IS_ADDR_V4MAPPED(&v6) ? sizeof(v6) : kNetworkBytes;
+  return absl::HashOf(std::string_view(reinterpret_cast<const char*>(&v6), bytes));
 }
 
 }  // namespace
 
 Doors::Doors(grpc::ServerBuilder& builder, const ServerCertificates* certificates,
              TokenGate* gate) {
+  const FileWatcher files = WatcherOf(certificates);
   for (const Reach reach : {Reach::kUnix, Reach::kLoopback, Reach::kNetwork}) {
-    const bool tls = certificates != nullptr && reach != Reach::kUnix;
+    const bool over_tls = certificates != nullptr && reach != Reach::kUnix;
     // Plaintext beyond this machine goes without tokens: whoever listens would have them.
-    if (gate != nullptr && !tls && reach == Reach::kNetwork) continue;
+    if (gate != nullptr && !over_tls && reach == Reach::kNetwork) continue;
     for (size_t peer = 0; peer < (gate == nullptr ? 1 : TokenGate::kPeers); ++peer) {
       const Credentials credentials =
-          tls ? TlsCredentials(*certificates) : PlainCredentials(reach, gate != nullptr);
+          over_tls ? TlsCredentials(files, certificates->wants_client_certificate())
+                   : PlainCredentials(reach, gate != nullptr);
       if (gate != nullptr) {
         credentials->SetAuthMetadataProcessor(std::make_shared<TokenCheck>(*gate, peer));
       }

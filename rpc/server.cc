@@ -4,6 +4,8 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <utility>
@@ -67,11 +69,27 @@ void EndConnectionsInTime(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 10 * 60'000);
 }
 
+// gRPC's local credentials, which check tokens in plaintext, take 127.0.0.1 and ::1 alone.
+bool TakesTokensInPlaintext(const ListeningSocket& socket) {
+  if (socket.reach() == ListeningSocket::Reach::kUnix) return true;
+  sockaddr_storage name{};
+  socklen_t size = sizeof(name);
+  getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&name), &size);
+  if (name.ss_family == AF_INET6) return socket.reach() == ListeningSocket::Reach::kLoopback;
+  const auto& v4 = reinterpret_cast<const sockaddr_in&>(name);
+  return ntohl(v4.sin_addr.s_addr) == INADDR_LOOPBACK;
+}
+
 absl::Status CheckReach(const ListeningSocket& socket, const ServerOptions& options) {
-  if (socket.reach() != ListeningSocket::Reach::kNetwork || options.tls.given()) {
-    return absl::OkStatus();
-  }
+  if (options.tls.given()) return absl::OkStatus();
+  const bool beyond = socket.reach() == ListeningSocket::Reach::kNetwork;
   const std::string where = "cannot listen on " + socket.address() + ": ";
+  if (options.tokens && !beyond && !TakesTokensInPlaintext(socket)) {
+    return absl::InvalidArgumentError(where +
+                                      "of this machine's addresses, only 127.0.0.1 and ::1 take "
+                                      "tokens in plaintext; give --tls-certificate");
+  }
+  if (!beyond) return absl::OkStatus();
   if (options.tokens) {
     return absl::InvalidArgumentError(where + "tokens could be read there; give --tls-certificate");
   }

@@ -50,7 +50,9 @@ int NoPassphrase(char*, int, int, void*) { return -1; }
 
 absl::StatusOr<std::string> ReadPem(const char* what, const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(in)), {});
+  std::string text;
+  // A folder opens, but cannot be read: peek says so, where the iterator would throw.
+  if (in.peek(); in.good()) text.assign(std::istreambuf_iterator<char>(in), {});
   if (text.empty()) return absl::InvalidArgumentError(path + ": no " + what + " can be read there");
   return text;
 }
@@ -179,6 +181,7 @@ absl::Status ServerCertificates::Reload() {
 
 void ServerCertificates::Watch() {
   std::string seen = StampOf(files_);
+  bool refused = false;
   const auto stopping = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_; };
   for (;;) {
     {
@@ -186,9 +189,14 @@ void ServerCertificates::Watch() {
       if (mutex_.AwaitWithTimeout(absl::Condition(&stopping), absl::Seconds(1))) return;
     }
     std::string now = StampOf(files_);
-    if (now == seen) continue;
+    const bool changed = now != seen;
+    if (!changed && !refused) continue;
     seen = std::move(now);
-    TellOf(Reload());
+    // What was refused may be good later though no file is written: permissions that are given, a
+    // certificate whose time has come.
+    const absl::Status reloaded = Reload();
+    refused = !reloaded.ok();
+    if (changed || !refused) TellOf(reloaded);
   }
 }
 

@@ -6,8 +6,9 @@
 // refuse everybody. It polls paths; what it is given are anonymous files, replaced whole, which
 // hold key and certificate together, so that it never sees one without the other.
 //
-// Threads: Reload from any; one of its own looks at the files each second. Cost: three stat calls a
-// second. Errors: InvalidArgument naming the file.
+// Threads: Reload from any; one of its own looks at the files each second, and reads them when they
+// changed or when it refused them last. Cost: three stat calls a second. Errors: InvalidArgument
+// naming the file.
 #pragma once
 
 #include <array>

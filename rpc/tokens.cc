@@ -111,8 +111,9 @@ absl::StatusOr<TokenTable> TokenTable::Parse(const std::string& text) {
 
 absl::StatusOr<TokenTable> TokenTable::ReadFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  in.peek();  // a folder opens, but cannot be read: found out here, where the stream throws nothing
   if (!in.good() && !in.eof()) return absl::InvalidArgumentError(path + ": cannot be read");
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
   absl::StatusOr<TokenTable> table = Parse(text);
   if (!table.ok()) return Annotate(table.status(), path);
   return table;

@@ -1,10 +1,12 @@
 // TLS at the server's edge: who is let in, who is not, and certificates that change while calls
 // run.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <filesystem>
 
+#include "rpc/token_gate.h"
 #include "tests/rpc/certificates.h"
 #include "tests/rpc/test_server.h"
 
@@ -127,12 +129,51 @@ TEST_F(Tls, FilesThatAreNoGoodLeaveWhatWas) {
   EXPECT_TRUE(server_->ReloadCertificates().ok());
 }
 
+// Good again by a change that leaves each file's time and size as they were.
+TEST_F(Tls, FilesThatWereRefusedAreTakenOnceTheyAreGood) {
+  const std::string said = folder_.File("log");
+  const Descriptor written(open(said.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  Log log({.descriptor = written.get()}, base_.clock);
+  Use(authority_.Issue("server"));
+  ServerOptions options = Options(/*ask_for_certificate=*/false);
+  options.log = &log;
+  server_ = std::move(Server::Start(options, base_.admission(), base_.clock, nullptr)).value();
+  const TestAuthority next;
+  const IssuedFiles issued = next.Issue("server");
+  const std::string key = ReadFile(issued.key);
+  folder_.Write("server.key", std::string(key.size(), '\n'));
+  const auto then = std::filesystem::last_write_time(key_);
+  std::filesystem::copy_file(issued.certificate, certificate_, kOverwrite);
+  ASSERT_TRUE(Eventually([&] { return ReadFile(said).find("holds no key") != std::string::npos; }));
+  folder_.Write("server.key", key);
+  std::filesystem::last_write_time(key_, then);
+  EXPECT_TRUE(Eventually([&] { return Call({.ca = next.certificate()}).ok(); }));
+  EXPECT_NE(ReadFile(said).find("certificates_reloaded"), std::string::npos);
+}
+
+TEST_F(Tls, OneThreadOfGrpcLooksAtTheFilesForAllPeers) {
+  Use(authority_.Issue("server"));
+  const auto threads = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+  };
+  ServerOptions options = Options();
+  const auto plain = Server::Start(options, base_.admission(), base_.clock, nullptr);
+  ASSERT_TRUE(plain.ok());
+  const auto before = threads();
+  options.tokens = TokenTable::Parse("looker:read:reader-0123456789").value();
+  server_ = std::move(Server::Start(options, base_.admission(), base_.clock, nullptr)).value();
+  EXPECT_LT(threads() - before, static_cast<int64_t>(TokenGate::kPeers));
+}
+
 TEST_F(Tls, DoesNotStartWithFilesThatAreNoGood) {
   const auto start = [&](const ServerOptions& options) {
     return std::string(
         Server::Start(options, base_.admission(), base_.clock, nullptr).status().message());
   };
   EXPECT_EQ(start(Options()), certificate_ + ": no certificate can be read there");
+  ServerOptions folder = Options();
+  folder.tls.certificate = folder_.path();
+  EXPECT_EQ(start(folder), folder_.path() + ": no certificate can be read there");
   Use(authority_.Issue("late", -1));
   EXPECT_EQ(start(Options()), certificate_ + ": the certificate has expired");
   folder_.Write("server.pem", "not a certificate");
@@ -157,6 +198,7 @@ TEST_F(Tls, AClientsFilesThatAreNoGoodAreAnErrorThatNamesThem) {
     return std::string(Client::Create({.security = security}).status().message());
   };
   EXPECT_EQ(create({.ca = "/nonexistent"}), "/nonexistent: is empty or cannot be read");
+  EXPECT_EQ(create({.ca = folder_.path()}), folder_.path() + ": is empty or cannot be read");
   EXPECT_EQ(create({.certificate = authority_.certificate()}),
             "a client's certificate and its key go together");
 }

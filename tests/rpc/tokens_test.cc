@@ -214,7 +214,35 @@ TEST(Tokens, NeverGoInPlaintextBeyondThisMachine) {
   const ClientSecurity token{.token_file = folder.Write("t", kReader)};
   EXPECT_TRUE(absl::IsInvalidArgument(
       Client::Create({.server = "192.0.2.1:8470", .security = token}).status()));
-  EXPECT_TRUE(Client::Create({.server = "127.0.0.1:8470", .security = token}).ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      Client::Create({.server = "127.example.com:8470", .security = token}).status()));
+  for (const char* here : {"127.0.0.1:8470", "127.1.2.3:8470", "localhost:8470", "[::1]:8470"}) {
+    EXPECT_TRUE(Client::Create({.server = here, .security = token}).ok()) << here;
+  }
+}
+
+// gRPC would take the connections and end them.
+TEST(Tokens, AreTakenInPlaintextAtTheUsualLoopbackAddressAlone) {
+  TestServer base;
+  ServerOptions options{.listen = {"127.0.0.2:0"}};
+  EXPECT_TRUE(Server::Start(options, base.admission(), base.clock, nullptr).ok());
+  options.tokens = Table();
+  const absl::Status status =
+      Server::Start(options, base.admission(), base.clock, nullptr).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_NE(status.message().find("only 127.0.0.1 and ::1"), std::string::npos) << status;
+  options.listen = {"localhost:0"};
+  EXPECT_TRUE(Server::Start(options, base.admission(), base.clock, nullptr).ok());
+}
+
+TEST(Tokens, AFolderInPlaceOfTheirFileIsAnError) {
+  const TempDir folder;
+  EXPECT_EQ(TokenTable::ReadFile(folder.path()).status().message(),
+            folder.path() + ": cannot be read");
+  EXPECT_EQ(TokenTable::ReadFile(folder.Write("t", "")).status().message(),
+            folder.File("t") + ": no token in it");
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      Client::Create({.security = {.token_file = folder.path()}}).status()));
 }
 
 TEST(Tokens, ATokenFileThatIsNoGoodIsAnErrorThatDoesNotShowIt) {

@@ -97,6 +97,9 @@ TEST(ServeConfigCli, AFileThatMakesNoSenseIsOneLineAndExitTwo) {
     EXPECT_EQ(result.out, "");
   }
   EXPECT_EQ(Check({"--config", "/nonexistent"}).err, "plimsoll: /nonexistent: cannot be read\n");
+  const ProgramResult a_folder = Check({"--config", folder.path()});
+  EXPECT_EQ(a_folder.exit_code, 2);
+  EXPECT_EQ(a_folder.err, "plimsoll: " + folder.path() + ": cannot be read\n");
   EXPECT_EQ(Check({"--config", folder.Write("c", kLedgerFile)}, {"PLIMSOLL_BLOCKS=ten"}).exit_code,
             2);
 }

@@ -108,6 +108,7 @@ TEST(ServeNetworkCli, ArgumentsThatMakeNoSenseAreExitTwo) {
       {{"--max-connections", "0"}, "--max-connections=0: want 1 to 1000000"},
       {{"--unix-user", "no such user"}, "--unix-user=no such user: want"},
       {{"--tokens", "/nonexistent"}, "--tokens: /nonexistent: cannot be read"},
+      {{"--tokens", "/"}, "--tokens: /: cannot be read"},
       {{"--tls-certificate", "/nonexistent"}, "TLS wants both a certificate and its key"},
       {{"--log-level", "loud"}, "--log-level"},
   };
