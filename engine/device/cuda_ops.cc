@@ -61,6 +61,11 @@ PlimsollCudaCache CudaCache(const PagedLayer& cache) {
           .head_dim = static_cast<int32_t>(cache.layer.head_dim)};
 }
 
+// Nothing comes after no memory: what lacks it is refused by the kernel's name, not by an address.
+int32_t* After(int32_t* memory, int64_t count) {
+  return memory == nullptr ? nullptr : memory + count;
+}
+
 absl::Status Embed(const EmbedArgs& args) {
   return Run("embed", &PlimsollCudaKernels::embed,
              PlimsollCudaEmbed{.ids = args.ids,
@@ -210,8 +215,8 @@ absl::Status Experts(const ExpertsArgs& args) {
                                  .gated = args.narrowed.data,
                                  .mixed = scratch.mixed,
                                  .choice_of_slot = scratch.picked,
-                                 .slot_of_choice = scratch.picked + slots,
-                                 .first_slot = scratch.picked + 2 * slots,
+                                 .slot_of_choice = After(scratch.picked, slots),
+                                 .first_slot = After(scratch.picked, 2 * slots),
                                  .out = args.out});
 }
 

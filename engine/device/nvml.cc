@@ -58,8 +58,16 @@ absl::Status Check(int code, const char* call) {
 
 Bytes BytesFrom(unsigned long long bytes) { return Bytes(static_cast<int64_t>(bytes)); }
 
+// The functions are C's: clang's sanitizer looks for a type beside them and finds another one, or
+// none.
+#if defined(__clang__)
+#define PLIMSOLL_CALLS_C __attribute__((no_sanitize("function")))
+#else
+#define PLIMSOLL_CALLS_C
+#endif
+
 // Between init and shutdown.
-absl::StatusOr<NvmlMemory> Read(const Calls& calls, unsigned index) {
+PLIMSOLL_CALLS_C absl::StatusOr<NvmlMemory> Read(const Calls& calls, unsigned index) {
   DeviceHandle device = nullptr;
   PLIMSOLL_RETURN_IF_ERROR(
       Check(calls.device_by_index(index, &device), "nvmlDeviceGetHandleByIndex_v2"));
@@ -94,7 +102,8 @@ std::string NvmlLibrary() {
   return named == nullptr ? "libnvidia-ml.so.1" : named;
 }
 
-absl::StatusOr<NvmlMemory> ReadNvmlMemory(const std::string& library, unsigned device) {
+PLIMSOLL_CALLS_C absl::StatusOr<NvmlMemory> ReadNvmlMemory(const std::string& library,
+                                                           unsigned device) {
   const std::unique_ptr<void, int (*)(void*)> opened(dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL),
                                                      &dlclose);
   if (opened == nullptr) {

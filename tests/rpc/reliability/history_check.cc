@@ -152,7 +152,7 @@ class Checker {
     if (found == held_.end() || sent.operation == HistoryOperation::kRelease) return;
     const Held& held = found->second;
     if (held.release_sent <= answer.at) return;
-    if (DeathOf(EpochOf(sent.name)) < answer.at) return;
+    if (DeathOf(EpochOf(sent.name)) <= answer.at) return;
     if (!same_life) {
       return Fault("leases",
                    absl::StrFormat("%s was called stale by the server that gave it", sent.name));
