@@ -53,7 +53,7 @@ struct ServerOptions {
   // none: the pool has one size.
   PoolResizer resize = {};
   Planner planner = {};  // none: the server does not plan
-  Log* log = nullptr;  // outlives the server; null: nothing is said
+  Log* log = nullptr;    // outlives the server; null: nothing is said
   // What the stages of start-up took, the pool as it is now; null: as `info` says.
   MemoryTeller memory = {};
 };
