@@ -154,7 +154,8 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& opti
 }
 
 Client::Client(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Client::~Client() { state_->calls.CancelAll(); }
+Client::~Client() { Close(); }
+void Client::Close() { state_->calls.CancelAll(); }
 
 // With a request_id what is asked again is the same request, which is granted once.
 absl::StatusOr<Answer> Client::ReserveUnconfirmed(ReservationRequest request, Duration max_wait) {

@@ -69,8 +69,11 @@ class Client {
   // Does not connect yet: the first call does. InvalidArgument for an address that is neither
   // host:port nor unix:/path, and for files of its security that cannot be used.
   static absl::StatusOr<std::unique_ptr<Client>> Create(const ClientOptions& options);
-  // Cancels what is outstanding; every callback has returned when the destructor does.
+  // Closes it.
   ~Client();
+  // Cancels what is outstanding and whatever is called afterwards; every callback of a call made
+  // before has returned when this does.
+  void Close();
 
   // Blocking calls.
   absl::StatusOr<Answer> Reserve(const ReservationRequest& request,

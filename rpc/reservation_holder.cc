@@ -33,12 +33,17 @@ ReservationHolder::ReservationHolder(const HolderOptions& options, std::unique_p
       thread_([this] { Run(); }) {}
 
 ReservationHolder::~ReservationHolder() {
+  Close();
+  thread_.join();
+}
+
+void ReservationHolder::Close() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  client_->Close();
 }
 
 absl::StatusOr<Answer> ReservationHolder::Reserve(const ReservationRequest& request,
@@ -101,21 +106,26 @@ absl::Status ReservationHolder::Release(const std::string& id, std::optional<Tok
 
 bool ReservationHolder::Holds(const std::string& id) const {
   MutexLock lock(mutex_);
-  return kept_.contains(id) || safe_.Has(id);
+  const auto found = kept_.find(id);
+  if (found == kept_.end()) return safe_.Has(id);
+  return clock_.Now() < found->second.until;
 }
 
 void ReservationHolder::Keep(const Reservation& reservation) {
   {
     MutexLock lock(mutex_);
-    KeepLocked(reservation.id, reservation.ttl, clock_.Now() + reservation.ttl / 3);
+    const Instant now = clock_.Now();
+    KeepLocked(
+        reservation.id,
+        {.ttl = reservation.ttl, .due = now + reservation.ttl / 3, .until = now + reservation.ttl});
   }
   changed_.notify_all();
 }
 
-void ReservationHolder::KeepLocked(const std::string& id, Duration ttl, Instant due) {
+void ReservationHolder::KeepLocked(const std::string& id, const Kept& kept) {
   ForgetLocked(id);
-  kept_.emplace(id, Kept{.ttl = ttl, .due = due});
-  due_.emplace(due, id);
+  kept_.emplace(id, kept);
+  due_.emplace(kept.due, id);
 }
 
 void ReservationHolder::ForgetLocked(const std::string& id) {
@@ -130,7 +140,9 @@ std::vector<std::string> ReservationHolder::TakeDueLocked(Instant now) {
   std::vector<std::string> ids;
   while (!due_.empty() && due_.begin()->first <= now && ids.size() < kMostPerCall) {
     const std::string id = due_.begin()->second;
-    KeepLocked(id, kept_.at(id).ttl, now + std::min(kept_.at(id).ttl / 10, kSoon));
+    Kept kept = kept_.at(id);
+    kept.due = now + std::min(kept.ttl / 10, kSoon);
+    KeepLocked(id, kept);
     ids.push_back(id);
   }
   return ids;
@@ -147,13 +159,17 @@ void ReservationHolder::Run() {
     } else if (due_.empty()) {
       changed_.wait(mutex_);
     } else {
-      changed_.wait_until(mutex_, due_.begin()->first);
+      // A copy: while it waits, its entry may be erased.
+      const Instant due = due_.begin()->first;
+      changed_.wait_until(mutex_, due);
     }
   }
   mutex_.unlock();
 }
 
 void ReservationHolder::Renew(const std::vector<std::string>& ids) {
+  // The server counts from when it heard of it, which was not before this.
+  const Instant sent = clock_.Now();
   const absl::StatusOr<Renewal> renewal = client_->Renew(ids);
   if (!renewal.ok()) return;  // they are due again soon
   std::vector<LostReservation> lost;
@@ -161,7 +177,9 @@ void ReservationHolder::Renew(const std::vector<std::string>& ids) {
     MutexLock lock(mutex_);
     for (const Reservation& reservation : renewal->renewed) {
       if (!kept_.contains(reservation.id)) continue;  // released meanwhile
-      KeepLocked(reservation.id, reservation.ttl, clock_.Now() + reservation.ttl / 3);
+      KeepLocked(reservation.id, {.ttl = reservation.ttl,
+                                  .due = sent + reservation.ttl / 3,
+                                  .until = sent + reservation.ttl});
     }
     for (const LostReservation& its : renewal->lost) {
       if (!kept_.contains(its.id)) continue;

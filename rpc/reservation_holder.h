@@ -9,6 +9,9 @@
 // no server answers, up to the configured safe capacity is granted here (safe_capacity.h) and told
 // apart by IsLocal; without one, nothing is.
 //
+// It lacks: claiming what it holds of a ledger that was started again. That is lost, and reported
+// so: claims and sessions are for callers of the wire so far.
+//
 // Threads: any; one of its own renews. Callbacks come on that thread or on threads of the client:
 // they must not block, and must not destroy the holder. Cost: a lock and a map per call beside the
 // client's. Errors: the client's.
@@ -47,8 +50,11 @@ class HeldReservation;
 class ReservationHolder {
  public:
   static absl::StatusOr<std::unique_ptr<ReservationHolder>> Create(const HolderOptions& options);
-  // Renews nothing more. What is still held lives until its lease ends.
+  // Closes it.
   ~ReservationHolder();
+  // Renews nothing more and cancels every call; their callbacks have returned when this does. What
+  // is still held lives until its lease ends.
+  void Close();
 
   // As the client's, and from a grant on it is renewed.
   absl::StatusOr<Answer> Reserve(const ReservationRequest& request,
@@ -63,22 +69,23 @@ class ReservationHolder {
   absl::Status Release(const std::string& id, std::optional<Tokens> used_tokens = std::nullopt);
 
   static bool IsLocal(const Reservation& reservation) { return SafeCapacity::Gave(reservation.id); }
-  // Whether it is kept: granted here, neither released nor lost.
+  // Whether it is kept: granted here, neither released nor lost. Also false while the last sign of
+  // life that a server answered is older than the lease: it may have been given to others.
   bool Holds(const std::string& id) const;
   Client& client() { return *client_; }
 
  private:
   struct Kept {
     Duration ttl;
-    Instant due;
+    Instant due;    // of the next renewal
+    Instant until;  // when the lease is over, unless a renewal succeeds
   };
 
   ReservationHolder(const HolderOptions& options, std::unique_ptr<Client> client);
   absl::StatusOr<Answer> OrLocally(absl::StatusOr<Answer> answer,
                                    const ReservationRequest& request);
   void Keep(const Reservation& reservation) ABSL_LOCKS_EXCLUDED(mutex_);
-  void KeepLocked(const std::string& id, Duration ttl, Instant due)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void KeepLocked(const std::string& id, const Kept& kept) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetLocked(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run();
   std::vector<std::string> TakeDueLocked(Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -14,8 +14,9 @@ absl::StatusOr<Tokens> TokensFrom(std::string_view field, int64_t n, int64_t lea
   return BadField(field, n, std::to_string(least) + " to " + std::to_string(kMaxTokens));
 }
 
+// Nine years stand for ever: sums of a few of them and the time of day do not overflow.
 absl::StatusOr<Duration> DurationFrom(std::string_view field, int64_t ns) {
-  if (ns >= 0) return Duration(ns);
+  if (ns >= 0) return Duration(std::min(ns, int64_t{1} << 58));
   return BadField(field, ns, "0 or more nanoseconds");
 }
 

@@ -181,10 +181,12 @@ plimsoll_code plimsoll_client_open(const plimsoll_client_options* options, plims
 }
 
 plimsoll_code plimsoll_client_close(plimsoll_client* client, plimsoll_text* error) {
-  return Call(error, [&] {
-    return Clients::All().Remove(client)
-               ? absl::OkStatus()
-               : absl::InvalidArgumentError("client: null, closed or no client");
+  return Call(error, [&]() -> absl::Status {
+    const std::shared_ptr<ReservationHolder> holder = Clients::All().Remove(client);
+    if (!holder) return absl::InvalidArgumentError("client: null, closed or no client");
+    // Not left to its destructor: a call of another thread keeps it alive, and is what this ends.
+    holder->Close();
+    return absl::OkStatus();
   });
 }
 

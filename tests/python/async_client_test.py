@@ -1,11 +1,18 @@
 """The client for asyncio, against real servers."""
 
+from __future__ import annotations
+
 import asyncio
+import ctypes
 import os
 import tempfile
 import unittest
+from unittest import mock
 
 import plimsoll
+from plimsoll._library import CAnswer
+from plimsoll.answers import Granted, Refusal
+from plimsoll.async_client import _hear, _Waiting, _waiting
 from server_process import ServerProcess
 
 
@@ -23,6 +30,7 @@ class AsyncClientTest(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
         self.client = plimsoll.AsyncClient(self.server.address)
         self.addAsyncCleanup(self.client.close)
+        self.admitted = (await self.client.capacity()).admitted
 
     async def all_free(self) -> bool:
         for _ in range(1000):
@@ -69,6 +77,40 @@ class AsyncClientTest(unittest.IsolatedAsyncioTestCase):
         waiting.cancel()
         await held.release()
         self.assertTrue(await self.all_free(), "what it was granted afterwards went back")
+
+    async def test_a_grant_in_the_turn_of_the_cancellation_goes_back(self) -> None:
+        settle = _Waiting._settle
+
+        def settle_and_cancel(waiting: _Waiting, outcome: Granted | Refusal | Exception) -> None:
+            settle(waiting, outcome)
+            task.cancel()
+
+        with mock.patch.object(_Waiting, "_settle", settle_and_cancel):
+            task = asyncio.create_task(self.client.reserve(16, 0).__aenter__())
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+        self.assertEqual((await self.client.capacity()).admitted, self.admitted + 1)
+        self.assertTrue(await self.all_free())
+
+    async def test_an_answer_that_makes_no_sense_is_an_error_for_who_waits(self) -> None:
+        def hear(code: int, answer: object, line: bytes) -> asyncio.Future[Granted | Refusal]:
+            _waiting[0] = _Waiting(self.client)
+            future = _waiting[0].future
+            _hear(0, code, answer, line)
+            return future
+
+        with self.assertRaisesRegex(plimsoll.Unavailable, "caf\ufffd"):
+            await hear(14, None, b"caf\xe9")
+        with self.assertRaises(IndexError):
+            await hear(0, ctypes.pointer(CAnswer(decision=1, reason=99)), b"")
+
+    async def test_without_a_server_a_block_ends_as_it_would(self) -> None:
+        server = ServerProcess(blocks=10)
+        async with plimsoll.AsyncClient(server.address, retry=0) as client:
+            with self.assertRaises(ZeroDivisionError):
+                async with client.reserve(16, 0):
+                    server.kill()
+                    raise ZeroDivisionError
 
     async def test_without_a_server_nothing_is_granted(self) -> None:
         with tempfile.TemporaryDirectory() as folder:

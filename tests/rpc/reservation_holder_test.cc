@@ -58,6 +58,35 @@ TEST(ReservationHolder, SaysWhatWasLost) {
   EXPECT_FALSE(holder->Holds(id));
 }
 
+TEST(ReservationHolder, HoldsNothingForLongerThanItsLeaseWhereNoServerAnswers) {
+  TestServer server;
+  server.Start();
+  bool told = false;
+  const auto holder = std::move(ReservationHolder::Create(
+                                    {.client = {.server = server.address()},
+                                     .on_lost = [&](const LostReservation&) { told = true; }}))
+                          .value();
+  ReservationRequest request = RequestOf(100, 0);
+  request.ttl = std::chrono::seconds(2);
+  const absl::StatusOr<Answer> answer = holder->Reserve(request);
+  const std::string id = Granted(answer).id;
+  EXPECT_TRUE(holder->Holds(id));
+  server.server.reset();
+  EXPECT_TRUE(Eventually([&] { return !holder->Holds(id); }));
+  holder->Close();
+  EXPECT_FALSE(told) << "nobody was there to say so";
+}
+
+TEST(ReservationHolder, ClosedItAsksNothingMore) {
+  TestServer server;
+  server.Start();
+  const auto holder = HolderOf(server.address());
+  holder->Close();
+  holder->Close();
+  EXPECT_TRUE(absl::IsCancelled(holder->Reserve(RequestOf(100, 0)).status()));
+  EXPECT_TRUE(server.AllFree());
+}
+
 TEST(ReservationHolder, AnObjectGivesBackWhatItHolds) {
   TestServer server;
   server.Start();

@@ -146,6 +146,34 @@ TEST(CClientCalls, ClosingEndsThoseThatWait) {
   EXPECT_EQ(outcome.get().code, PLIMSOLL_CANCELLED);
 }
 
+TEST(CClientCalls, ClosingEndsACallThatAnotherThreadIsIn) {
+  const ServerProcess server(Ledger());
+  CClient looks(server.address());
+  plimsoll_answer first;
+  ASSERT_EQ(looks.Reserve(160, first), PLIMSOLL_OK);
+  std::promise<Outcome> told;
+  std::future<plimsoll_code> blocked;
+  {
+    CClient client(server.address());
+    const auto request = Sized<plimsoll_request>({.struct_size = 0, .prompt_tokens = 20});
+    blocked = std::async(std::launch::async, [&request, token = client.client] {
+      auto answer = Sized<plimsoll_answer>();
+      return plimsoll_client_reserve(token, &request, 60 * kSecond, &answer, nullptr);
+    });
+    ASSERT_EQ(
+        plimsoll_client_reserve_async(client.client, &request, 60 * kSecond, Tell, &told, nullptr),
+        PLIMSOLL_OK);
+    for (int i = 0; i < 1000 && looks.Capacity().waiting < 2; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    ASSERT_EQ(looks.Capacity().waiting, 2);
+  }
+  auto outcome = told.get_future();
+  ASSERT_EQ(outcome.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+  EXPECT_EQ(outcome.get().code, PLIMSOLL_CANCELLED);
+  EXPECT_EQ(blocked.get(), PLIMSOLL_CANCELLED);
+}
+
 // Answers are late while the server stands still: the request is asked again and granted once.
 TEST(CClientOutage, ARequestThatIsAskedAgainIsGrantedOnce) {
   ServerProcess server(Ledger());

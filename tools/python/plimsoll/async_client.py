@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import itertools
 import random
@@ -16,7 +17,14 @@ from typing import Any, TypeVar
 from plimsoll._library import ANSWERED, CAnswer, checked, nanoseconds, remote
 from plimsoll.answers import Capacity, Granted, Refusal, answer_from, request_of
 from plimsoll.client import DEFAULT_SERVER, Connection
-from plimsoll.errors import DeadlineExceeded, Refused, Unavailable, error_of
+from plimsoll.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    PlimsollError,
+    Refused,
+    Unavailable,
+    error_of,
+)
 
 _Result = TypeVar("_Result")
 
@@ -49,8 +57,16 @@ class _Waiting:
 
 
 def _hear(ticket: int, code: int, answer: Any, line: bytes) -> None:
-    outcome = answer_from(answer.contents) if code == 0 else error_of(code, line.decode())
-    _waiting.pop(ticket).answered(outcome)
+    waiting = _waiting.pop(ticket)
+    outcome: Granted | Refusal | Exception
+    try:
+        if code == 0:
+            outcome = answer_from(answer.contents)
+        else:
+            outcome = error_of(code, line.decode(errors="replace"))
+    except Exception as error:  # C cannot hear of it, and someone waits
+        outcome = error
+    waiting.answered(outcome)
 
 
 _answered = ANSWERED(_hear)  # lives as long as the module: C calls it
@@ -119,8 +135,14 @@ class _Reserving:
         trace: TracebackType | None,
     ) -> None:
         if self._held is not None:
-            # A task that is cancelled gives its room back all the same.
-            await asyncio.shield(self._held.release())
+            try:
+                # A task that is cancelled gives its room back all the same.
+                await asyncio.shield(self._held.release())
+            except InvalidArgument:
+                if error is None:
+                    raise
+            except PlimsollError:
+                pass  # the lease ends by itself
 
 
 class AsyncClient:
@@ -182,7 +204,8 @@ class AsyncClient:
     def _give_back(self, outcome: Granted | Refusal | Exception) -> None:
         """Nobody waits for this answer any more; on a thread, because this one must not block."""
         if isinstance(outcome, Granted):
-            self._threads.submit(self._connection.release, outcome.reservation_id, None)
+            with contextlib.suppress(RuntimeError):  # closed: the lease ends by itself
+                self._threads.submit(self._connection.release, outcome.reservation_id, None)
 
     async def _reserve(self, max_wait: float, request: dict[str, Any]) -> AsyncReservation:
         if self._retry > 0 and not request.get("request_id"):
@@ -219,4 +242,11 @@ class AsyncClient:
         except Exception:
             _waiting.pop(ticket, None)
             raise
-        return await waiting.future
+        try:
+            return await waiting.future
+        except asyncio.CancelledError:
+            # The answer may have come in the same turn of the loop: then nobody else sees it.
+            future = waiting.future
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._give_back(future.result())
+            raise

@@ -19,7 +19,7 @@ from plimsoll._library import (
     text_from,
 )
 from plimsoll.answers import Capacity, Granted, Refusal, answer_from, request_of
-from plimsoll.errors import Refused
+from plimsoll.errors import InvalidArgument, PlimsollError, Refused
 
 DEFAULT_SERVER = "127.0.0.1:8470"
 
@@ -182,7 +182,13 @@ class Reservation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.release()
+        try:
+            self.release()
+        except InvalidArgument:
+            if error is None:
+                raise
+        except PlimsollError:
+            pass  # the lease ends by itself
 
 
 class Client:
