@@ -5,7 +5,6 @@
 #include <cstdio>
 
 #include "absl/strings/str_join.h"
-#include "absl/synchronization/mutex.h"
 #include "plimsoll/v1/admission.grpc.pb.h"
 
 namespace plimsoll {
@@ -39,55 +38,6 @@ void Answer(const v1::Reservation& granted, const v1::Operation& operation,
   }
 }
 
-// Answers what it reads; results that are ready while a message is on its way go out together.
-class EchoSession final : public grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse> {
- public:
-  explicit EchoSession(const v1::Reservation& granted) : granted_(granted) { StartRead(&in_); }
-
-  void OnReadDone(bool ok) override {
-    bool write = false, end = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      reading_ = ok;
-      if (ok && in_.has_hello()) next_.mutable_welcome()->set_epoch(granted_.epoch());
-      for (const v1::Operation& operation : in_.operations()) {
-        if (ok) Answer(granted_, operation, *next_.add_results());
-      }
-      write = ok && StartNext();
-      end = !ok && !writing_;
-    }
-    if (write) StartWrite(&out_);
-    if (ok) StartRead(&in_);
-    if (end) Finish(grpc::Status::OK);
-  }
-  void OnWriteDone(bool ok) override {
-    bool write = false, end = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      writing_ = false;
-      write = ok && StartNext();
-      end = !write && !reading_;
-    }
-    if (write) StartWrite(&out_);
-    if (end) Finish(grpc::Status::OK);
-  }
-  void OnDone() override { delete this; }
-
- private:
-  bool StartNext() {
-    if (writing_ || (next_.results_size() == 0 && !next_.has_welcome())) return false;
-    out_.Swap(&next_);
-    next_.Clear();
-    return writing_ = true;
-  }
-
-  const v1::Reservation& granted_;
-  v1::SessionRequest in_;
-  absl::Mutex mutex_;
-  v1::SessionResponse out_, next_;
-  bool reading_ = true, writing_ = false;
-};
-
 class Echo final : public v1::AdmissionService::CallbackService {
  public:
   grpc::ServerUnaryReactor* ReserveCapacity(grpc::CallbackServerContext* context,
@@ -110,10 +60,6 @@ class Echo final : public v1::AdmissionService::CallbackService {
     }
     out->set_revision(granted_.revision());
     return Done(context);
-  }
-  grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* Session(
-      grpc::CallbackServerContext*) override {
-    return new EchoSession(granted_.reservation());
   }
 
  private:
