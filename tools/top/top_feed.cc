@@ -168,7 +168,7 @@ TopState TopFeed::State() const {
     state.stale = silent;
     state.fault = std::string(impl_->fault.message());
   }
-  const auto& admitted = impl_->admitted;
+  const auto admitted = impl_->admitted;  // of some seconds, so a copy is small
   if (admitted.size() >= 2 && admitted.back().first > admitted.front().first) {
     const Duration span = admitted.back().first - admitted.front().first;
     state.admitted_per_second =

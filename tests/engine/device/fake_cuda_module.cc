@@ -107,8 +107,10 @@ int Create(int64_t chunk_bytes, int64_t chunks, PlimsollCudaArena** arena,
 }
 
 void Drop(PlimsollCudaArena* arena, size_t chunk) {
-  mmap(arena->base + chunk * arena->chunk_bytes, arena->chunk_bytes, PROT_NONE,
-       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  const void* const gone =
+      mmap(arena->base + chunk * arena->chunk_bytes, arena->chunk_bytes, PROT_NONE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  if (gone == MAP_FAILED) std::abort();
   close(arena->files[chunk]);
   arena->files[chunk] = -1;
   if (arena->taken[chunk]) used -= static_cast<int64_t>(arena->chunk_bytes);
