@@ -76,7 +76,7 @@ TEST_F(SessionService, GroupsAreDoneInOrderAndEachOperationHasItsResult) {
     v1::SessionRequest request;
     for (int i = 0; i < 10; ++i) {
       v1::Operation* const operation = request.add_operations();
-      operation->set_id(static_cast<uint64_t>(10 * message + i));
+      operation->set_id(10 * static_cast<uint64_t>(message) + static_cast<uint64_t>(i));
       operation->mutable_reserve()->set_prompt_tokens(16);
     }
     ASSERT_TRUE(session.Send(request));

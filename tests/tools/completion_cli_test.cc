@@ -11,8 +11,6 @@
 namespace plimsoll {
 namespace {
 
-using testing::TestWithParam;
-
 std::string File(const std::string& name) {
   return std::string(PLIMSOLL_BINARY_DIR) + "/share/" + name;
 }

@@ -35,7 +35,7 @@ int FreePort() {
   at.sin_family = AF_INET;
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof(at);
-  bind(fd, reinterpret_cast<const sockaddr*>(&at), size);
+  EXPECT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&at), size), 0);
   getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
   close(fd);
   return ntohs(at.sin_port);
