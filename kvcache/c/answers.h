@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "kvcache/admission/reservation.h"
+#include "kvcache/admission/snapshot.h"
 #include "kvcache/c/plimsoll_base.h"
 
 namespace plimsoll::c_interface {
@@ -18,5 +19,21 @@ absl::StatusOr<ReservationRequest> RequestFrom(const plimsoll_request* request);
 
 plimsoll_answer AnswerOf(const Reservation& reservation, Instant now);
 plimsoll_answer AnswerOf(const Answer& answer, Instant now);
+
+// What a snapshot in process and a server's capacity have in common.
+template <class Counts>
+void SetCounts(const AdmissionSnapshot& snapshot, Counts& out) {
+  out.revision = snapshot.revision;
+  out.headroom_blocks = snapshot.headroom.value();
+  out.reservations = snapshot.reservations;
+  out.waiting = snapshot.waiting;
+  out.admitted = snapshot.admitted;
+  out.waited = snapshot.waited;
+  out.refused_wait = snapshot.refused_wait;
+  out.refused_never = snapshot.refused_never;
+  out.released = snapshot.released;
+  out.expired = snapshot.expired;
+  out.draining = snapshot.draining ? 1 : 0;
+}
 
 }  // namespace plimsoll::c_interface

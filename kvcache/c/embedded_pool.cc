@@ -166,17 +166,7 @@ absl::StatusOr<plimsoll_snapshot> EmbeddedPool::Snapshot() {
   out.unfilled_tokens = (usage.slots - usage.filled).value();
   if (!admission_) return out;
   const AdmissionSnapshot snapshot = admission_->Snapshot();
-  out.revision = snapshot.revision;
-  out.headroom_blocks = snapshot.headroom.value();
-  out.reservations = snapshot.reservations;
-  out.waiting = snapshot.waiting;
-  out.admitted = snapshot.admitted;
-  out.waited = snapshot.waited;
-  out.refused_wait = snapshot.refused_wait;
-  out.refused_never = snapshot.refused_never;
-  out.released = snapshot.released;
-  out.expired = snapshot.expired;
-  out.draining = snapshot.draining ? 1 : 0;
+  SetCounts(snapshot, out);
   return out;
 }
 

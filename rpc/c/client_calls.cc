@@ -125,22 +125,12 @@ plimsoll_capacity CapacityOf(const CapacityReport& report) {
   out.block_tokens = report.block_tokens.value();
   out.block_bytes = report.block_bytes.value();
   const AdmissionSnapshot& snapshot = report.snapshot;
-  out.revision = snapshot.revision;
+  SetCounts(snapshot, out);
   out.total_blocks = snapshot.blocks.total.value();
   out.live_blocks = snapshot.blocks.live.value();
   out.cached_blocks = snapshot.blocks.cached.value();
   out.reserved_blocks = snapshot.blocks.reserved.value();
   out.free_blocks = snapshot.blocks.free.value();
-  out.headroom_blocks = snapshot.headroom.value();
-  out.reservations = snapshot.reservations;
-  out.waiting = snapshot.waiting;
-  out.admitted = snapshot.admitted;
-  out.waited = snapshot.waited;
-  out.refused_wait = snapshot.refused_wait;
-  out.refused_never = snapshot.refused_never;
-  out.released = snapshot.released;
-  out.expired = snapshot.expired;
-  out.draining = snapshot.draining ? 1 : 0;
   return out;
 }
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from plimsoll._library import ANSWERED, CAnswer, checked, nanoseconds, remote
 from plimsoll.answers import Capacity, Granted, Refusal, answer_from, request_of
-from plimsoll.client import DEFAULT_SERVER, Connection
+from plimsoll.client import DEFAULT_SERVER, Connection, Held
 from plimsoll.errors import (
     DeadlineExceeded,
     InvalidArgument,
@@ -72,36 +72,16 @@ def _hear(ticket: int, code: int, answer: Any, line: bytes) -> None:
 _answered = ANSWERED(_hear)  # lives as long as the module: C calls it
 
 
-class AsyncReservation:
+class AsyncReservation(Held):
     """Room that is held until it is released, or until its ``async with`` block ends."""
 
     def __init__(self, client: AsyncClient, granted: Granted) -> None:
+        super().__init__(client._connection, granted)
         self._client = client
-        self.granted = granted
-        self.used_tokens: int | None = None  # set it, and the release reports it
-
-    @property
-    def id(self) -> str:
-        return self.granted.reservation_id
-
-    @property
-    def total_tokens(self) -> int:
-        return self.granted.total_tokens
-
-    @property
-    def local(self) -> bool:
-        """Whether the client granted it by itself, because no server answered."""
-        return self.granted.local
-
-    @property
-    def held(self) -> bool:
-        """False once it was released or lost."""
-        return self._client._connection.holds(self.id)
 
     async def extend(self, total_tokens: int) -> None:
         """Makes the promise cover so many tokens in all; Refused leaves it as it was."""
-        connection = self._client._connection
-        answer = await self._client._run(connection.extend, self.id, total_tokens)
+        answer = await self._client._run(self._connection.extend, self.id, total_tokens)
         if isinstance(answer, Refusal):
             raise Refused(answer)
         self.granted = answer
@@ -109,7 +89,7 @@ class AsyncReservation:
     async def release(self, used_tokens: int | None = None) -> None:
         """Gives it back; twice is harmless."""
         used = self.used_tokens if used_tokens is None else used_tokens
-        await self._client._run(self._client._connection.release, self.id, used)
+        await self._client._run(self._connection.release, self.id, used)
 
 
 class _Reserving:

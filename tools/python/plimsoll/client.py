@@ -134,8 +134,8 @@ class Connection:
         return info
 
 
-class Reservation:
-    """Room that is held until it is released, or until its ``with`` block ends."""
+class Held:
+    """What a reservation is, whichever client holds it."""
 
     def __init__(self, connection: Connection, granted: Granted) -> None:
         self._connection = connection
@@ -159,6 +159,10 @@ class Reservation:
     def held(self) -> bool:
         """False once it was released or lost."""
         return self._connection.holds(self.id)
+
+
+class Reservation(Held):
+    """Room that is held until it is released, or until its ``with`` block ends."""
 
     def extend(self, total_tokens: int) -> None:
         """Makes the promise cover so many tokens in all; Refused leaves it as it was."""
