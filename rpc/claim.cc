@@ -25,6 +25,18 @@ absl::StatusOr<ReservationClaim> ClaimFrom(const v1::ReservationClaim& in) {
 
 }  // namespace
 
+v1::ReservationClaim ToWire(const ReservationClaim& claim) {
+  v1::ReservationClaim out;
+  out.set_reservation_id(claim.id);
+  out.set_tenant(claim.tenant);
+  out.set_prompt_tokens(claim.prompt_tokens.value());
+  out.set_max_new_tokens(claim.max_new_tokens.value());
+  *out.mutable_ttl() = ToWire(claim.ttl);
+  out.set_request_id(claim.request_id);
+  out.set_request_class(claim.request_class);
+  return out;
+}
+
 absl::StatusOr<std::vector<ReservationClaim>> ClaimsFrom(
     const google::protobuf::RepeatedPtrField<v1::ReservationClaim>& in, int most) {
   Bounds bounds;

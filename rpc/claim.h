@@ -1,4 +1,4 @@
-// What holders claim after a restart: one claim answered.
+// What holders claim after a restart: over the wire and back, and one claim answered.
 //
 // Threads: pure, but for Claim, which its caller runs under the admission lock. Cost: that of the
 // call. Errors: InvalidArgument for a claim that no server could take.
@@ -14,6 +14,7 @@
 
 namespace plimsoll {
 
+v1::ReservationClaim ToWire(const ReservationClaim& claim);
 // Each bounded; at most `most` of them.
 absl::StatusOr<std::vector<ReservationClaim>> ClaimsFrom(
     const google::protobuf::RepeatedPtrField<v1::ReservationClaim>& in, int most);

@@ -1,75 +1,20 @@
 #include "rpc/client.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "absl/synchronization/notification.h"
 #include "kvcache/base/errors.h"
 #include "rpc/address.h"
-#include "rpc/attempts.h"
-#include "rpc/client_calls.h"
+#include "rpc/claim.h"
+#include "rpc/client_state.h"
 #include "rpc/convert_admin.h"
 #include "rpc/convert_generation.h"
 #include "rpc/library_logs.h"
-#include "rpc/status.h"
 
 namespace plimsoll {
 
-struct Client::State {
-  explicit State(const ClientOptions& options_in) : options(options_in), calls(options_in) {}
-
-  Instant Now() const { return clock.Now(); }
-
-  void SetDeadline(grpc::ClientContext& context, Duration beyond = Duration::zero()) const {
-    context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::duration_cast<std::chrono::system_clock::duration>(
-                             options.call_timeout + beyond));
-  }
-
-  // A call's outcome in our words: where there is no server, says which one.
-  absl::Status Outcome(const grpc::Status& status) const {
-    const absl::Status ours = FromGrpc(status);
-    if (!absl::IsUnavailable(ours)) return ours;
-    return Annotate(ours, "no server at " + options.server);
-  }
-
-  // A call that blocks: `call` is given the stub's connection and a context. One that may take
-  // longer than the others says how much.
-  template <class Call>
-  absl::Status Blocking(Call call, Duration beyond = Duration::zero()) {
-    Attempts attempts(options.retry_for);
-    while (true) {
-      absl::Status status = Once(call, beyond);
-      if (!attempts.Again(status)) return status;
-    }
-  }
-  template <class Call>
-  absl::Status Once(Call& call, Duration beyond) {
-    CallInFlight flight(calls, /*may_take_long=*/beyond > Duration::zero());
-    SetDeadline(*flight.context(), beyond);
-    return Outcome(call(flight.connection(), flight.context()));
-  }
-
-  void ConfirmAsync(const std::string& id);
-
-  const ClientOptions options;
-  const SystemClock clock;
-  ClientCalls calls;
-  absl::Mutex mutex;
-  int64_t last_ticket ABSL_GUARDED_BY(mutex) = 0;
-  std::map<int64_t, grpc::ClientContext*> generations ABSL_GUARDED_BY(mutex);
-};
-
 namespace {
-
-// What a server should never send is its fault, not the caller's.
-template <class Value>
-absl::StatusOr<Value> FromServer(absl::StatusOr<Value> value) {
-  if (value.ok()) return value;
-  return absl::InternalError("bad answer from the server: " +
-                             std::string(value.status().message()));
-}
 
 // An asynchronous call. Its callback owns it, so that it is over when the callback is.
 template <class Request, class Response, class Handler>
@@ -88,9 +33,11 @@ using ReleaseCall = UnaryCall<wire::ReleaseReservationRequest, wire::ReleaseRese
 using ConfirmCall = UnaryCall<wire::RenewReservationsRequest, wire::RenewReservationsResponse,
                               Client::StatusHandler>;
 
-wire::RenewReservationsRequest RenewalOf(const std::vector<std::string>& ids) {
+wire::RenewReservationsRequest RenewalOf(const std::vector<std::string>& ids,
+                                         const std::vector<ReservationClaim>& claims = {}) {
   wire::RenewReservationsRequest request;
   for (const std::string& id : ids) request.add_reservation_ids(id);
+  for (const ReservationClaim& claim : claims) *request.add_claims() = ToWire(claim);
   return request;
 }
 
@@ -145,6 +92,12 @@ class GenerationCall final : public grpc::ClientReadReactor<wire::GenerateRespon
 
 }  // namespace
 
+std::string Describe(const LostReservation& lost) {
+  if (lost.stale_epoch) return "STALE_EPOCH: " + lost.id + " is of another server life";
+  if (lost.no_room) return lost.id + " does not fit what is left of the server's pool";
+  return "no reservation " + lost.id + (lost.revoked ? ": it was revoked" : "");
+}
+
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& options) {
   PLIMSOLL_RETURN_IF_ERROR(Annotate(CheckAddress(options.server), "server"));
   SilenceLibraries();
@@ -159,7 +112,7 @@ void Client::Close() { state_->calls.CancelAll(); }
 
 // With a request_id what is asked again is the same request, which is granted once.
 absl::StatusOr<Answer> Client::ReserveUnconfirmed(ReservationRequest request, Duration max_wait) {
-  Attempts attempts(state_->options.retry_for);
+  Attempts attempts(state_->options.retry_for, state_->NextSeed());
   if (attempts.allowed() && request.request_id.empty()) {
     request.request_id = RandomEpoch() + RandomEpoch();
   }
@@ -174,7 +127,11 @@ absl::StatusOr<Answer> Client::ReserveUnconfirmed(ReservationRequest request, Du
                               answered.Notify();
                             });
     answered.WaitForNotification();
-    if (!attempts.Again(answer.status())) return answer;
+    const auto* const refusal = answer.ok() ? std::get_if<Refusal>(&*answer) : nullptr;
+    const bool again = refusal != nullptr && state_->options.retry_waits
+                           ? attempts.Again(*refusal)
+                           : attempts.Again(answer.status());
+    if (!again) return answer;
   }
 }
 
@@ -214,11 +171,13 @@ absl::StatusOr<Answer> Client::Extend(const std::string& id, Tokens total_tokens
   return FromServer(OutcomeFrom(out, state_->Now()));
 }
 
-absl::StatusOr<Renewal> Client::Renew(const std::vector<std::string>& ids) {
+absl::StatusOr<Renewal> Client::Renew(const std::vector<std::string>& ids,
+                                      const std::vector<ReservationClaim>& claims) {
+  const wire::RenewReservationsRequest in = RenewalOf(ids, claims);
   wire::RenewReservationsResponse out;
   PLIMSOLL_RETURN_IF_ERROR(
       state_->Blocking([&](Connection& connection, grpc::ClientContext* context) {
-        return connection.admission->RenewReservations(context, RenewalOf(ids), &out);
+        return connection.admission->RenewReservations(context, in, &out);
       }));
   return FromServer(FromWire(out, state_->Now()));
 }

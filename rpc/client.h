@@ -2,7 +2,8 @@
 //
 // A grant is confirmed by this client: Reserve returns once it is, ReserveAsync sends the
 // confirmation right behind the grant. After that the caller keeps the lease alive with Renew, at
-// about a third of the ttl, or by generating.
+// about a third of the ttl, or by generating. Who wants that done for him takes a
+// ReservationHolder (reservation_holder.h).
 //
 // A server lets one connection carry so many calls at once; calls that may take long (waits and
 // generations) go over connections of their own, as many as it takes, so that a release never
@@ -27,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "engine/loop/generation_loop.h"
 #include "kvcache/admission/reservation.h"
+#include "rpc/action.h"
 #include "rpc/capacity_report.h"
 #include "rpc/client_security.h"
 #include "rpc/server_info.h"
@@ -40,6 +42,12 @@ struct ClientOptions {
   // How long a blocking call that finds no server, or gets no answer in time, is made again. All of
   // them may be: a reservation has a request_id then, its own or one that is made for it.
   Duration retry_for = Duration::zero();
+  // A reservation that is told to wait is asked for again too, within retry_for: not before the
+  // Refusal's retry_after is over, and up to a quarter later, so that many clients that were told
+  // the same do not come back at one moment. By default a refusal is the answer.
+  bool retry_waits = false;
+  // Of the pauses between attempts, which are random; 0: another one each time.
+  uint64_t retry_seed = 0;
   ClientSecurity security = {};  // default: plaintext, without a token
 };
 
@@ -53,6 +61,9 @@ struct LostReservation {
   bool revoked = false;      // an operator took it away
   bool no_room = false;      // it was claimed, and does not fit what is left; none: ended, unknown
 };
+
+// In a line.
+std::string Describe(const LostReservation& lost);
 
 struct Renewal {
   std::vector<Reservation> renewed;
@@ -81,8 +92,17 @@ class Client {
   // What Reserve would answer just now; reserves nothing. An admitted answer carries no id.
   absl::StatusOr<Answer> CanAdmit(const ReservationRequest& request);
   absl::StatusOr<Answer> Extend(const std::string& id, Tokens total_tokens);
-  absl::StatusOr<Renewal> Renew(const std::vector<std::string>& ids);
+  // A sign of life for each; ids and claims together are 1 to 1000. A claim says what an earlier
+  // life of a ledger gave: while the ledger learns, it is given again under an id of this life, and
+  // that reservation has it as its claimed_id.
+  absl::StatusOr<Renewal> Renew(const std::vector<std::string>& ids,
+                                const std::vector<ReservationClaim>& claims = {});
   absl::Status Release(const std::string& id, std::optional<Tokens> used_tokens = std::nullopt);
+  // 1 to 256 at once, done in their order with nobody in between; one outcome for each. What was
+  // granted is confirmed when this returns.
+  absl::StatusOr<std::vector<Outcome>> Batch(const std::vector<Action>& actions);
+  // The same of reservations alone: all are admitted, or none and the first that was refused.
+  absl::StatusOr<BatchAnswer> ReserveAll(const std::vector<ReservationRequest>& requests);
   absl::StatusOr<CapacityReport> GetCapacity();
   absl::StatusOr<ServerInfo> GetServerInfo();
   // Makes the pool so large; FailedPrecondition, with the numbers, where it cannot be so small.
@@ -107,6 +127,9 @@ class Client {
  private:
   struct State;
   explicit Client(std::unique_ptr<State> state);
+  absl::StatusOr<std::vector<Outcome>> Call(const std::vector<Action>& actions,
+                                            bool all_or_nothing);
+  absl::Status Confirm(std::vector<Outcome>& outcomes);
   absl::StatusOr<Answer> ReserveUnconfirmed(ReservationRequest request, Duration max_wait);
   void ReserveUnconfirmedAsync(const ReservationRequest& request, Duration max_wait,
                                AnswerHandler done);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "kvcache/base/errors.h"
+#include "rpc/status.h"
+
 namespace plimsoll {
 namespace {
 
@@ -9,8 +12,14 @@ namespace {
 constexpr int kLongCallsPerConnection = 90;
 constexpr int kFirstBackoffMs = 100;
 constexpr int kLongestBackoffMs = 1000;
+constexpr int kSilenceMs = 10'000;
 
 }  // namespace
+
+absl::Status CallOutcome(const grpc::Status& status, const std::string& server) {
+  const absl::Status ours = FromGrpc(status);
+  return absl::IsUnavailable(ours) ? Annotate(ours, "no server at " + server) : ours;
+}
 
 ClientCalls::ClientCalls(const ClientOptions& options)
     : options_(options),
@@ -25,6 +34,11 @@ std::shared_ptr<grpc::Channel> ClientCalls::NewChannel() const {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestBackoffMs);
   // Despite its name, how long one attempt may take.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(connect_ms));
+  // While a call is under way, a server that is silent for so long is asked whether it is there: a
+  // wait or a session would not find out otherwise that the network or the machine is gone.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kSilenceMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kSilenceMs / 2);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Without credentials, every call over it fails.

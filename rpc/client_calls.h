@@ -42,6 +42,9 @@ struct Connection {
   int calls = 0;  // guarded by ClientCalls
 };
 
+// How a call ended, in our words: where there is no server, says which one.
+absl::Status CallOutcome(const grpc::Status& status, const std::string& server);
+
 class ClientCalls {
  public:
   explicit ClientCalls(const ClientOptions& options);

@@ -32,16 +32,31 @@ bool StaysOnThisMachine(const std::string& server) {
   return inet_pton(AF_INET, where->host.c_str(), &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
 }
 
+bool IsToken(const std::string& text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
 absl::StatusOr<std::string> ReadToken(const std::string& path) {
   absl::StatusOr<std::string> text = ReadSmallFile(path);
   if (!text.ok()) return text;
   text->resize(std::min(text->size(), text->find_first_of("\r\n")));
-  const bool printable =
-      std::all_of(text->begin(), text->end(), [](char c) { return c > ' ' && c <= '~'; });
-  if (text->empty() || !printable) {
+  if (!IsToken(*text)) {
     return absl::InvalidArgumentError(path + ": want a token of printable characters in line 1");
   }
   return text;
+}
+
+// The token is a secret: no line shows it.
+absl::StatusOr<std::string> TokenOf(const ClientSecurity& security) {
+  if (security.token.empty()) return ReadToken(security.token_file);
+  if (!security.token_file.empty()) {
+    return absl::InvalidArgumentError("token and token_file: want one of the two");
+  }
+  if (!IsToken(security.token)) {
+    return absl::InvalidArgumentError("token: want printable characters, without a space");
+  }
+  return security.token;
 }
 
 }  // namespace
@@ -50,12 +65,12 @@ absl::StatusOr<ClientIdentity> IdentityOf(const ClientSecurity& security,
                                           const std::string& server) {
   ClientIdentity identity;
   const bool tls = security.wants_tls() && !IsUnixAddress(server);
-  if (!security.token_file.empty()) {
+  if (security.has_token()) {
     if (!tls && !security.insecure && !StaysOnThisMachine(server)) {
       return absl::InvalidArgumentError("a token for " + server +
-                                        " could be read on its way: give --ca or --tls");
+                                        " could be read on its way: give ca or tls");
     }
-    const absl::StatusOr<std::string> token = ReadToken(security.token_file);
+    const absl::StatusOr<std::string> token = TokenOf(security);
     if (!token.ok()) return token.status();
     identity.authorization = "Bearer " + *token;
   }

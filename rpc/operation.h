@@ -7,33 +7,12 @@
 // Errors: as the proto says, in the result.
 #pragma once
 
-#include <optional>
-#include <string>
-#include <variant>
-
 #include "absl/status/statusor.h"
 #include "kvcache/admission/admission_controller.h"
 #include "plimsoll/v1/admission.pb.h"
+#include "rpc/action.h"
 
 namespace plimsoll {
-
-struct ReserveAction {
-  ReservationRequest request;
-  Duration max_wait = Duration::zero();
-  bool validate_only = false;
-};
-struct ExtendAction {
-  std::string id;
-  Tokens total;
-};
-struct ReleaseAction {
-  std::string id;
-  std::optional<Tokens> used;
-};
-using Action = std::variant<ReserveAction, ExtendAction, ReleaseAction>;
-
-// Nullopt for one that was released.
-using Outcome = absl::StatusOr<std::optional<Answer>>;
 
 absl::StatusOr<Action> ActionFrom(const v1::Operation& in);
 // Answers at once: a reservation does not wait. What it grants is the keeper's.

@@ -9,9 +9,17 @@ namespace {
 
 constexpr size_t kMostPerCall = 1000;  // ids that one renewal takes
 constexpr Duration kSoon = std::chrono::milliseconds(200);
+// A ledger that was started again learns for a default lease, of which this is a third.
+constexpr Duration kLongestPause = std::chrono::seconds(10);
 
 bool NoServer(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+// How a call of the server's puts it.
+absl::Status StatusOf(const LostReservation& lost) {
+  const std::string line = Describe(lost);
+  return lost.stale_epoch ? absl::FailedPreconditionError(line) : absl::NotFoundError(line);
 }
 
 }  // namespace
@@ -71,7 +79,9 @@ void ReservationHolder::ReserveAsync(const ReservationRequest& request, Duration
 absl::StatusOr<Answer> ReservationHolder::OrLocally(absl::StatusOr<Answer> answer,
                                                     const ReservationRequest& request) {
   if (answer.ok()) {
-    if (const auto* const granted = std::get_if<Reservation>(&*answer)) Keep(*granted);
+    if (const auto* const granted = std::get_if<Reservation>(&*answer)) {
+      Keep(*granted, request);
+    }
     return answer;
   }
   if (options_.safe.requests == 0 || !NoServer(answer.status())) return answer;
@@ -83,7 +93,7 @@ absl::StatusOr<Answer> ReservationHolder::OrLocally(absl::StatusOr<Answer> answe
 }
 
 absl::StatusOr<Answer> ReservationHolder::Extend(const std::string& id, Tokens total_tokens) {
-  if (!SafeCapacity::Gave(id)) return client_->Extend(id, total_tokens);
+  if (!SafeCapacity::Gave(id)) return ExtendKept(id, total_tokens);
   MutexLock lock(mutex_);
   if (!safe_.Has(id)) return absl::NotFoundError("no reservation " + id);
   const std::optional<Reservation> extended = safe_.Extend(id, total_tokens, clock_.Now());
@@ -92,46 +102,99 @@ absl::StatusOr<Answer> ReservationHolder::Extend(const std::string& id, Tokens t
                                 safe_.Limits());
 }
 
+// Of a server that was started again it is claimed first.
+absl::StatusOr<Answer> ReservationHolder::ExtendKept(const std::string& id, Tokens total_tokens) {
+  const std::string id_now = IdNow(id);
+  absl::StatusOr<Answer> answer = client_->Extend(id_now, total_tokens);
+  if (absl::IsFailedPrecondition(answer.status()) && RenewOrClaim({id}).ok() &&
+      IdNow(id) != id_now) {
+    answer = client_->Extend(IdNow(id), total_tokens);
+  }
+  auto* const extended = answer.ok() ? std::get_if<Reservation>(&*answer) : nullptr;
+  if (extended == nullptr) return answer;
+  MutexLock lock(mutex_);
+  held_.Extended(id, extended->max_new_tokens);
+  extended->id = held_.GrantedAs(extended->id);
+  return answer;
+}
+
+absl::StatusOr<Reservation> ReservationHolder::Renew(const std::string& id) {
+  const Instant sent = clock_.Now();
+  const absl::StatusOr<Renewal> renewal = client_->Renew({IdNow(id)});
+  if (!renewal.ok()) return renewal.status();
+  if (renewal->renewed.empty()) {
+    return renewal->lost.empty() ? absl::NotFoundError("no reservation " + id)
+                                 : StatusOf(renewal->lost.front());
+  }
+  Note(*renewal, sent);
+  Reservation its = renewal->renewed.front();
+  MutexLock lock(mutex_);
+  its.id = held_.GrantedAs(its.id);
+  return its;
+}
+
 absl::Status ReservationHolder::Release(const std::string& id, std::optional<Tokens> used_tokens) {
+  std::string id_now;
   {
     MutexLock lock(mutex_);
     if (SafeCapacity::Gave(id)) {
       safe_.Release(id);
       return absl::OkStatus();
     }
+    id_now = held_.IdNow(id);
     ForgetLocked(id);
   }
-  return client_->Release(id, used_tokens);
+  return client_->Release(id_now, used_tokens);
 }
 
 bool ReservationHolder::Holds(const std::string& id) const {
   MutexLock lock(mutex_);
-  const auto found = kept_.find(id);
+  const auto found = kept_.find(held_.GrantedAs(id));
   if (found == kept_.end()) return safe_.Has(id);
   return clock_.Now() < found->second.until;
 }
 
-void ReservationHolder::Keep(const Reservation& reservation) {
+std::string ReservationHolder::IdNow(const std::string& id) const {
+  MutexLock lock(mutex_);
+  return held_.IdNow(id);
+}
+
+void ReservationHolder::Keep(const Reservation& granted, const ReservationRequest& request) {
   {
     MutexLock lock(mutex_);
     const Instant now = clock_.Now();
-    KeepLocked(
-        reservation.id,
-        {.ttl = reservation.ttl, .due = now + reservation.ttl / 3, .until = now + reservation.ttl});
+    // Another life: what the one before gave is to be claimed while this one learns.
+    if (std::exchange(epoch_, granted.epoch) != granted.epoch) AllAreDueLocked(now);
+    LivesLocked(held_.Add(granted, request), granted.ttl, now);
   }
   changed_.notify_all();
 }
 
-void ReservationHolder::KeepLocked(const std::string& id, const Kept& kept) {
-  ForgetLocked(id);
-  kept_.emplace(id, kept);
-  due_.emplace(kept.due, id);
+void ReservationHolder::LivesLocked(const std::string& granted_id, Duration ttl, Instant since) {
+  kept_[granted_id].until = since + ttl;
+  SetDueLocked(granted_id, since + std::min(ttl / 3, kLongestPause));
+}
+
+void ReservationHolder::SetDueLocked(const std::string& granted_id, Instant due) {
+  Kept& kept = kept_.at(granted_id);
+  due_.erase({kept.due, granted_id});
+  kept.due = due;
+  due_.emplace(due, granted_id);
+}
+
+void ReservationHolder::AllAreDueLocked(Instant now) {
+  due_.clear();
+  for (auto& [granted_id, kept] : kept_) {
+    kept.due = std::min(kept.due, now);
+    due_.emplace(kept.due, granted_id);
+  }
 }
 
 void ReservationHolder::ForgetLocked(const std::string& id) {
-  const auto found = kept_.find(id);
+  const auto found = kept_.find(held_.GrantedAs(id));
   if (found == kept_.end()) return;
-  due_.erase({found->second.due, id});
+  due_.erase({found->second.due, found->first});
+  held_.Forget(found->first);
   kept_.erase(found);
 }
 
@@ -140,9 +203,7 @@ std::vector<std::string> ReservationHolder::TakeDueLocked(Instant now) {
   std::vector<std::string> ids;
   while (!due_.empty() && due_.begin()->first <= now && ids.size() < kMostPerCall) {
     const std::string id = due_.begin()->second;
-    Kept kept = kept_.at(id);
-    kept.due = now + std::min(kept.ttl / 10, kSoon);
-    KeepLocked(id, kept);
+    SetDueLocked(id, now + std::min(held_.Claim(id).ttl / 10, kSoon));
     ids.push_back(id);
   }
   return ids;
@@ -154,7 +215,7 @@ void ReservationHolder::Run() {
     const std::vector<std::string> ids = TakeDueLocked(clock_.Now());
     if (!ids.empty()) {
       mutex_.unlock();
-      Renew(ids);
+      RenewOrClaim(ids).IgnoreError();  // then they are due again soon
       mutex_.lock();
     } else if (due_.empty()) {
       changed_.wait(mutex_);
@@ -167,26 +228,80 @@ void ReservationHolder::Run() {
   mutex_.unlock();
 }
 
-void ReservationHolder::Renew(const std::vector<std::string>& ids) {
+std::vector<std::string> ReservationHolder::IdsNow(const std::vector<std::string>& ids) const {
+  std::vector<std::string> now;
+  MutexLock lock(mutex_);
+  for (const std::string& id : ids) {
+    if (held_.Has(id)) now.push_back(held_.IdNow(id));
+  }
+  return now;
+}
+
+// What is lost because it is of another life, as claims. All else is of that life too.
+std::vector<ReservationClaim> ReservationHolder::TakeStale(Renewal& renewal, Instant now) {
+  std::vector<ReservationClaim> claims;
+  std::vector<LostReservation> others;
+  MutexLock lock(mutex_);
+  for (LostReservation& lost : renewal.lost) {
+    if (lost.stale_epoch && held_.Has(lost.id)) {
+      claims.push_back(held_.Claim(lost.id));
+    } else {
+      others.push_back(std::move(lost));
+    }
+  }
+  renewal.lost = std::move(others);
+  if (!claims.empty()) AllAreDueLocked(now);
+  return claims;
+}
+
+// Claims what the server says is of another life: a ledger that was started again takes that.
+absl::Status ReservationHolder::RenewOrClaim(const std::vector<std::string>& ids) {
+  const std::vector<std::string> ids_now = IdsNow(ids);
+  if (ids_now.empty()) return absl::OkStatus();
   // The server counts from when it heard of it, which was not before this.
   const Instant sent = clock_.Now();
-  const absl::StatusOr<Renewal> renewal = client_->Renew(ids);
-  if (!renewal.ok()) return;  // they are due again soon
+  absl::StatusOr<Renewal> renewal = client_->Renew(ids_now);
+  if (!renewal.ok()) return renewal.status();
+  const std::vector<ReservationClaim> claims = TakeStale(*renewal, sent);
+  Note(*renewal, sent);
+  return claims.empty() ? absl::OkStatus() : Claim(claims);
+}
+
+absl::Status ReservationHolder::Claim(const std::vector<ReservationClaim>& claims) {
+  const Instant sent = clock_.Now();
+  const absl::StatusOr<Renewal> renewal = client_->Renew({}, claims);
+  if (!renewal.ok()) return renewal.status();
+  std::vector<std::string> unwanted;
+  {
+    MutexLock lock(mutex_);
+    for (const Reservation& its : renewal->renewed) {
+      if (held_.Has(its.claimed_id)) {
+        held_.Claimed(its.claimed_id, its.id);
+      } else {
+        unwanted.push_back(its.id);  // released meanwhile, under an id that the server did not know
+      }
+    }
+  }
+  for (const std::string& id : unwanted) client_->ReleaseAsync(id, std::nullopt, [](auto) {});
+  Note(*renewal, sent);
+  return absl::OkStatus();
+}
+
+void ReservationHolder::Note(const Renewal& renewal, Instant sent) {
   std::vector<LostReservation> lost;
   {
     MutexLock lock(mutex_);
-    for (const Reservation& reservation : renewal->renewed) {
-      if (!kept_.contains(reservation.id)) continue;  // released meanwhile
-      KeepLocked(reservation.id, {.ttl = reservation.ttl,
-                                  .due = sent + reservation.ttl / 3,
-                                  .until = sent + reservation.ttl});
+    for (const Reservation& its : renewal.renewed) {
+      if (held_.Has(its.id)) LivesLocked(held_.GrantedAs(its.id), its.ttl, sent);
     }
-    for (const LostReservation& its : renewal->lost) {
-      if (!kept_.contains(its.id)) continue;
+    for (LostReservation its : renewal.lost) {
+      if (!held_.Has(its.id)) continue;  // released meanwhile
+      its.id = held_.GrantedAs(its.id);
       ForgetLocked(its.id);
-      lost.push_back(its);
+      lost.push_back(std::move(its));
     }
   }
+  changed_.notify_all();
   for (const LostReservation& its : lost) options_.on_lost(its);
 }
 

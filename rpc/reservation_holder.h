@@ -4,13 +4,14 @@
 //   auto holder = ReservationHolder::Create({.client = {.server = "127.0.0.1:8470"}});
 //   auto held = (*holder)->Hold({.prompt_tokens = Tokens(1000), .max_new_tokens = Tokens(600)});
 //
-// A reservation is renewed at a third of its ttl, many in one call, until it is released or lost: a
-// server that was killed, or could not be reached for a whole lease, has given it to others. While
-// no server answers, up to the configured safe capacity is granted here (safe_capacity.h) and told
-// apart by IsLocal; without one, nothing is.
+// A reservation is renewed at a third of its ttl and every ten seconds at least, many in one call,
+// until it is released or lost: a server that could not be reached for a whole lease may have given
+// it to others. While no server answers, up to the configured safe capacity is granted here
+// (safe_capacity.h) and told apart by IsLocal; without one, nothing is.
 //
-// It lacks: claiming what it holds of a ledger that was started again. That is lost, and reported
-// so: claims and sessions are for callers of the wire so far.
+// Of a ledger that was started again the holder claims what it holds, and goes on holding it under
+// the id that it was granted under: that one means it in every call here, whatever the new life
+// calls it (IdNow). What the server does not learn any more, or has no room for, is lost and said.
 //
 // Threads: any; one of its own renews. Callbacks come on that thread or on threads of the client:
 // they must not block, and must not destroy the holder. Cost: a lock and a map per call beside the
@@ -34,6 +35,7 @@
 #include "absl/status/statusor.h"
 #include "kvcache/base/mutex.h"
 #include "rpc/client.h"
+#include "rpc/client_holdings.h"
 #include "rpc/safe_capacity.h"
 
 namespace plimsoll {
@@ -41,7 +43,8 @@ namespace plimsoll {
 struct HolderOptions {
   ClientOptions client = {};
   SafeCapacityOptions safe = {};
-  // Hears of each reservation that a renewal did not find any more.
+  // Hears of each reservation that a renewal did not find any more, or a claim did not get again,
+  // by the id that it was granted under.
   std::function<void(const LostReservation&)> on_lost = [](const LostReservation&) {};
 };
 
@@ -65,6 +68,9 @@ class ReservationHolder {
   void ReserveAsync(const ReservationRequest& request, Duration max_wait,
                     Client::AnswerHandler done);
   absl::StatusOr<Answer> Extend(const std::string& id, Tokens total_tokens);
+  // A sign of life now. NotFound, or FailedPrecondition for an id of another life, where it is
+  // lost.
+  absl::StatusOr<Reservation> Renew(const std::string& id);
   // Not renewed any more, whatever the server says.
   absl::Status Release(const std::string& id, std::optional<Tokens> used_tokens = std::nullopt);
 
@@ -72,11 +78,12 @@ class ReservationHolder {
   // Whether it is kept: granted here, neither released nor lost. Also false while the last sign of
   // life that a server answered is older than the lease: it may have been given to others.
   bool Holds(const std::string& id) const;
+  // What the server calls it: after a claim, not as it was granted. `id` where it is not kept.
+  std::string IdNow(const std::string& id) const;
   Client& client() { return *client_; }
 
  private:
   struct Kept {
-    Duration ttl;
     Instant due;    // of the next renewal
     Instant until;  // when the lease is over, unless a renewal succeeds
   };
@@ -84,12 +91,24 @@ class ReservationHolder {
   ReservationHolder(const HolderOptions& options, std::unique_ptr<Client> client);
   absl::StatusOr<Answer> OrLocally(absl::StatusOr<Answer> answer,
                                    const ReservationRequest& request);
-  void Keep(const Reservation& reservation) ABSL_LOCKS_EXCLUDED(mutex_);
-  void KeepLocked(const std::string& id, const Kept& kept) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<Answer> ExtendKept(const std::string& id, Tokens total_tokens);
+  void Keep(const Reservation& granted, const ReservationRequest& request)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void LivesLocked(const std::string& granted_id, Duration ttl, Instant since)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SetDueLocked(const std::string& granted_id, Instant due)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AllAreDueLocked(Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetLocked(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run();
   std::vector<std::string> TakeDueLocked(Instant now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Renew(const std::vector<std::string>& ids) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status RenewOrClaim(const std::vector<std::string>& ids) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<std::string> IdsNow(const std::vector<std::string>& ids) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  std::vector<ReservationClaim> TakeStale(Renewal& renewal, Instant now)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Claim(const std::vector<ReservationClaim>& claims) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Note(const Renewal& renewal, Instant sent) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const HolderOptions options_;
   const SystemClock clock_;
@@ -97,8 +116,11 @@ class ReservationHolder {
   std::condition_variable_any changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   SafeCapacity safe_ ABSL_GUARDED_BY(mutex_);
+  // Both by the ids that they were granted under: whatever is in one is in the other.
+  ClientHoldings held_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Kept> kept_ ABSL_GUARDED_BY(mutex_);
   std::set<std::pair<Instant, std::string>> due_ ABSL_GUARDED_BY(mutex_);
+  std::string epoch_ ABSL_GUARDED_BY(mutex_);  // of the last grant
   const std::unique_ptr<Client> client_;
   std::thread thread_;
 };

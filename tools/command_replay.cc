@@ -95,6 +95,7 @@ absl::StatusOr<ReplayReport> RunLive(const ReplayArguments& arguments, const Wor
   if (!wait.ok()) return wait.status();
   ClientOptions to;
   if (!arguments.server.empty()) to.server = arguments.server;
+  to.security = arguments.security;
   const auto client = Client::Create(to);
   if (!client.ok()) return client.status();
   LiveReplayOptions options{

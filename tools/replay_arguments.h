@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "rpc/client_security.h"
 #include "tools/replay/simulation.h"
 #include "tools/replay/workload.h"
 
@@ -30,6 +31,7 @@ struct ReplayArguments {
   uint64_t seed = 0;
   int32_t vocab_size = 256;
   WorkloadOptions pace;
+  ClientSecurity security;
 };
 
 void AddReplayOptions(CLI::App& replay, ReplayArguments& arguments);

@@ -1,6 +1,7 @@
 // The options of `plimsoll replay`.
 #include <string>
 
+#include "tools/client/security_arguments.h"
 #include "tools/replay_arguments.h"
 
 namespace plimsoll {
@@ -100,6 +101,7 @@ void AddSourceOptions(CLI::App& replay, ReplayArguments& a) {
 
 void AddTargetOptions(CLI::App& replay, ReplayArguments& a) {
   replay.add_option("--server", a.server, "Server to replay against (default: 127.0.0.1:8470)");
+  AddSecurityArguments(replay, a.security);
   replay.add_option("--work", a.work, "hold: keep the reservation; generate: really decode")
       ->check(CLI::IsMember({"hold", "generate"}))
       ->capture_default_str();

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define PLIMSOLL_C_MAJOR 1
-#define PLIMSOLL_C_MINOR 0
+#define PLIMSOLL_C_MINOR 1
 
 #ifdef __cplusplus
 extern "C" {
@@ -36,11 +36,13 @@ enum {
   PLIMSOLL_INVALID_ARGUMENT = 3,     // fix the call
   PLIMSOLL_DEADLINE_EXCEEDED = 4,    // no answer in time
   PLIMSOLL_NOT_FOUND = 5,            // forget the id
+  PLIMSOLL_PERMISSION_DENIED = 7,    // the token is good, but not for this
   PLIMSOLL_RESOURCE_EXHAUSTED = 8,   // no room, now or ever: ask for less, or wait
   PLIMSOLL_FAILED_PRECONDITION = 9,  // change the state first
   PLIMSOLL_OUT_OF_RANGE = 11,        // the buffer is too small; its length says what it takes
   PLIMSOLL_INTERNAL = 13,            // an outside call failed
-  PLIMSOLL_UNAVAILABLE = 14,         // no server
+  PLIMSOLL_UNAVAILABLE = 14,         // no server, or none that can be trusted
+  PLIMSOLL_UNAUTHENTICATED = 16,     // no token, or one that is not known
 };
 
 // A text that the library writes into memory of the caller's: at most `capacity` bytes, the zero

@@ -45,6 +45,21 @@ absl::StatusOr<SafeCapacityOptions> SafeFrom(const plimsoll_client_options& in) 
   return out;
 }
 
+ClientSecurity SecurityFrom(const plimsoll_client_options& in) {
+  return {.tls = in.tls != 0,
+          .ca = TextOf(in.ca),
+          .certificate = TextOf(in.certificate),
+          .key = TextOf(in.key),
+          .token_file = TextOf(in.token_file),
+          .token = TextOf(in.token),
+          .insecure = in.insecure != 0};
+}
+
+plimsoll_code CodeOf(const LostReservation& lost) {
+  if (lost.no_room) return PLIMSOLL_RESOURCE_EXHAUSTED;
+  return lost.stale_epoch ? PLIMSOLL_FAILED_PRECONDITION : PLIMSOLL_NOT_FOUND;
+}
+
 absl::Status Open(const plimsoll_client_options* options, plimsoll_client** client) {
   if (client == nullptr) return NullArgument("client");
   const absl::StatusOr<plimsoll_client_options> in = In("options", options);
@@ -55,6 +70,13 @@ absl::Status Open(const plimsoll_client_options* options, plimsoll_client** clie
   const absl::StatusOr<SafeCapacityOptions> safe = SafeFrom(*in);
   if (!safe.ok()) return safe.status();
   out.safe = *safe;
+  out.client.security = SecurityFrom(*in);
+  out.client.retry_waits = in->retry_waits != 0;
+  if (in->on_lost != nullptr) {
+    out.on_lost = [hear = in->on_lost, context = in->on_lost_context](const LostReservation& lost) {
+      hear(context, lost.id.c_str(), CodeOf(lost), Describe(lost).c_str());
+    };
+  }
   absl::StatusOr<std::unique_ptr<ReservationHolder>> made = ReservationHolder::Create(out);
   if (!made.ok()) return made.status();
   *client = Clients::All().Add(*std::move(made));
@@ -109,13 +131,9 @@ absl::Status ReserveAsync(ReservationHolder& holder, const plimsoll_request* req
 }
 
 absl::StatusOr<Answer> Renew(ReservationHolder& holder, const std::string& id) {
-  const absl::StatusOr<Renewal> renewal = holder.client().Renew({id});
-  if (!renewal.ok()) return renewal.status();
-  if (!renewal->renewed.empty()) return Answer(renewal->renewed.front());
-  if (!renewal->lost.empty() && renewal->lost.front().stale_epoch) {
-    return absl::FailedPreconditionError("STALE_EPOCH: " + id + " is of another server life");
-  }
-  return absl::NotFoundError("no reservation " + id);
+  const absl::StatusOr<Reservation> renewed = holder.Renew(id);
+  if (!renewed.ok()) return renewed.status();
+  return Answer(*renewed);
 }
 
 plimsoll_capacity CapacityOf(const CapacityReport& report) {

@@ -4,9 +4,11 @@
 // libplimsoll_client.
 //
 // What a client is granted it keeps: leases are renewed by a thread of its own until they are
-// released, and end by themselves where the process dies. Calls that find no server are made again
-// for `retry_ns`, under one request_id. While no server answers, a configured safe capacity is
-// granted by the client itself and marked `local`; by default there is none.
+// released, and end by themselves where the process dies. Of a ledger that was started again it
+// claims what it held; the id that a reservation was granted under goes on meaning it. Calls that
+// find no server are made again for `retry_ns`, under one request_id. While no server answers, a
+// configured safe capacity is granted by the client itself and marked `local`; by default there is
+// none.
 //
 // Threads: any call from any thread. Callbacks come on threads of the library: they must not block,
 // and must not call back into the client.
@@ -27,6 +29,13 @@ extern "C" {
 
 typedef struct plimsoll_client plimsoll_client;
 
+// Hears that a reservation was lost, by the id that it was granted under: a renewal did not find it
+// any more, or a claim of it was refused. `code` is PLIMSOLL_FAILED_PRECONDITION where another life
+// of the server began, PLIMSOLL_RESOURCE_EXHAUSTED where that has no room for it, else
+// PLIMSOLL_NOT_FOUND. `line` says so in words; both texts are gone after the call.
+typedef void (*plimsoll_lost_callback)(void* context, const char* reservation_id,
+                                       plimsoll_code code, const char* line);
+
 typedef struct plimsoll_client_options {
   size_t struct_size;
   const char* server;          // "host:port" or "unix:/path"; null: 127.0.0.1:8470
@@ -37,6 +46,20 @@ typedef struct plimsoll_client_options {
   int64_t safe_requests;
   int64_t safe_blocks;
   int64_t safe_block_tokens;  // the server's; 0: 16
+  // From version 1.1 on. How the client knows its server and what it proves itself with: texts are
+  // paths of files, those of certificates and keys in PEM. A Unix socket is plaintext in any case.
+  const char* ca;           // whose certificates a server may have; null: those the system trusts
+  const char* certificate;  // ours and its key, for a server that asks
+  const char* key;
+  const char* token_file;  // its first line is sent with each call
+  const char* token;       // the token itself, in place of a file
+  int32_t tls;             // 1: speak TLS; a ca or a certificate says that too
+  int32_t insecure;        // 1: send the token beyond this machine though others could read it
+  // 1: reserving that is told to wait is asked again too, within retry_ns: not before the server
+  // said, and up to a quarter later, at random. 0: a refusal is the answer.
+  int32_t retry_waits;
+  plimsoll_lost_callback on_lost;  // null: nobody hears
+  void* on_lost_context;
 } plimsoll_client_options;
 
 typedef struct plimsoll_capacity {
@@ -92,7 +115,7 @@ PLIMSOLL_CLIENT_API plimsoll_code plimsoll_client_extend(plimsoll_client* client
                                                          int64_t total_tokens,
                                                          plimsoll_answer* answer,
                                                          plimsoll_text* error);
-// A sign of life by hand, for a reservation that another client was granted.
+// A sign of life by hand, for a reservation that another client was granted; one's own need none.
 PLIMSOLL_CLIENT_API plimsoll_code plimsoll_client_renew(plimsoll_client* client,
                                                         const char* reservation_id,
                                                         plimsoll_answer* answer,
@@ -103,8 +126,8 @@ PLIMSOLL_CLIENT_API plimsoll_code plimsoll_client_release(plimsoll_client* clien
                                                           const char* reservation_id,
                                                           int64_t used_tokens,
                                                           plimsoll_text* error);
-// Whether this client still keeps it: 0 once it was released, or lost because no server answered
-// for a whole lease or another life of it began.
+// Whether this client still keeps it: 0 once it was released or lost, and while no server answered
+// for a whole lease.
 PLIMSOLL_CLIENT_API plimsoll_code plimsoll_client_holds(plimsoll_client* client,
                                                         const char* reservation_id, int32_t* holds,
                                                         plimsoll_text* error);

@@ -104,6 +104,23 @@ class AsyncClientTest(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(IndexError):
             await hear(0, ctypes.pointer(CAnswer(decision=1, reason=99)), b"")
 
+    async def test_who_is_told_to_wait_may_ask_again_when_the_server_said(self) -> None:
+        held = await self.client.reserve(1600, 0, ttl=1)
+        with self.assertRaises(plimsoll.Refused) as refused:
+            await self.client.reserve(16, 0)
+        asyncio.get_running_loop().call_later(0.2, asyncio.ensure_future, held.release())
+        start = asyncio.get_running_loop().time()
+        async with plimsoll.AsyncClient(
+            self.server.address, retry=30, retry_waits=True
+        ) as patient:
+            async with patient.reserve(16, 0):
+                self.assertGreaterEqual(
+                    asyncio.get_running_loop().time() - start,
+                    min(0.2, refused.exception.refusal.retry_after),
+                )
+            with self.assertRaises(plimsoll.Refused):
+                await patient.reserve(5000, 0)
+
     async def test_without_a_server_a_block_ends_as_it_would(self) -> None:
         server = ServerProcess(blocks=10)
         async with plimsoll.AsyncClient(server.address, retry=0) as client:

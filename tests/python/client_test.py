@@ -1,10 +1,12 @@
 """The blocking client, against real servers."""
 
 import os
+import subprocess
 import tempfile
 import threading
 import time
 import unittest
+from typing import Any
 
 import plimsoll
 from server_process import ServerProcess
@@ -96,6 +98,61 @@ class ClientTest(unittest.TestCase):
             client.capacity()
 
 
+class SecurityTest(unittest.TestCase):
+    """A server with TLS and tokens, whose certificate is its own authority."""
+
+    server: ServerProcess
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.ca, key = (os.path.join(cls.folder.name, name) for name in ("ca.pem", "key.pem"))
+        for certificate, its_key in ((cls.ca, key), (cls.ca + ".other", key + ".other")):
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                 "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=test",
+                 "-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", its_key],
+                check=True, capture_output=True,
+            )  # fmt: skip
+        tokens = os.path.join(cls.folder.name, "tokens")
+        with open(tokens, "w", encoding="ascii") as file:
+            file.write("looker:read:a-secret-of-sixteen\nrouter:admission:a-router-of-sixteen\n")
+        cls.server = ServerProcess(
+            "--tls-certificate", cls.ca, "--tls-key", key, "--tokens", tokens
+        )
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.server.kill()
+        cls.folder.cleanup()
+
+    def test_who_knows_the_server_and_has_a_token_is_served(self) -> None:
+        with plimsoll.Client(
+            self.server.address, ca=self.ca, token="a-router-of-sixteen"
+        ) as client:
+            with client.reserve(10, 0) as held:
+                self.assertTrue(held.held)
+
+    def test_who_has_the_wrong_ones_is_told_so(self) -> None:
+        def capacity(**options: Any) -> plimsoll.Capacity:
+            with plimsoll.Client(self.server.address, retry=0, **options) as client:
+                return client.capacity()
+
+        with self.assertRaisesRegex(plimsoll.Unauthenticated, "^this token is not known$"):
+            capacity(ca=self.ca, token="a-guess-of-sixteen")
+        with self.assertRaisesRegex(plimsoll.Unavailable, "^no server at [^\n]+$"):
+            capacity(ca=self.ca + ".other", token="a-router-of-sixteen")
+        with self.assertRaises(plimsoll.Unavailable):
+            capacity(token="a-router-of-sixteen")  # plaintext
+        with self.assertRaisesRegex(plimsoll.InvalidArgument, "/nonexistent: is empty"):
+            capacity(ca="/nonexistent")
+        with plimsoll.Client(
+            self.server.address, ca=self.ca, token="a-secret-of-sixteen"
+        ) as looker:
+            with self.assertRaises(plimsoll.PermissionDenied):
+                looker.reserve(10, 0)
+
+
 class OutageTest(unittest.TestCase):
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -135,6 +192,25 @@ class OutageTest(unittest.TestCase):
         self.assertNotEqual(second.id, held.id)
         self.assertTrue(eventually(lambda: not held.held), "it died with the server")
         client.close()
+
+    def test_a_ledger_that_is_started_again_is_told_what_is_held(self) -> None:
+        server = ServerProcess(listen=self.address)
+        with plimsoll.Client(self.address, retry=20) as client:
+            held, other = client.reserve(16, 0), client.reserve(32, 0)
+            name = held.id
+            server.kill()
+            server = ServerProcess("--learning", listen=self.address)
+            self.addCleanup(server.kill)
+            held.extend(48)
+            self.assertEqual((held.id, held.granted.blocks), (name, 3))
+            self.assertTrue(eventually(lambda: client.capacity().reserved_blocks == 5))
+            with self.assertRaises(plimsoll.Refused) as refused:
+                client.reserve(16, 0)
+            self.assertEqual(refused.exception.refusal.reason, "LEARNING")
+            self.assertTrue(other.held)
+            held.release()
+            other.release()
+            self.assertEqual(client.capacity().free_blocks, 10)
 
 
 if __name__ == "__main__":

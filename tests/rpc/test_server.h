@@ -19,6 +19,7 @@ namespace plimsoll {
 struct TestServerOptions {
   Blocks blocks = Blocks(100);
   bool unix_socket = false;
+  std::string listen = {};  // in place of an address of its own
   bool reflection = true;
   Tokens max_context = Tokens(kMaxTokens);
   std::string epoch = "e1";
@@ -43,8 +44,9 @@ class TestServer {
 
   // Separate, so that a loop may be made on admission() first.
   void Start(GenerationLoop* loop = nullptr) {
-    const std::string address =
-        options_.unix_socket ? "unix:" + folder_.File("socket") : "127.0.0.1:0";
+    const std::string address = !options_.listen.empty() ? options_.listen
+                                : options_.unix_socket   ? "unix:" + folder_.File("socket")
+                                                         : "127.0.0.1:0";
     server =
         std::move(Server::Start(
                       {.listen = {address},

@@ -245,6 +245,19 @@ TEST(Tokens, AFolderInPlaceOfTheirFileIsAnError) {
       Client::Create({.security = {.token_file = folder.path()}}).status()));
 }
 
+TEST_P(TokensOverTheWire, ATokenNeedsNoFile) {
+  const auto with = [&](const ClientSecurity& security) {
+    return Client::Create({.server = server_->addresses().front(), .security = security});
+  };
+  EXPECT_TRUE((*with({.token = kReader}))->GetCapacity().ok());
+  EXPECT_EQ((*with({.token = "wrong-0123456789"}))->GetCapacity().status().message(),
+            "this token is not known");
+  EXPECT_EQ(with({.token_file = "/nonexistent", .token = kReader}).status().message(),
+            "token and token_file: want one of the two");
+  EXPECT_EQ(with({.token = "two words-0123456789"}).status().message(),
+            "token: want printable characters, without a space");
+}
+
 TEST(Tokens, ATokenFileThatIsNoGoodIsAnErrorThatDoesNotShowIt) {
   const TempDir folder;
   for (const char* bad : {"", "\n", "two words-0123456789\n", "caf\xc3\xa9-0123456789"}) {

@@ -85,6 +85,29 @@ TEST(ServeNetworkCli, SpeaksTlsAndTakesTokens) {
   EXPECT_EQ(server.output().find("sixteen"), std::string::npos) << server.output();
 }
 
+TEST(ServeNetworkCli, AReplayKnowsItsServerAndProvesItself) {
+  const TestAuthority authority;
+  const IssuedFiles files = authority.Issue("server");
+  const TempDir folder;
+  const std::string tokens = folder.Write("tokens", "router:admission:a-secret-of-sixteen\n");
+  const ServerProcess server(LedgerWith(
+      {"--tls-certificate", files.certificate, "--tls-key", files.key, "--tokens", tokens}));
+  std::vector<std::string> arguments = {
+      PlimsollProgram(), "replay",
+      "--trace",         std::string(PLIMSOLL_SOURCE_DIR) + "/tools/samples/chat.jsonl",
+      "--server",        server.address(),
+      "--limit",         "5",
+      "--speed",         "1000"};
+  EXPECT_EQ(RunProgram(arguments).exit_code, 4) << "plaintext";
+  arguments.insert(arguments.end(), {"--ca", authority.certificate()});
+  EXPECT_NE(RunProgram(arguments).err.find("token"), std::string::npos);
+  arguments.insert(arguments.end(),
+                   {"--token-file", folder.Write("token", "a-secret-of-sixteen\n")});
+  const ProgramResult result = RunProgram(arguments);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+}
+
 // A disk that is full, or nothing at all, where the log should go.
 TEST(ServeNetworkCli, ServesOnWhereItCannotLog) {
   const TempDir folder;

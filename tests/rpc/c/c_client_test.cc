@@ -11,61 +11,12 @@
 
 #include "gtest/gtest.h"
 #include "rpc/c/plimsoll_client.h"
+#include "tests/rpc/c/c_client.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/server_process.h"
 
 namespace plimsoll {
 namespace {
-
-constexpr int64_t kSecond = 1'000'000'000;
-
-template <class Struct>
-Struct Sized(Struct value = {}) {
-  value.struct_size = sizeof(Struct);
-  return value;
-}
-
-class Line {
- public:
-  plimsoll_text* operator&() { return &text_; }  // NOLINT: as in C
-  std::string text() const { return {bytes_.data()}; }
-
- private:
-  std::array<char, 300> bytes_ = {};
-  plimsoll_text text_ = {bytes_.data(), bytes_.size(), 0};
-};
-
-class CClient {
- public:
-  explicit CClient(plimsoll_client_options options) {
-    options.struct_size = sizeof options;
-    Line why;
-    EXPECT_EQ(plimsoll_client_open(&options, &client, &why), PLIMSOLL_OK) << why.text();
-  }
-  explicit CClient(const std::string& server)
-      : CClient(plimsoll_client_options{.server = server.c_str()}) {}
-  ~CClient() { EXPECT_EQ(plimsoll_client_close(client, nullptr), PLIMSOLL_OK); }
-  CClient(const CClient&) = delete;
-  CClient& operator=(const CClient&) = delete;
-
-  plimsoll_code Reserve(int64_t prompt, plimsoll_answer& answer, plimsoll_text* why = nullptr) {
-    const auto request = Sized<plimsoll_request>({.struct_size = 0, .prompt_tokens = prompt});
-    answer = Sized<plimsoll_answer>();
-    return plimsoll_client_reserve(client, &request, 0, &answer, why);
-  }
-  plimsoll_capacity Capacity() {
-    auto capacity = Sized<plimsoll_capacity>();
-    Line why;
-    EXPECT_EQ(plimsoll_client_get_capacity(client, &capacity, &why), PLIMSOLL_OK) << why.text();
-    return capacity;
-  }
-
-  plimsoll_client* client = nullptr;
-};
-
-std::vector<std::string> Ledger(const std::string& address = "127.0.0.1:0") {
-  return {"--device", "none", "--blocks", "10", "--listen", address, "--http", "127.0.0.1:0"};
-}
 
 TEST(CClientCalls, ReserveExtendAndRelease) {
   const ServerProcess server(Ledger());
@@ -174,81 +125,17 @@ TEST(CClientCalls, ClosingEndsACallThatAnotherThreadIsIn) {
   EXPECT_EQ(blocked.get(), PLIMSOLL_CANCELLED);
 }
 
-// Answers are late while the server stands still: the request is asked again and granted once.
-TEST(CClientOutage, ARequestThatIsAskedAgainIsGrantedOnce) {
-  ServerProcess server(Ledger());
-  CClient client(plimsoll_client_options{.server = server.address().c_str(),
-                                         .call_timeout_ns = kSecond / 5,
-                                         .retry_ns = 30 * kSecond});
-  client.Capacity();  // connected
-  server.Signal(SIGSTOP);
-  std::thread goes_on([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(700));
-    server.Signal(SIGCONT);
-  });
-  plimsoll_answer answer;
-  Line why;
-  EXPECT_EQ(client.Reserve(20, answer, &why), PLIMSOLL_OK) << why.text();
-  goes_on.join();
-  EXPECT_EQ(client.Capacity().admitted, 1);
-}
-
-TEST(CClientOutage, AServerThatWasKilledIsFoundAgainAndWhatItGaveIsLost) {
-  const TempDir folder;
-  const std::string address = "unix:" + folder.File("socket");
-  auto server = std::make_unique<ServerProcess>(Ledger(address));
-  CClient client(plimsoll_client_options{.server = address.c_str(), .retry_ns = 30 * kSecond});
-  auto request =
-      Sized<plimsoll_request>({.struct_size = 0, .prompt_tokens = 20, .ttl_ns = kSecond});
-  auto old = Sized<plimsoll_answer>();
-  ASSERT_EQ(plimsoll_client_reserve(client.client, &request, 0, &old, nullptr), PLIMSOLL_OK);
-  server->Signal(SIGKILL);
-  server->Wait();
-  std::thread restarts([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    server = std::make_unique<ServerProcess>(Ledger(address));
-  });
-  plimsoll_answer answer;
-  Line why;
-  EXPECT_EQ(client.Reserve(20, answer, &why), PLIMSOLL_OK) << why.text();
-  restarts.join();
-  EXPECT_STRNE(answer.reservation_id, old.reservation_id);
-  int32_t holds = 1;
-  for (int i = 0; i < 1000 && holds == 1; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    ASSERT_EQ(plimsoll_client_holds(client.client, old.reservation_id, &holds, nullptr),
-              PLIMSOLL_OK);
-  }
-  EXPECT_EQ(holds, 0) << "a renewal found that it is of another life";
-}
-
-TEST(CClientOutage, WithoutAServerOnlyTheSafeCapacityIsGranted) {
-  const TempDir folder;
-  const std::string nowhere = "unix:" + folder.File("nobody");
-  plimsoll_answer answer;
-  Line why;
-  CClient closed(nowhere);
-  EXPECT_EQ(closed.Reserve(20, answer, &why), PLIMSOLL_UNAVAILABLE);
-  EXPECT_NE(why.text().find("no server at " + nowhere), std::string::npos) << why.text();
-
-  CClient safe(plimsoll_client_options{
-      .server = nowhere.c_str(), .safe_requests = 2, .safe_blocks = 8, .safe_block_tokens = 16});
-  ASSERT_EQ(safe.Reserve(100, answer), PLIMSOLL_OK);
-  EXPECT_EQ(answer.local, 1);
-  EXPECT_EQ(answer.blocks, 7);
-  const std::string id = answer.reservation_id;
-  EXPECT_EQ(safe.Reserve(17, answer, &why), PLIMSOLL_UNAVAILABLE);
-  EXPECT_NE(why.text().find("1 of 2 requests and 7 of 8 blocks are in use"), std::string::npos)
-      << why.text();
-  answer = Sized<plimsoll_answer>();
-  EXPECT_EQ(plimsoll_client_extend(safe.client, id.c_str(), 128, &answer, nullptr), PLIMSOLL_OK);
-  EXPECT_EQ(answer.blocks, 8);
-  EXPECT_EQ(plimsoll_client_extend(safe.client, id.c_str(), 129, &answer, nullptr),
-            PLIMSOLL_UNAVAILABLE);
-  EXPECT_EQ(plimsoll_client_release(safe.client, id.c_str(), -1, nullptr), PLIMSOLL_OK);
-  EXPECT_EQ(plimsoll_client_extend(safe.client, id.c_str(), 100, &answer, nullptr),
-            PLIMSOLL_NOT_FOUND);
-  EXPECT_EQ(safe.Reserve(100, answer), PLIMSOLL_OK);
+// A program that was compiled with the first header says so by the size of its options.
+TEST(CClientVersions, AnOlderProgramsOptionsAreTaken) {
+  const ServerProcess server(Ledger());
+  const std::string address = server.address();
+  plimsoll_client_options options = {.server = address.c_str(), .retry_waits = 7};
+  options.struct_size = offsetof(plimsoll_client_options, ca);
+  plimsoll_client* client = nullptr;
+  ASSERT_EQ(plimsoll_client_open(&options, &client, nullptr), PLIMSOLL_OK);
+  auto capacity = Sized<plimsoll_capacity>();
+  EXPECT_EQ(plimsoll_client_get_capacity(client, &capacity, nullptr), PLIMSOLL_OK);
+  EXPECT_EQ(plimsoll_client_close(client, nullptr), PLIMSOLL_OK);
 }
 
 TEST(CClientMisuse, GetsACodeAndALine) {
@@ -300,9 +187,10 @@ TEST(CClientExports, AreWhatTheHeaderDeclares) {
   std::istringstream lines(nm.out);
   for (std::string address, kind, name; lines >> address >> kind >> name;) exported.insert(name);
   EXPECT_EQ(exported, declared);
-  EXPECT_EQ(sizeof(plimsoll_client_options), 64u);
+  EXPECT_EQ(offsetof(plimsoll_client_options, ca), 64u) << "that of version 1.0";
+  EXPECT_EQ(sizeof(plimsoll_client_options), 136u);
   EXPECT_EQ(sizeof(plimsoll_capacity), 288u);
-  EXPECT_EQ(plimsoll_client_version(), 0x10000u);
+  EXPECT_EQ(plimsoll_client_version(), 0x10001u);
 }
 
 TEST(CClientExample, Runs) {

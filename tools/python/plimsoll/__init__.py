@@ -13,9 +13,11 @@ from plimsoll.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    PermissionDenied,
     PlimsollError,
     Refused,
     ResourceExhausted,
+    Unauthenticated,
     Unavailable,
 )
 from plimsoll.planning import plan
@@ -33,6 +35,7 @@ __all__ = [
     "Grant",
     "InvalidArgument",
     "NotFound",
+    "PermissionDenied",
     "PlimsollError",
     "Pool",
     "PoolState",
@@ -41,6 +44,7 @@ __all__ = [
     "Reservation",
     "ResourceExhausted",
     "SequenceState",
+    "Unauthenticated",
     "Unavailable",
     "plan",
 ]

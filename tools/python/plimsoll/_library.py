@@ -165,6 +165,16 @@ class CClientOptions(Sized):
         ("safe_requests", c_int64),
         ("safe_blocks", c_int64),
         ("safe_block_tokens", c_int64),
+        ("ca", c_char_p),
+        ("certificate", c_char_p),
+        ("key", c_char_p),
+        ("token_file", c_char_p),
+        ("token", c_char_p),
+        ("tls", c_int32),
+        ("insecure", c_int32),
+        ("retry_waits", c_int32),
+        ("on_lost", c_void_p),
+        ("on_lost_context", c_void_p),
     ]
 
 
@@ -249,6 +259,10 @@ def encoded(text: str | None) -> bytes | None:
     if text is not None and "\0" in text:
         raise ValueError(f"{text!r}: has a zero character")
     return None if text is None else text.encode()
+
+
+def encoded_path(path: str | os.PathLike[str] | None) -> bytes | None:
+    return None if path is None else encoded(os.fspath(path))
 
 
 def nanoseconds(seconds: float) -> int:

@@ -132,9 +132,16 @@ class AsyncClient:
     """
 
     def __init__(
-        self, server: str = DEFAULT_SERVER, *, retry: float = 5.0, threads: int = 8, **options: Any
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        retry: float = 5.0,
+        retry_waits: bool = False,
+        threads: int = 8,
+        **options: Any,
     ) -> None:
         self._retry = retry
+        self._retry_waits = retry_waits
         self._connection = Connection(server, retry=retry, **options)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="plimsoll")
 
@@ -195,15 +202,20 @@ class AsyncClient:
         while True:
             try:
                 answer = await self._ask(max_wait, request)
-                break
             except (Unavailable, DeadlineExceeded):
                 if time.monotonic() + pause > give_up:
                     raise
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
-            pause = min(2 * pause, 1)
-        if isinstance(answer, Refusal):
-            raise Refused(answer)
-        return AsyncReservation(self, answer)
+                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                pause = min(2 * pause, 1)
+                continue
+            if not isinstance(answer, Refusal):
+                return AsyncReservation(self, answer)
+            # Not before the server said, and not all who were told the same at one moment.
+            later = answer.retry_after * random.uniform(1, 1.25)
+            again = self._retry_waits and answer.decision == "wait"
+            if not again or time.monotonic() + later > give_up:
+                raise Refused(answer)
+            await asyncio.sleep(later)
 
     async def _ask(self, max_wait: float, request: dict[str, Any]) -> Granted | Refusal:
         asked = request_of(**request)

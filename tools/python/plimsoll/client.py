@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 from dataclasses import fields
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,7 @@ from plimsoll._library import (
     CClientOptions,
     checked,
     encoded,
+    encoded_path,
     nanoseconds,
     remote,
     text_from,
@@ -37,6 +39,14 @@ class Connection:
         safe_requests: int = 0,
         safe_blocks: int = 0,
         safe_block_tokens: int = 16,
+        retry_waits: bool = False,
+        tls: bool = False,
+        ca: str | os.PathLike[str] | None = None,
+        certificate: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        insecure: bool = False,
     ) -> None:
         self.server = server
         self._library = remote()
@@ -49,6 +59,14 @@ class Connection:
             safe_requests=safe_requests,
             safe_blocks=safe_blocks,
             safe_block_tokens=safe_block_tokens,
+            retry_waits=int(retry_waits),
+            tls=int(tls),
+            ca=encoded_path(ca),
+            certificate=encoded_path(certificate),
+            key=encoded_path(key),
+            token=encoded(token),
+            token_file=encoded_path(token_file),
+            insecure=int(insecure),
         )
         checked(
             self._library.plimsoll_client_open, ctypes.byref(options), ctypes.byref(self._handle)
@@ -200,7 +218,15 @@ class Client:
 
     Leases are renewed by themselves. A call that finds no server is made again for ``retry``
     seconds. While no server answers, ``safe_requests`` requests of ``safe_blocks`` blocks in all
-    are granted by the client itself; by default none.
+    are granted by the client itself; by default none. Of a ledger that was started again the client
+    claims what it holds, and reservations go on under the ids that they have.
+
+    Options: call_timeout, connect_timeout, retry (seconds); retry_waits, to ask again within
+    ``retry`` where the answer is wait, not before the server said; safe_requests, safe_blocks,
+    safe_block_tokens. For a server with TLS: ``ca``, whose certificates it may have, or ``tls``,
+    for those that the system trusts; ``certificate`` and ``key``, where it asks for ours. For one
+    with tokens: ``token``, or ``token_file``, whose first line it is; it is not sent beyond this
+    machine without TLS, unless ``insecure``.
     """
 
     def __init__(self, server: str = DEFAULT_SERVER, **options: Any) -> None:

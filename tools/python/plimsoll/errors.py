@@ -33,7 +33,15 @@ class ResourceExhausted(PlimsollError):
 
 
 class Unavailable(PlimsollError, ConnectionError):
-    """No server."""
+    """No server, or none that can be trusted."""
+
+
+class Unauthenticated(PlimsollError, PermissionError):
+    """No token, or one that the server does not know."""
+
+
+class PermissionDenied(PlimsollError, PermissionError):
+    """The token is good, but not for this."""
 
 
 class DeadlineExceeded(PlimsollError, TimeoutError):
@@ -52,9 +60,11 @@ _CLASSES: dict[int, type[PlimsollError]] = {
     3: InvalidArgument,
     4: DeadlineExceeded,
     5: NotFound,
+    7: PermissionDenied,
     8: ResourceExhausted,
     9: FailedPrecondition,
     14: Unavailable,
+    16: Unauthenticated,
 }
 
 
