@@ -34,6 +34,7 @@ struct DeviceTraits {
   std::string model;            // "NVIDIA H100 80GB HBM3"; of a CPU, empty
   int64_t multiprocessors = 0;  // of a GPU
   int compute_capability = 0;   // of a GPU: 90 for sm_90
+  std::string pci_bus_id = {};  // of a GPU: "0000:65:00.0"
   // Of a GPU's memory: in use when its context had started, by whomever, beside what a context is
   // said to take; then taken by kernels and libraries, beside what they asked for.
   Bytes context = {}, context_predicted = {};

@@ -158,6 +158,7 @@ absl::StatusOr<std::unique_ptr<DeviceBackend>> CreateCudaBackend(const PlimsollC
   DeviceTraits traits = {.model = described.name,
                          .multiprocessors = described.multiprocessors,
                          .compute_capability = described.compute_capability,
+                         .pci_bus_id = described.pci_bus_id,
                          .context = Bytes(described.context_bytes),
                          .context_predicted = ContextBytes(described),
                          .libraries = Bytes(described.library_bytes),

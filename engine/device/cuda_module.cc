@@ -47,8 +47,11 @@ int Open(int device, PlimsollCudaMessage* message) {
 
 int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage* message) {
   cudaDeviceProp properties;
-  const int code = Report(cudaGetDeviceProperties(&properties, chosen_device),
-                          "cudaGetDeviceProperties", message);
+  int code = Report(cudaGetDeviceProperties(&properties, chosen_device), "cudaGetDeviceProperties",
+                    message);
+  if (code != PLIMSOLL_CUDA_OK) return code;
+  code = Report(cudaDeviceGetPCIBusId(device->pci_bus_id, sizeof device->pci_bus_id, chosen_device),
+                "cudaDeviceGetPCIBusId", message);
   if (code != PLIMSOLL_CUDA_OK) return code;
   std::snprintf(device->name, sizeof device->name, "%s", properties.name);
   device->multiprocessors = properties.multiProcessorCount;

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Goes up with every change to this file. */
-#define PLIMSOLL_CUDA_VERSION 4
+#define PLIMSOLL_CUDA_VERSION 5
 #define PLIMSOLL_CUDA_ENTRY "plimsoll_cuda_module"
 
 enum PlimsollCudaCode {
@@ -37,6 +37,7 @@ typedef struct PlimsollCudaDevice {
   int32_t multiprocessors;            /* 132 */
   int32_t compute_capability;         /* 90 for sm_90 */
   int32_t threads_per_multiprocessor; /* 2048 */
+  char pci_bus_id[32];                /* "0000:65:00.0"; ends in a zero */
   /* Of the device's memory when the context had started: all that was used, by whomever. */
   int64_t context_bytes;
   /* What the kernels' own memory and libraries took then, and how much of it was asked for. */

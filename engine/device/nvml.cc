@@ -32,7 +32,7 @@ constexpr unsigned kMemoryInfoVersion = sizeof(MemoryInfo) | (2u << 24);
 struct Calls {
   int (*init)();
   int (*shutdown)();
-  int (*device_by_index)(unsigned index, DeviceHandle* device);
+  int (*device_by_bus)(const char* pci_bus_id, DeviceHandle* device);
   int (*memory_info)(DeviceHandle device, MemoryInfo* info);
   int (*processes)(DeviceHandle device, unsigned* count, ProcessInfo* infos);
 };
@@ -46,7 +46,7 @@ bool Find(void* library, const char* name, Function& function) {
 bool FindAll(void* library, Calls& calls) {
   return Find(library, "nvmlInit_v2", calls.init) &&
          Find(library, "nvmlShutdown", calls.shutdown) &&
-         Find(library, "nvmlDeviceGetHandleByIndex_v2", calls.device_by_index) &&
+         Find(library, "nvmlDeviceGetHandleByPciBusId_v2", calls.device_by_bus) &&
          Find(library, "nvmlDeviceGetMemoryInfo_v2", calls.memory_info) &&
          Find(library, "nvmlDeviceGetComputeRunningProcesses_v3", calls.processes);
 }
@@ -67,10 +67,11 @@ Bytes BytesFrom(unsigned long long bytes) { return Bytes(static_cast<int64_t>(by
 #endif
 
 // Between init and shutdown.
-PLIMSOLL_CALLS_C absl::StatusOr<NvmlMemory> Read(const Calls& calls, unsigned index) {
+PLIMSOLL_CALLS_C absl::StatusOr<NvmlMemory> Read(const Calls& calls,
+                                                 const std::string& pci_bus_id) {
   DeviceHandle device = nullptr;
   PLIMSOLL_RETURN_IF_ERROR(
-      Check(calls.device_by_index(index, &device), "nvmlDeviceGetHandleByIndex_v2"));
+      Check(calls.device_by_bus(pci_bus_id.c_str(), &device), "nvmlDeviceGetHandleByPciBusId_v2"));
   MemoryInfo memory = {};
   memory.version = kMemoryInfoVersion;
   PLIMSOLL_RETURN_IF_ERROR(Check(calls.memory_info(device, &memory), "nvmlDeviceGetMemoryInfo_v2"));
@@ -103,7 +104,7 @@ std::string NvmlLibrary() {
 }
 
 PLIMSOLL_CALLS_C absl::StatusOr<NvmlMemory> ReadNvmlMemory(const std::string& library,
-                                                           unsigned device) {
+                                                           const std::string& pci_bus_id) {
   const std::unique_ptr<void, int (*)(void*)> opened(dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL),
                                                      &dlclose);
   if (opened == nullptr) {
@@ -115,7 +116,7 @@ PLIMSOLL_CALLS_C absl::StatusOr<NvmlMemory> ReadNvmlMemory(const std::string& li
     return absl::FailedPreconditionError("no NVML: " + library + " lacks a function");
   }
   PLIMSOLL_RETURN_IF_ERROR(Check(calls.init(), "nvmlInit_v2"));
-  absl::StatusOr<NvmlMemory> read = Read(calls, device);
+  absl::StatusOr<NvmlMemory> read = Read(calls, pci_bus_id);
   calls.shutdown();
   return read;
 }

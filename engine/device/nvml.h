@@ -25,7 +25,9 @@ struct NvmlMemory {
 // The library's path: the environment's PLIMSOLL_NVML, or the name that the loader knows.
 std::string NvmlLibrary();
 
-// Of GPU number `device`, as the library numbers them.
-absl::StatusOr<NvmlMemory> ReadNvmlMemory(const std::string& library, unsigned device);
+// Of the GPU in this slot, "0000:65:00.0": the library numbers GPUs in another order than CUDA, and
+// those too that CUDA was told not to see.
+absl::StatusOr<NvmlMemory> ReadNvmlMemory(const std::string& library,
+                                          const std::string& pci_bus_id);
 
 }  // namespace plimsoll

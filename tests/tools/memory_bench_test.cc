@@ -11,6 +11,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 constexpr int64_t kGibibyte = int64_t{1} << 30;
+constexpr const char* kSlot = "0000:65:00.0";
 
 std::string Fake(const std::string& name) { return PLIMSOLL_FAKE_MODULES "/lib" + name + ".so"; }
 
@@ -25,7 +26,7 @@ MemoryComparison OnGpu() {
 
 TEST(MemoryBench, NvmlSaysWhatTheProcessHasBesideTheSumOfTheStages) {
   MemoryComparison comparison = OnGpu();
-  AddGpuProcess(Fake("fake_nvml"), comparison);
+  AddGpuProcess(Fake("fake_nvml"), kSlot, comparison);
   ASSERT_EQ(comparison.stages.size(), 3u);
   EXPECT_EQ(comparison.stages.back().name, "process");
   EXPECT_EQ(comparison.stages.back().predicted, Bytes(400'000'000 + kGibibyte));
@@ -35,15 +36,15 @@ TEST(MemoryBench, NvmlSaysWhatTheProcessHasBesideTheSumOfTheStages) {
 
 TEST(MemoryBench, WithoutItTheReasonIsPrinted) {
   MemoryComparison comparison = OnGpu();
-  AddGpuProcess("/nowhere/libnvidia-ml.so.1", comparison);
+  AddGpuProcess("/nowhere/libnvidia-ml.so.1", kSlot, comparison);
   EXPECT_EQ(comparison.stages.size(), 2u);
   EXPECT_THAT(comparison.note, StartsWith("no NVML: /nowhere"));
   EXPECT_THAT(MemoryAsText(comparison), HasSubstr("no NVML: /nowhere"));
   EXPECT_THAT(MemoryAsJson(comparison), HasSubstr("\"note\": \"no NVML: /nowhere"));
   comparison = OnGpu();
-  AddGpuProcess(Fake("fake_nvml_in_a_container"), comparison);
+  AddGpuProcess(Fake("fake_nvml_in_a_container"), kSlot, comparison);
   EXPECT_EQ(comparison.note,
-            "NVML does not say what this process uses; on its first GPU all together use 3 GiB");
+            "NVML does not say what this process uses; on its GPU all together use 3 GiB");
 }
 
 // 100 MB of 80 GiB; without a GPU they would be a quarter of the stage.

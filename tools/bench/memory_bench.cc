@@ -63,7 +63,7 @@ absl::StatusOr<MemoryComparison> CompareMemory(const EngineOptions& options) {
     const absl::StatusOr<DeviceMemory> gpu = (*engine)->backend().Memory();
     if (!gpu.ok()) return gpu.status();
     comparison.gpu_bytes = gpu->total;
-    AddGpuProcess(NvmlLibrary(), comparison);
+    AddGpuProcess(NvmlLibrary(), (*engine)->backend().traits().pci_bus_id, comparison);
     return comparison;
   }
   LookAtPool((*engine)->arena());
@@ -73,14 +73,14 @@ absl::StatusOr<MemoryComparison> CompareMemory(const EngineOptions& options) {
   return comparison;
 }
 
-void AddGpuProcess(const std::string& nvml_library, MemoryComparison& comparison) {
-  const absl::StatusOr<NvmlMemory> memory = ReadNvmlMemory(nvml_library, /*device=*/0);
+void AddGpuProcess(const std::string& nvml_library, const std::string& pci_bus_id,
+                   MemoryComparison& comparison) {
+  const absl::StatusOr<NvmlMemory> memory = ReadNvmlMemory(nvml_library, pci_bus_id);
   if (!memory.ok()) {
     comparison.note = std::string(memory.status().message());
   } else if (!memory->process) {
-    comparison.note =
-        "NVML does not say what this process uses; on its first GPU all together use " +
-        FormatSize(memory->used);
+    comparison.note = "NVML does not say what this process uses; on its GPU all together use " +
+                      FormatSize(memory->used);
   } else {
     AddProcess(*memory->process, comparison);
   }

@@ -31,7 +31,8 @@ double DifferenceOf(const MemoryStage& stage);
 absl::StatusOr<MemoryComparison> CompareMemory(const EngineOptions& options);
 
 // Adds the process on GPU number 0, as the library at that path tells it, or says why not.
-void AddGpuProcess(const std::string& nvml_library, MemoryComparison& comparison);
+void AddGpuProcess(const std::string& nvml_library, const std::string& pci_bus_id,
+                   MemoryComparison& comparison);
 
 std::string MemoryAsText(const MemoryComparison& comparison);
 std::string MemoryAsJson(const MemoryComparison& comparison);

@@ -103,6 +103,7 @@ TEST(CudaBackend, TellsWhatTheGpuIsAndHowLongItTook) {
   ASSERT_TRUE(backend.ok()) << backend.status();
   EXPECT_EQ((*backend)->traits().model, "pretended");
   EXPECT_EQ((*backend)->traits().multiprocessors, 4);
+  EXPECT_EQ((*backend)->traits().pci_bus_id, "0000:65:00.0");
   EXPECT_EQ((*backend)->traits().context, Bytes(9'000'000));
   EXPECT_EQ((*backend)->traits().context_predicted, Bytes((8 << 20) + 4 * 1024 * 1980));
   EXPECT_EQ((*backend)->traits().libraries, Bytes(3'000'000));

@@ -36,7 +36,7 @@ int Open(int, PlimsollCudaMessage* message) {
 }
 
 int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage*) {
-  *device = {"pretended", 4, 80, 1024, 9'000'000, 3'000'000, 2'000'000};
+  *device = {"pretended", 4, 80, 1024, "0000:65:00.0", 9'000'000, 3'000'000, 2'000'000};
   return PLIMSOLL_CUDA_OK;
 }
 
