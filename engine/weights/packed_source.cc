@@ -11,6 +11,7 @@
 #include "engine/ops/float16.h"
 #include "engine/ops/weight_element.h"
 #include "kvcache/base/errors.h"
+#include "kvcache/model/module_patterns.h"
 #include "kvcache/sizing/weight_bytes.h"
 
 namespace plimsoll {
@@ -224,11 +225,33 @@ absl::Status CheckOrder(const Checkpoint& checkpoint, const std::string& part, i
   return absl::OkStatus();
 }
 
+// How config.json says that the module is stored; null: it says nothing of it.
+const QuantizedStorage* StorageOf(const QuantizedStorage& all, const std::string& stem) {
+  for (const QuantizedStorage& each : all.apart) {
+    const auto is_its = [&](const std::string& module) {
+      return MatchesPattern(stem, module, PatternKind::kGlob).value_or(false);
+    };
+    if (std::any_of(each.modules.begin(), each.modules.end(), is_its)) return &each;
+  }
+  return all.rest ? &all : nullptr;
+}
+
+// The shape of the scales is what counts; config.json may not contradict it, or one of them is not
+// this checkpoint's.
+absl::Status CheckGroup(const QuantizedStorage& storage, int64_t cols, int64_t group) {
+  const bool whole = storage.group == 0 || storage.group >= cols;
+  if ((whole ? cols : storage.group) == group) return absl::OkStatus();
+  const std::string said = storage.group == 0 ? "a whole row" : std::to_string(storage.group);
+  return BadField("group_size", said,
+                  (group == cols ? "a whole row" : std::to_string(group)) + ", by its shape");
+}
+
 // What all formats have in common: a type, and groups by the shape of the scales.
-absl::StatusOr<TensorSource> SourceWith(const Checkpoint& checkpoint, Packing packing,
-                                        ElementType type, const std::string& stem,
+absl::StatusOr<TensorSource> SourceWith(const Checkpoint& checkpoint,
+                                        const QuantizedStorage& storage, const TensorSource& kind,
                                         const Shape& shape) {
-  const bool by_row = packing == Packing::kRows;
+  const std::string& stem = kind.name;
+  const bool by_row = kind.packing == Packing::kRows;
   const std::string part = stem + (by_row ? ".weight_scale" : ".scales");
   const StoredTensor* const scales = checkpoint.Find(part);
   if (scales == nullptr) return absl::InvalidArgumentError(part + ": missing");
@@ -242,20 +265,24 @@ absl::StatusOr<TensorSource> SourceWith(const Checkpoint& checkpoint, Packing pa
   }
   const Shape want = by_row ? Shape{shape[0], groups} : Shape{groups, shape[0]};
   PLIMSOLL_RETURN_IF_ERROR(CheckPart(checkpoint, part, want, ""));
-  TensorSource source{.name = stem, .packing = packing};
-  source.resident = {.type = type, .rows = shape[0], .cols = shape[1], .group = group};
+  PLIMSOLL_RETURN_IF_ERROR(Annotate(CheckGroup(storage, shape[1], group), part));
+  TensorSource source = kind;
+  source.resident.rows = shape[0];
+  source.resident.cols = shape[1];
+  source.resident.group = group;
   return source;
 }
 
-absl::StatusOr<TensorSource> FindRows(const Checkpoint& checkpoint, const std::string& stem,
-                                      const Shape& shape) {
+absl::StatusOr<TensorSource> FindRows(const Checkpoint& checkpoint, const QuantizedStorage& storage,
+                                      const std::string& stem, const Shape& shape) {
   const std::string packed = stem + ".weight_packed";
   const Shape four = {shape[0], CeilDivide(shape[1], 8)};
   const Shape eight = {shape[0], CeilDivide(shape[1], 4)};
   const bool int8 = checkpoint.Find(packed)->shape == eight && eight != four;
   PLIMSOLL_RETURN_IF_ERROR(CheckPart(checkpoint, packed, int8 ? eight : four, "I32"));
-  absl::StatusOr<TensorSource> source = SourceWith(
-      checkpoint, Packing::kRows, int8 ? ElementType::kInt8 : ElementType::kInt4, stem, shape);
+  TensorSource kind{.name = stem, .packing = Packing::kRows};
+  kind.resident.type = int8 ? ElementType::kInt8 : ElementType::kInt4;
+  absl::StatusOr<TensorSource> source = SourceWith(checkpoint, storage, kind, shape);
   if (!source.ok()) return source;
   const std::string zeros = stem + ".weight_zero_point";
   source->has_zeros = checkpoint.Find(zeros) != nullptr;
@@ -280,8 +307,9 @@ absl::StatusOr<TensorSource> FindColumns(const Checkpoint& checkpoint,
   }
   const Shape words = awq ? Shape{shape[1], shape[0] / 8} : Shape{shape[1] / 8, shape[0]};
   PLIMSOLL_RETURN_IF_ERROR(CheckPart(checkpoint, stem + ".qweight", words, "I32"));
-  absl::StatusOr<TensorSource> source =
-      SourceWith(checkpoint, awq ? Packing::kAwq : Packing::kGptq, ElementType::kInt4, stem, shape);
+  TensorSource kind{.name = stem, .packing = awq ? Packing::kAwq : Packing::kGptq};
+  kind.resident.type = ElementType::kInt4;
+  absl::StatusOr<TensorSource> source = SourceWith(checkpoint, storage, kind, shape);
   if (!source.ok()) return source;
   source->has_zeros = true;
   source->zeros_less_one = storage.variant != "gptq_v2";
@@ -315,13 +343,14 @@ bool IsInParts(const Checkpoint& checkpoint, const std::string& name) {
 absl::StatusOr<TensorSource> FindParts(const Checkpoint& checkpoint, const ModelConfig& model,
                                        const std::string& name, const TensorSpec& spec) {
   const std::string stem = StemOf(name);
-  if (!model.storage || spec.shape.size() != 2) {
+  const QuantizedStorage* const storage = model.storage ? StorageOf(*model.storage, stem) : nullptr;
+  if (storage == nullptr || spec.shape.size() != 2) {
     return absl::InvalidArgumentError("quantised numbers, of which config.json says nothing");
   }
   if (checkpoint.Find(stem + ".weight_packed") != nullptr) {
-    return FindRows(checkpoint, stem, spec.shape);
+    return FindRows(checkpoint, *storage, stem, spec.shape);
   }
-  return FindColumns(checkpoint, *model.storage, stem, spec.shape);
+  return FindColumns(checkpoint, *storage, stem, spec.shape);
 }
 
 absl::Status FillFromParts(const Checkpoint& checkpoint, const TensorSource& source,

@@ -15,6 +15,7 @@
 // 6, 1, 3, 5, 7 in that order. Numbers are unsigned: compressed-tensors adds 8 or 128 to its signed
 // ones, and to zeros alike; gptq stores one less than a zero, but for its variant "gptq_v2".
 //
+// How many inputs share a scale follows from the shape of the scales, and is what config.json says.
 // Scales are rounded to fp16. Inputs in another order than the groups' (act-order) are refused.
 //
 // Threads: reading is safe from any. Cost: Fill reads each byte once, a few MiB at a time, on the

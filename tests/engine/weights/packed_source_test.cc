@@ -116,6 +116,27 @@ TEST(PackedSource, APartOfAnotherShapeIsRefusedByName) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("weight_packed: shape=["));
 }
 
+// The same bytes under a config.json that says another group.
+TEST(PackedSource, AGroupSizeThatTheScalesContradictIsRefusedByName) {
+  for (const std::string method : {"compressed-tensors", "gptq", "awq"}) {
+    for (const auto& [stored, said] : {std::pair<int64_t, int64_t>(32, 64), {0, 32}, {32, 0}}) {
+      const QuantisedTwins twins({.method = method, .group = stored});
+      TinyShape shape{.layers = 2};
+      shape.more = PackedFormat{.method = method, .group = said}.Config();
+      std::ofstream(twins.packed() + "/config.json") << shape.Config();
+      const absl::Status status = LoadStatus(twins.packed());
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << method;
+      const auto name = [](int64_t group) {
+        return group == 0 ? "a whole row" : std::to_string(group);
+      };
+      EXPECT_THAT(std::string(status.message()),
+                  AllOf(HasSubstr("scale"), HasSubstr("group_size=" + name(said) + ": want " +
+                                                      name(stored) + ", by its shape")))
+          << method;
+    }
+  }
+}
+
 // Layouts of which the numbers would be read in the wrong order, or not at all.
 TEST(PackedSource, UnknownStorageIsRefusedBeforeAnythingIsRead) {
   const auto status_of = [](QuantizedStorage storage) {
