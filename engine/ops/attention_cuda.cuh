@@ -68,7 +68,7 @@ SIMT_DEVICE void StoreColumn(const AttentionParameters& p, const AttentionItem& 
   }
 }
 
-template <Stored kType, int kDim, int kTiles, int kMinBlocks>
+template <PlimsollCudaType kType, int kDim, int kTiles, int kMinBlocks>
 SIMT_KERNEL(32 * kAttentionWarps, kMinBlocks)
 Attention(const AttentionParameters p) {
   constexpr int kColumns = 8 * kTiles;

@@ -1,4 +1,4 @@
 #include "engine/ops/attention_launch_cuda.cuh"
 
-template int plimsoll::cuda::LaunchAttentionOf<plimsoll::cuda::Stored::kInt8>(
+template int plimsoll::cuda::LaunchAttentionOf<PLIMSOLL_CUDA_INT8>(
     const PlimsollCudaAttention& call, simt::Stream stream);

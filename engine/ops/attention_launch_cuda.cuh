@@ -14,7 +14,7 @@ inline AttentionParameters AttentionParametersOf(const PlimsollCudaAttention& ca
   int block_shift = 0;
   while (1 << block_shift < call.block_tokens) ++block_shift;
   return {.q = call.q,
-          .out = {call.out, static_cast<Stored>(call.out_type)},
+          .out = {call.out, call.out_type},
           .places = call.places,
           .sinks = call.sinks,
           .heads = call.heads,
@@ -35,7 +35,7 @@ inline AttentionParameters AttentionParametersOf(const PlimsollCudaAttention& ca
           .partial_weights = call.partial_weights};
 }
 
-template <Stored kType, int kDim, int kTiles>
+template <PlimsollCudaType kType, int kDim, int kTiles>
 int LaunchItems(const PlimsollCudaAttention& call, simt::Stream stream) {
   const AttentionParameters parameters = AttentionParametersOf(call, kTiles);
   const simt::LaunchShape shape = {
@@ -55,10 +55,10 @@ int LaunchSplits(const PlimsollCudaAttention& call, simt::Stream stream) {
       .blocks_x = call.split_count, .blocks_y = call.heads, .threads = 32 * kAttentionWarps};
   return simt::Launch(&CombineAttention<kDim>, shape, stream, call.splits, call.partial_sums,
                       call.partial_weights, call.sinks, call.heads,
-                      AttentionOut{call.out, static_cast<Stored>(call.out_type)});
+                      AttentionOut{call.out, call.out_type});
 }
 
-template <Stored kType, int kDim>
+template <PlimsollCudaType kType, int kDim>
 int LaunchAttentionOf(const PlimsollCudaAttention& call, simt::Stream stream) {
   if (call.item_count == 0) return 0;
   int code = 0;
@@ -73,7 +73,7 @@ int LaunchAttentionOf(const PlimsollCudaAttention& call, simt::Stream stream) {
   return LaunchSplits<kDim>(call, stream);
 }
 
-template <Stored kType>
+template <PlimsollCudaType kType>
 int LaunchAttentionOf(const PlimsollCudaAttention& call, simt::Stream stream) {
   switch (call.head_dim) {
     case 64:

@@ -10,7 +10,7 @@
 namespace plimsoll::cuda {
 
 // Sizes that follow from type and width.
-template <Stored kType, int kDim, int kTiles>
+template <PlimsollCudaType kType, int kDim, int kTiles>
 struct AttentionShape {
   using Storage = KvStorage<kType>;
   using Multiply = typename Storage::Multiply;

@@ -13,22 +13,19 @@ namespace plimsoll::cuda {
 using AttentionItem = PlimsollCudaAttentionItem;
 using AttentionSplit = PlimsollCudaAttentionSplit;
 
-// By the values of plimsoll::ElementType.
-enum class Stored : int32_t { kFp32 = 0, kFp16 = 2, kBf16 = 3, kFp8 = 4, kInt8 = 5, kInt4 = 6 };
-
 inline constexpr float kLog2E = 1.44269504088896341f;
 
 // Where results go.
 struct AttentionOut {
   void* data;
-  Stored type;
+  int32_t type;
 
   SIMT_DEVICE void Write(int64_t i, float value) const {
     switch (type) {
-      case Stored::kFp16:
+      case PLIMSOLL_CUDA_FP16:
         static_cast<__half*>(data)[i] = __float2half(value);
         break;
-      case Stored::kBf16:
+      case PLIMSOLL_CUDA_BF16:
         static_cast<__nv_bfloat16*>(data)[i] = __float2bfloat16(value);
         break;
       default:

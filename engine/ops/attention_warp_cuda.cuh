@@ -28,7 +28,7 @@
 
 namespace plimsoll::cuda {
 
-template <Stored kType, int kDim, int kTiles>
+template <PlimsollCudaType kType, int kDim, int kTiles>
 struct AttentionWarp : AttentionShape<kType, kDim, kTiles> {
   using Shape = AttentionShape<kType, kDim, kTiles>;
   using Shape::kPairs;

@@ -21,7 +21,7 @@
 
 namespace plimsoll::cuda {
 
-template <Stored>
+template <PlimsollCudaType>
 struct KvStorage;
 
 struct Unscaled {
@@ -39,12 +39,12 @@ struct Plain16 : Unscaled {
 };
 
 template <>
-struct KvStorage<Stored::kFp16> : Plain16 {
+struct KvStorage<PLIMSOLL_CUDA_FP16> : Plain16 {
   using Multiply = __half;
 };
 
 template <>
-struct KvStorage<Stored::kBf16> : Plain16 {
+struct KvStorage<PLIMSOLL_CUDA_BF16> : Plain16 {
   using Multiply = __nv_bfloat16;
 };
 
@@ -52,7 +52,7 @@ struct KvStorage<Stored::kBf16> : Plain16 {
 // its exponent is off by 15 - 7, denormals included. Of the largest magnitude, which is NaN, a one
 // carries into the exponent's highest bit, and there it makes fp16's NaN.
 template <>
-struct KvStorage<Stored::kFp8> : Unscaled {
+struct KvStorage<PLIMSOLL_CUDA_FP8> : Unscaled {
   using Multiply = __half;
   static constexpr int kBits = 8;
   static constexpr int kPairs = 2;
@@ -71,7 +71,7 @@ struct KvStorage<Stored::kFp8> : Unscaled {
 
 // A byte below the byte 0x64 is the fp16 1024 + byte.
 template <>
-struct KvStorage<Stored::kInt8> {
+struct KvStorage<PLIMSOLL_CUDA_INT8> {
   using Multiply = __half;
   static constexpr int kBits = 8;
   static constexpr int kPairs = 2;
@@ -89,7 +89,7 @@ struct KvStorage<Stored::kInt8> {
 
 // Four bits below 0x640 likewise, for every fourth nibble at once.
 template <>
-struct KvStorage<Stored::kInt4> {
+struct KvStorage<PLIMSOLL_CUDA_INT4> {
   using Multiply = __half;
   static constexpr int kBits = 4;
   static constexpr int kPairs = 4;

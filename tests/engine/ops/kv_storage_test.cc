@@ -13,7 +13,7 @@ namespace {
 constexpr int kBytes = 256;
 
 // Element `i` of a word, in units of kFactor and from kCentre on.
-template <Stored kType>
+template <PlimsollCudaType kType>
 float Unpacked(uint32_t word, int i) {
   using Storage = KvStorage<kType>;
   uint32_t pairs[Storage::kPairs];
@@ -34,7 +34,7 @@ TEST(KvStorage, EveryInt8IsExact) {
     for (int i = 0; i < 4; ++i) {
       const uint32_t word = (0x5aa5c33cu & ~(0xffu << (8 * i))) | static_cast<uint32_t>(byte)
                                                                       << (8 * i);
-      EXPECT_EQ(Unpacked<Stored::kInt8>(word, i), static_cast<float>(byte));
+      EXPECT_EQ(Unpacked<PLIMSOLL_CUDA_INT8>(word, i), static_cast<float>(byte));
     }
   }
 }
@@ -42,8 +42,8 @@ TEST(KvStorage, EveryInt8IsExact) {
 TEST(KvStorage, EveryInt4IsExact) {
   const uint32_t word = 0x76543210;
   for (int i = 0; i < 8; ++i) {
-    EXPECT_EQ(Unpacked<Stored::kInt4>(word, i), static_cast<float>(i));
-    EXPECT_EQ(Unpacked<Stored::kInt4>(~word, i), static_cast<float>(15 - i));
+    EXPECT_EQ(Unpacked<PLIMSOLL_CUDA_INT4>(word, i), static_cast<float>(i));
+    EXPECT_EQ(Unpacked<PLIMSOLL_CUDA_INT4>(~word, i), static_cast<float>(15 - i));
   }
 }
 
@@ -54,7 +54,7 @@ TEST(KvStorage, EveryFp8IsExact) {
     const auto want = static_cast<float>(stored);
     for (int i = 0; i < 4; ++i) {
       const uint32_t word = static_cast<uint32_t>(byte) << (8 * i);
-      const float got = Unpacked<Stored::kFp8>(word, i);
+      const float got = Unpacked<PLIMSOLL_CUDA_FP8>(word, i);
       EXPECT_TRUE(got == want || (std::isnan(got) && std::isnan(want))) << byte << " is " << got;
     }
   }
@@ -62,7 +62,7 @@ TEST(KvStorage, EveryFp8IsExact) {
 
 TEST(KvStorage, AWordIsScaleAndZero) {
   const uint32_t word = Fp16FromFloat(0.5f) | static_cast<uint32_t>(Fp16FromFloat(-3)) << 16;
-  const ScaleZero int8 = ScaleZeroOf<KvStorage<Stored::kInt8>>(word);
+  const ScaleZero int8 = ScaleZeroOf<KvStorage<PLIMSOLL_CUDA_INT8>>(word);
   EXPECT_EQ(int8.scale, 0.5f);
   EXPECT_EQ(int8.zero, -3 + 128 * 0.5f);
 }

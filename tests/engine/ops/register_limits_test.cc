@@ -29,7 +29,7 @@ struct Limit {
   std::string pattern;
 };
 
-// "Attention<(plimsoll::cuda::Stored)2, 64, 1, 4>", without its namespace, result and arguments.
+// "Attention<(PlimsollCudaType)2, 64, 1, 4>", without its namespace, result and arguments.
 std::string ShortName(const std::string& mangled) {
   char* const text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, nullptr);
   std::string name = text == nullptr ? mangled : text;
