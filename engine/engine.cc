@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <system_error>
@@ -37,14 +38,19 @@ struct Engine::Parts {
   std::unique_ptr<Decoder> decoder;
   std::unique_ptr<SwapSpace> swap;  // null: none
   std::unique_ptr<GenerationLoop> loop;
-  Bytes free_seen;  // of the device, when Taken was last called
+  Bytes free_at_start;  // of the device, when the plan was made
+  Bytes free_seen;      // when Taken was last called
+  Blocks first_blocks;  // of the pool: the plan's, or as many as there was memory for
   std::optional<Bytes> weights_took, pool_took, decoder_took;
   Mutex memory_mutex;
   std::vector<MemoryStage> memory ABSL_GUARDED_BY(memory_mutex);
 
   absl::Status Plan(const EngineOptions& options);
   absl::Status Load(const EngineOptions& options);
-  absl::Status CommitPool(const EngineOptions& options);
+  absl::Status ReservePool(const EngineOptions& options);
+  absl::Status MakeDecoder(const EngineOptions& options);
+  absl::Status SizePool(const EngineOptions& options);
+  absl::Status CommitPool();
   absl::Status Export(const std::string& socket, const Clock& clock);
   absl::Status Start(const EngineOptions& options, const Clock& clock);
   absl::Status MakeSwapSpace(Bytes bytes);
@@ -76,8 +82,9 @@ absl::Status Engine::Parts::Plan(const EngineOptions& options) {
   }
   const absl::StatusOr<DeviceMemory> memory_there = device.backend->Memory();
   if (!memory_there.ok()) return memory_there.status();
+  free_at_start = memory_there->free;
   absl::StatusOr<InferencePlan> planned =
-      PlanEngine(model, *device.backend, options, memory_there->free);
+      PlanEngine(model, *device.backend, options, free_at_start);
   if (!planned.ok()) return planned.status();
   plan = *std::move(planned);
   absl::StatusOr<CacheLayout> laid_out = CacheLayoutFor(model, plan.kv_type, plan.block_tokens);
@@ -100,20 +107,60 @@ absl::Status Engine::Parts::Load(const EngineOptions& options) {
   return weights->MoveTo(*device.backend);
 }
 
-absl::Status Engine::Parts::CommitPool(const EngineOptions& options) {
-  absl::StatusOr<std::unique_ptr<PoolMemory>> committed =
+// Addresses alone, but for a slab: so graphs are captured for a pool whose memory comes last.
+absl::Status Engine::Parts::ReservePool(const EngineOptions& options) {
+  absl::StatusOr<std::unique_ptr<PoolMemory>> reserved =
       PoolMemory::Create(*device.backend, {.block_bytes = layout.block_bytes,
-                                           .blocks = plan.blocks,
+                                           .blocks = Blocks(0),
                                            .most = options.max_blocks.value_or(plan.blocks),
                                            .poison = options.poison_pool});
-  if (!committed.ok()) return Annotate(committed.status(), "pool");
-  pool = *std::move(committed);
+  if (!reserved.ok()) return Annotate(reserved.status(), "pool");
+  pool = *std::move(reserved);
   return absl::OkStatus();
+}
+
+absl::Status Engine::Parts::MakeDecoder(const EngineOptions& options) {
+  const Ops& ops = options.reference ? ReferenceOps() : device.backend->ops();
+  absl::StatusOr<std::unique_ptr<Decoder>> made =
+      Decoder::Create(model, *weights, {*device.backend, ops}, layout, pool->arena(),
+                      DecoderOptionsFor(options.loop));
+  if (!made.ok()) return made.status();
+  decoder = *std::move(made);
+  return absl::OkStatus();
+}
+
+// Everything else is there. What it took beyond its prediction the pool has less, unless it was
+// asked for by its blocks. Of a CPU others take memory as well, and a slab is taken already.
+absl::Status Engine::Parts::SizePool(const EngineOptions& options) {
+  first_blocks = plan.blocks;
+  const bool on_cpu = device.backend->ops().device == Device::kCpu;
+  if (on_cpu || pool->arena().kind() == "cuda-slab") return absl::OkStatus();
+  const absl::StatusOr<DeviceMemory> there = device.backend->Memory();
+  if (!there.ok()) return there.status();
+  const Bytes chunk = pool->arena().chunk_bytes();
+  Bytes room = there->free / chunk * chunk;
+  if (!options.blocks) {
+    const Bytes taken = free_at_start - std::min(there->free, free_at_start);
+    room = std::min(room, std::max(plan.device_bytes - taken, Bytes(0)));
+  }
+  const Blocks fitting = BlocksFittingIn(room, layout.block_bytes);
+  if (fitting >= first_blocks) return absl::OkStatus();
+  if (options.blocks || fitting < Blocks(1)) {
+    return absl::ResourceExhaustedError("a pool of " + std::to_string(first_blocks.value()) +
+                                        " blocks needs " + FormatSize(plan.kv_pool_bytes) + ", " +
+                                        FormatSize(room) + " are left");
+  }
+  first_blocks = fitting;
+  return absl::OkStatus();
+}
+
+absl::Status Engine::Parts::CommitPool() {
+  return Annotate(pool->Prepare(first_blocks, {}), "pool");
 }
 
 absl::Status Engine::Parts::Start(const EngineOptions& options, const Clock& clock) {
   absl::StatusOr<std::unique_ptr<KvCache>> cache_made =
-      KvCache::Create({.capacity = plan.blocks,
+      KvCache::Create({.capacity = first_blocks,
                        .block_tokens = plan.block_tokens,
                        .most = options.max_blocks.value_or(plan.blocks)});
   if (!cache_made.ok()) return cache_made.status();
@@ -125,12 +172,6 @@ absl::Status Engine::Parts::Start(const EngineOptions& options, const Clock& clo
       AdmissionController::Create(admission_options, *cache, clock);
   if (!controller.ok()) return controller.status();
   admission = std::make_unique<SharedAdmission>(*std::move(controller));
-  const Ops& ops = options.reference ? ReferenceOps() : device.backend->ops();
-  absl::StatusOr<std::unique_ptr<Decoder>> decoder_made =
-      Decoder::Create(model, *weights, {*device.backend, ops}, layout, pool->arena(),
-                      DecoderOptionsFor(options.loop));
-  if (!decoder_made.ok()) return decoder_made.status();
-  decoder = *std::move(decoder_made);
   if (options.swap) PLIMSOLL_RETURN_IF_ERROR(MakeSwapSpace(*options.swap));
   loop = std::make_unique<GenerationLoop>(*decoder, *admission, options.loop, swap.get());
   return absl::OkStatus();
@@ -158,7 +199,7 @@ absl::Status Engine::Parts::MakeSwapSpace(Bytes bytes) {
 absl::Status Engine::Parts::Export(const std::string& socket, const Clock& clock) {
   if (socket.empty()) return absl::OkStatus();
   absl::StatusOr<std::unique_ptr<PoolExport>> made = PoolExport::Create(
-      {.path = socket, .block_bytes = layout.block_bytes}, pool->arena(), plan.blocks, clock);
+      {.path = socket, .block_bytes = layout.block_bytes}, pool->arena(), first_blocks, clock);
   if (!made.ok()) return Annotate(made.status(), "export");
   exported = *std::move(made);
   return absl::OkStatus();
@@ -263,11 +304,16 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   parts->Taken();
   PLIMSOLL_RETURN_IF_ERROR(parts->Load(options));
   parts->weights_took = parts->Taken();
-  PLIMSOLL_RETURN_IF_ERROR(parts->CommitPool(options));
+  PLIMSOLL_RETURN_IF_ERROR(parts->ReservePool(options));
+  const Bytes reserved = parts->Taken().value_or(Bytes(0));
+  PLIMSOLL_RETURN_IF_ERROR(parts->MakeDecoder(options));
+  parts->decoder_took = parts->Taken();
+  PLIMSOLL_RETURN_IF_ERROR(parts->SizePool(options));
+  PLIMSOLL_RETURN_IF_ERROR(parts->CommitPool());
   parts->pool_took = parts->Taken();
+  if (parts->pool_took) *parts->pool_took += reserved;
   PLIMSOLL_RETURN_IF_ERROR(parts->Export(options.export_socket, clock));
   PLIMSOLL_RETURN_IF_ERROR(parts->Start(options, clock));
-  parts->decoder_took = parts->Taken();
   parts->Measure();
   return std::unique_ptr<Engine>(new Engine(std::move(parts)));
 }

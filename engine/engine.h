@@ -1,7 +1,9 @@
 // The engine: a model on a device, its paged pool sized by the plan, admission and the loop.
 //
-// Create plans the memory with the same code as `plimsoll plan`, loads the weights, commits the
-// pool and reports predicted beside measured bytes for each stage. Activations on the CPU are fp32;
+// Create plans the memory with the same code as `plimsoll plan`, loads the weights, makes the
+// decoder with its graphs, commits the pool last and reports predicted beside measured bytes for
+// each stage. Where a GPU has less left then than was planned, the pool has fewer blocks, or Create
+// fails if it was asked for by its blocks. Activations on the CPU are fp32;
 // what they and the rotary table take beyond the plan's formula is counted as runtime, so that the
 // prediction is of this engine and the pool is what is really left.
 //

@@ -121,9 +121,11 @@ absl::StatusOr<std::string> Reserve(Engine& engine, const GenerationRequest& req
   if (!answer.ok()) return answer.status();
   if (const auto* granted = std::get_if<Reservation>(&*answer)) return granted->id;
   const Refusal& refusal = std::get<Refusal>(*answer);
+  const Blocks there = engine.admission().With(
+      [](AdmissionController& admission) { return admission.cache().counts().total; });
   return absl::ResourceExhaustedError(
       "the pool is too small: " + std::to_string(refusal.needed.value()) + " blocks needed, " +
-      std::to_string(engine.plan().blocks.value()) + " there; the largest that fits is " +
+      std::to_string(there.value()) + " there; the largest that fits is " +
       std::to_string(refusal.largest_fit.value()) + " tokens");
 }
 

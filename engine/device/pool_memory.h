@@ -23,7 +23,7 @@ class PoolMemory {
  public:
   struct Options {
     Bytes block_bytes;
-    Blocks blocks;        // there at once
+    Blocks blocks;        // there at once; 0: only addresses, where the arena can
     Blocks most;          // at least `blocks`
     bool poison = false;  // fills what is committed with NaN
   };

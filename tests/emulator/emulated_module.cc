@@ -26,10 +26,12 @@ struct PlimsollCudaArena {
   char* base;
   int64_t chunk_bytes;
   int64_t chunks;
+  int64_t committed_bytes;
 };
 
 struct PlimsollCudaGraph {
   plimsoll::emulator::Recording calls;
+  int64_t bytes;
 };
 
 namespace plimsoll::emulator {
@@ -42,6 +44,7 @@ constexpr int64_t kSliceBytes = int64_t{64} << 10;  // small, so that tests take
 constexpr int32_t kMultiprocessors = 8;  // few, so that tests need not be large to fill them
 constexpr int kPoison = 0xff;
 int64_t used = 0;
+int64_t graph_bytes = 0;
 std::unordered_map<void*, int64_t> allocated;
 std::chrono::steady_clock::time_point timer;
 EmulatedCalls calls;
@@ -71,6 +74,7 @@ int Describe(PlimsollCudaDevice* device, PlimsollCudaMessage*) {
              .multiprocessors = kMultiprocessors,
              .compute_capability = 80,
              .threads_per_multiprocessor = 2048,
+             .pci_bus_id = "0000:00:00.0",
              .context_bytes = 0,
              .library_bytes = 0,
              .library_asked_bytes = 0};
@@ -199,7 +203,8 @@ int BeginCapture(PlimsollCudaMessage*) {
 }
 
 int EndCapture(PlimsollCudaGraph** graph, PlimsollCudaMessage*) {
-  *graph = new PlimsollCudaGraph{EndRecording()};
+  *graph = new PlimsollCudaGraph{EndRecording(), graph_bytes};
+  used += graph_bytes;
   return PLIMSOLL_CUDA_OK;
 }
 
@@ -209,7 +214,11 @@ int LaunchGraph(PlimsollCudaGraph* graph, PlimsollCudaMessage*) {
   return PLIMSOLL_CUDA_OK;
 }
 
-void DestroyGraph(PlimsollCudaGraph* graph) { delete graph; }
+void DestroyGraph(PlimsollCudaGraph* graph) {
+  if (graph == nullptr) return;
+  used -= graph->bytes;
+  delete graph;
+}
 
 int StartTimer(PlimsollCudaMessage*) {
   timer = std::chrono::steady_clock::now();
@@ -231,12 +240,13 @@ int CreateArena(int64_t chunk_bytes, int64_t chunks, PlimsollCudaArena** arena,
   void* const base = mmap(nullptr, static_cast<size_t>(chunk_bytes * chunks), PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return Fail(PLIMSOLL_CUDA_OUT_OF_MEMORY, "mmap", message);
-  *arena = new PlimsollCudaArena{static_cast<char*>(base), chunk_bytes, chunks};
+  *arena = new PlimsollCudaArena{static_cast<char*>(base), chunk_bytes, chunks, 0};
   return PLIMSOLL_CUDA_OK;
 }
 
 void DestroyArena(PlimsollCudaArena* arena) {
   munmap(arena->base, static_cast<size_t>(arena->chunk_bytes * arena->chunks));
+  used -= arena->committed_bytes;
   delete arena;
 }
 
@@ -252,6 +262,8 @@ int Commit(PlimsollCudaArena* arena, int64_t first, int64_t count, PlimsollCudaM
   }
   std::memset(from, kPoison, static_cast<size_t>(bytes));
   used += bytes;
+  arena->committed_bytes += bytes;
+  calls.graphs_before_commit = calls.graphs_captured;
   return PLIMSOLL_CUDA_OK;
 }
 
@@ -259,6 +271,7 @@ int Decommit(PlimsollCudaArena* arena, int64_t first, int64_t count, PlimsollCud
   const int64_t bytes = count * arena->chunk_bytes;
   mprotect(arena->base + first * arena->chunk_bytes, static_cast<size_t>(bytes), PROT_NONE);
   used -= bytes;
+  arena->committed_bytes -= bytes;
   return PLIMSOLL_CUDA_OK;
 }
 
@@ -369,5 +382,7 @@ constexpr PlimsollCudaModule kModule = {
 const PlimsollCudaModule& EmulatedModule() { return kModule; }
 
 const EmulatedCalls& CallsOfEmulatedModule() { return calls; }
+
+void SetGraphBytes(int64_t bytes) { graph_bytes = bytes; }
 
 }  // namespace plimsoll::emulator

@@ -25,7 +25,11 @@ struct EmulatedCalls {
   int64_t bytes_to_host = 0;
   int64_t graphs_captured = 0;
   int64_t graphs_launched = 0;
+  int64_t graphs_before_commit = 0;  // captured when chunks of an arena were last committed
 };
 const EmulatedCalls& CallsOfEmulatedModule();
+
+// What each graph that is captured from now on takes of the device's memory, until it ends.
+void SetGraphBytes(int64_t bytes);
 
 }  // namespace plimsoll::emulator

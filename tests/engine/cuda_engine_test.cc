@@ -93,6 +93,74 @@ TEST_P(CudaEngine, StagesAreMeasuredOnTheDevice) {
   EXPECT_EQ(stages["pool"].measured, engine.arena().committed_bytes());
 }
 
+// Capturing may take more than anybody predicted, so what is left is known only then.
+TEST(CudaEngineOrder, GraphsAreCapturedBeforeThePoolHasMemory) {
+  const SystemClock clock;
+  const DeviceBackend& device = *KernelDevices().front().backend;
+  const emulator::EmulatedCalls before = emulator::CallsOfEmulatedModule();
+  const auto engine = Engine::Create(OptionsOn(device, 8), clock);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const emulator::EmulatedCalls after = emulator::CallsOfEmulatedModule();
+  EXPECT_EQ(after.graphs_captured - before.graphs_captured, 2);  // of 1 and of 2 sequences
+  EXPECT_EQ(after.graphs_before_commit, after.graphs_captured);
+}
+
+// Graphs take so much each while this lives.
+struct HeavyGraphs {
+  explicit HeavyGraphs(int64_t bytes) { emulator::SetGraphBytes(bytes); }
+  ~HeavyGraphs() { emulator::SetGraphBytes(0); }
+};
+
+int64_t BlocksOf(Engine& engine) {
+  return engine.admission().With(
+      [](AdmissionController& admission) { return admission.cache().counts().total.value(); });
+}
+
+TEST(CudaEngineOrder, ThePoolHasWhatGraphsLeave) {
+  const SystemClock clock;
+  const DeviceBackend& device = *KernelDevices().front().backend;
+  EngineOptions options = OptionsOn(device, 8);
+  options.blocks = options.max_blocks = std::nullopt;
+  options.memory = Bytes(8 << 20);
+  const Bytes before = device.Memory()->free;
+  int64_t planned = 0;
+  {
+    const auto engine = *Engine::Create(options, clock);
+    planned = engine->plan().blocks.value();
+    EXPECT_EQ(BlocksOf(*engine), planned);
+  }
+  const HeavyGraphs heavy(1 << 20);
+  const auto engine = *Engine::Create(options, clock);
+  EXPECT_EQ(engine->plan().blocks.value(), planned);
+  EXPECT_LT(BlocksOf(*engine), planned);
+  const Bytes taken = before - device.Memory()->free;
+  const Bytes chunk = engine->arena().chunk_bytes();
+  EXPECT_LE(taken, *options.memory + chunk);
+  EXPECT_GT(taken, *options.memory - chunk) << "and all of that";
+  const auto listener = Start(*engine, std::vector<int32_t>(20, 7), 6);
+  while (engine->loop().Step()) {
+  }
+  EXPECT_TRUE(listener->status.ok()) << listener->status;
+  EXPECT_EQ(listener->tokens.size(), 6u);
+}
+
+TEST(CudaEngineOrder, APoolThatWasAskedForByItsBlocksIsThereOrNot) {
+  const SystemClock clock;
+  const DeviceBackend& device = *KernelDevices().front().backend;
+  Bytes left, pool;
+  {
+    const auto engine = *Engine::Create(OptionsOn(device, 64), clock);
+    left = device.Memory()->free;
+    pool = engine->arena().committed_bytes();
+  }
+  const Bytes before = device.Memory()->free;
+  const HeavyGraphs heavy((left.value() + pool.value() / 2) / 2);  // two of them
+  const absl::Status status = Engine::Create(OptionsOn(device, 64), clock).status();
+  EXPECT_EQ(status,
+            absl::ResourceExhaustedError("a pool of 64 blocks needs 256 KiB, 128 KiB are left"));
+  EXPECT_EQ(device.Memory()->free, before);
+}
+
 // Two that grow to two blocks each in a pool of three: the second stops, is kept or starts over,
 // and the pool grows meanwhile.
 TEST_P(CudaEngine, GrowsWhileSomebodyIsKept) {
