@@ -50,6 +50,7 @@ size_t AttentionPlans::PlanOf(const cuda::AttentionPlanShape& shape) {
   plans_.push_back({shape, {}, {}});
   plans_.back().plan.items.reserve(static_cast<size_t>(rows_ + items));  // groups, then pieces
   plans_.back().plan.splits.reserve(static_cast<size_t>(rows_));
+  plans_.back().plan.steps.reserve(static_cast<size_t>(rows_));
   return plans_.size() - 1;
 }
 
@@ -65,7 +66,8 @@ void AttentionPlans::Plan(std::span<const RowPlace> rows, int64_t room, bool fil
   PlimsollCudaAttentionSplit* splits = inputs.splits();
   for (Planned& planned : plans_) {
     cuda::PlanAttention(rows, planned.shape, planned.plan);
-    auto& [its_items, its_splits, partials] = planned.plan;
+    std::vector<cuda::AttentionItem>& its_items = planned.plan.items;
+    std::vector<cuda::AttentionSplit>& its_splits = planned.plan.splits;
     if (fill) {
       its_items.resize(static_cast<size_t>(cuda::MostAttentionItems(room, planned.shape)), {});
       its_splits.resize(static_cast<size_t>(room), {});

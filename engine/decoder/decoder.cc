@@ -1,6 +1,7 @@
 #include "engine/decoder/decoder.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "engine/decoder/cuda_limits.h"
@@ -45,6 +46,7 @@ class LlamaDecoder final : public Decoder {
         ops_(compute.ops),
         on_cpu_(ops_.device == Device::kCpu),
         layout_(layout),
+        block_shift_(std::countr_zero(static_cast<uint64_t>(layout.block_tokens.value()))),
         extent_(extent),
         parts_(std::move(parts)),
         pass_(model_, weights_, ops_, layout_, pool, parts_),
@@ -67,9 +69,16 @@ class LlamaDecoder final : public Decoder {
   int64_t BucketOf(std::span<const BatchEntry> batch, const RowCounts& counts) const;
   // Lays the batch out as rows, and with a bucket fills it up with rows of nobody.
   void LayOut(std::span<const BatchEntry> batch, const RowCounts& counts, int64_t bucket);
-  void Place(const BatchEntry& entry);
-  void PickLogits(const BatchEntry& entry, int64_t first_row);
-  void FillUp(int64_t bucket);
+  // Where rows and rows of logits are written, on the host.
+  struct Places {
+    int32_t* ids;
+    RowPlace* rows;
+    int32_t* picked;
+    Draw* draws;
+  };
+  void Place(const BatchEntry& entry, const Places& places);
+  void PickLogits(const BatchEntry& entry, const Places& places);
+  void FillUp(int64_t bucket, const Places& places);
   int32_t IdOf(const BatchEntry& entry, int64_t i) const;
   // Rows of logits [first, first + count), where the host can read them.
   absl::Status FetchLogits(int64_t first, int64_t count);
@@ -81,6 +90,7 @@ class LlamaDecoder final : public Decoder {
   const Ops& ops_;
   const bool on_cpu_;
   const CacheLayout layout_;
+  const int block_shift_;  // log2 of block_tokens
   const StepExtent extent_;
   StepParts parts_;
   ForwardPass pass_;
@@ -136,25 +146,26 @@ void LlamaDecoder::LayOut(std::span<const BatchEntry> batch, const RowCounts& co
                        .splits = parts_.plans.MostSplits(room)});
   rows_ = 0;
   picked_ = 0;
-  for (const BatchEntry& entry : batch) Place(entry);
-  const std::span rows(parts_.inputs.places(), static_cast<size_t>(rows_));
-  parts_.plans.Plan(rows, room, /*fill=*/bucket > 0, parts_.inputs);
-  FillUp(bucket);
+  StepInputs& inputs = parts_.inputs;
+  const Places places = {inputs.ids(), inputs.places(), inputs.picked(), inputs.draws()};
+  for (const BatchEntry& entry : batch) Place(entry, places);
+  const std::span rows(places.rows, static_cast<size_t>(rows_));
+  parts_.plans.Plan(rows, room, /*fill=*/bucket > 0, inputs);
+  FillUp(bucket, places);
 }
 
-void LlamaDecoder::Place(const BatchEntry& entry) {
+void LlamaDecoder::Place(const BatchEntry& entry, const Places& places) {
   const int64_t count = std::ssize(entry.tokens);
   const int64_t end = entry.first_position + count;
   PLIMSOLL_CHECK(count > 0 && entry.first_position >= 0, count, entry.first_position);
   PLIMSOLL_CHECK(end <= extent_.positions.value(), end, extent_.positions);
-  PLIMSOLL_CHECK(std::ssize(entry.table) * layout_.block_tokens.value() >= end, end);
-  PickLogits(entry, rows_);
-  StepInputs& inputs = parts_.inputs;
-  const int32_t* const table =
-      inputs.AddTable(entry.table, CeilDivide(end, layout_.block_tokens.value()));
+  PLIMSOLL_CHECK(std::ssize(entry.table) << block_shift_ >= end, end);
+  PickLogits(entry, places);
+  const int64_t blocks = ((end - 1) >> block_shift_) + 1;
+  const int32_t* const table = parts_.inputs.AddTable(entry.table, blocks);
   for (int64_t i = 0; i < count; ++i, ++rows_) {
-    inputs.ids()[rows_] = IdOf(entry, i);
-    inputs.places()[rows_] = {entry.first_position + i, table};
+    places.ids[rows_] = IdOf(entry, i);
+    places.rows[rows_] = {entry.first_position + i, table};
   }
 }
 
@@ -165,21 +176,22 @@ int32_t LlamaDecoder::IdOf(const BatchEntry& entry, int64_t i) const {
   return entry.tokens[static_cast<size_t>(i)];
 }
 
-void LlamaDecoder::PickLogits(const BatchEntry& entry, int64_t first_row) {
-  const int64_t end = first_row + std::ssize(entry.tokens);
+// Of an entry that is about to be placed.
+void LlamaDecoder::PickLogits(const BatchEntry& entry, const Places& places) {
+  const int64_t end = rows_ + std::ssize(entry.tokens);
+  const Draw draw = entry.draw.value_or(Draw{});
   for (int64_t row = end - LogitRowsOf(entry); row < end; ++row, ++picked_) {
-    parts_.inputs.picked()[picked_] = static_cast<int32_t>(row);
-    parts_.inputs.draws()[picked_] = entry.draw.value_or(Draw{});
+    places.picked[picked_] = static_cast<int32_t>(row);
+    places.draws[picked_] = draw;
   }
 }
 
-void LlamaDecoder::FillUp(int64_t bucket) {
-  StepInputs& inputs = parts_.inputs;
+void LlamaDecoder::FillUp(int64_t bucket, const Places& places) {
   for (int64_t row = rows_; row < bucket; ++row) {
-    inputs.ids()[row] = 0;
-    inputs.places()[row] = {0, nullptr};
-    inputs.picked()[row] = static_cast<int32_t>(row);
-    inputs.draws()[row] = Draw{};
+    places.ids[row] = 0;
+    places.rows[row] = {0, nullptr};
+    places.picked[row] = static_cast<int32_t>(row);
+    places.draws[row] = Draw{};
   }
 }
 
@@ -241,6 +253,8 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(const ModelConfig& mode
                                                          const Options& options) {
   PLIMSOLL_CHECK(std::ssize(layout.layers) == model.layers, layout.layers.size(), model.layers);
   PLIMSOLL_CHECK(options.max_batched_tokens > Tokens(0) && options.max_logit_rows > 0);
+  PLIMSOLL_CHECK(std::has_single_bit(static_cast<uint64_t>(layout.block_tokens.value())),
+                 layout.block_tokens);
   PLIMSOLL_RETURN_IF_ERROR(CheckOps(compute.ops, model));
   PLIMSOLL_RETURN_IF_ERROR(CheckCudaLimits(model, layout, compute.device));
   absl::StatusOr<DecoderWeights> found = DecoderWeightsOf(model, weights);

@@ -71,6 +71,8 @@ struct GenerationLoop::State {
   const SystemClock clock;  // measures `busy` and decides nothing
 
   std::vector<std::shared_ptr<Generation>> active;  // in order of arrival; the first ones run
+  bool arrived = false;                             // some of them in this step
+  int64_t stops_seen = 0;                           // of admission's, when all were looked up
   std::vector<Generation*> running;                 // in this step: those that are not suspended
   std::vector<SequenceProgress> progress;           // of each
   StepRoom room;
@@ -117,16 +119,21 @@ void GenerationLoop::State::DoBetweenSteps() {
 
 void GenerationLoop::State::TakeArrivals() {
   MutexLock lock(mutex);
+  arrived = !arrivals.empty();
   active.insert(active.end(), arrivals.begin(), arrivals.end());
   arrivals.clear();
   ended.reserve(active.size());
   room.ReserveRoom(active.size());
 }
 
+// Reservations are looked up only where one of them may have changed: one that just arrived may
+// have been asked to stop before.
 void GenerationLoop::State::MarkStoppedAndResume() {
   admission.With([&](AdmissionController& controller) {
+    const int64_t stops = controller.StopsRequested();
+    const bool look_up = arrived || stops != std::exchange(stops_seen, stops);
     for (const std::shared_ptr<Generation>& each : active) {
-      if (each->cancelled || controller.StopRequested(each->request.reservation_id)) {
+      if (each->cancelled || (look_up && controller.StopRequested(each->request.reservation_id))) {
         each->reason = FinishReason::kCancelled;
         each->over = true;
       }
@@ -178,14 +185,9 @@ void GenerationLoop::State::CommitBatch(KvCache& cache) {
   batch.clear();
   for (const StepShare& share : shares) {
     const Generation& generation = *running[share.sequence];
-    const std::optional<AppendPlan> plan =
-        cache.PlanAppend(generation.sequence, Tokens(share.tokens));
-    PLIMSOLL_CHECK(plan.has_value() && plan->from_free == Blocks(0), generation.sequence,
-                   generation.computed, share.tokens);
-    cache.Commit(*plan);
     batch.push_back({.tokens = generation.Pending().first(static_cast<size_t>(share.tokens)),
                      .first_position = generation.computed,
-                     .table = cache.Table(generation.sequence),
+                     .table = cache.AppendPromised(generation.sequence, Tokens(share.tokens)),
                      .all_logits = generation.request.all_logits,
                      .want_logits = share.last || generation.request.all_logits,
                      .draw = share.last ? generation.NextDraw() : std::nullopt,

@@ -44,20 +44,34 @@ int64_t Pieces(const AttentionItem& item, int32_t tokens) {
   return (item.end - Start(item) + int64_t{tokens} - 1) / tokens;
 }
 
-// The shortest piece with which everything runs at once, or 0 if nothing is to be split.
-int32_t PieceTokens(const std::vector<AttentionItem>& groups, const AttentionPlanShape& shape) {
+// How many pieces of `steps` steps make `of` of them, rounded up; exact below 2^31, since the
+// quotient is at least half a step away from a whole number.
+int32_t PiecesOf(int32_t of, double steps_inverse, int32_t steps) {
+  return static_cast<int32_t>((of + steps - 0.5) * steps_inverse);
+}
+
+// The shortest piece with which everything runs at once, or 0 if nothing is to be split. Pieces of
+// k steps make total / k of them at least, and less than one more for each group.
+int32_t PieceTokens(const std::vector<AttentionItem>& groups, const AttentionPlanShape& shape,
+                    std::vector<int32_t>& steps_of) {
   const int64_t most = shape.blocks_at_once / shape.blocks_per_item;
-  if (std::ssize(groups) >= most) return 0;
+  const int64_t spare = most - std::ssize(groups);
+  if (spare <= 0) return 0;
+  steps_of.clear();
+  int64_t total = 0;
+  for (const AttentionItem& group : groups) {
+    steps_of.push_back((group.end - Start(group) + kPieceStep - 1) / kPieceStep);
+    total += steps_of.back();
+  }
   const auto fits = [&](int32_t steps) {
+    const double inverse = 1.0 / steps;
     int64_t pieces = 0;
-    for (const AttentionItem& group : groups) pieces += Pieces(group, steps * kPieceStep);
+    for (const int32_t of : steps_of) pieces += PiecesOf(of, inverse, steps);
     return pieces <= most;
   };
-  int32_t low = shape.least_tokens / kPieceStep;  // the answer is not below
-  int32_t high = low;
-  for (const AttentionItem& group : groups) {
-    high = std::max(high, (group.end - Start(group)) / kPieceStep + 1);  // one piece each: fits
-  }
+  const int64_t least = shape.least_tokens / kPieceStep;  // the answer is not below
+  auto low = static_cast<int32_t>(std::max(least, CeilDivide(total, most)));
+  auto high = static_cast<int32_t>(std::max<int64_t>(low, CeilDivide(total, spare)));
   while (low < high) {
     const int32_t middle = low + (high - low) / 2;
     if (fits(middle)) {
@@ -101,7 +115,7 @@ void PlanAttention(std::span<const RowPlace> rows, const AttentionPlanShape& sha
   plan.splits.clear();
   plan.partials = 0;
   GroupRows(rows, shape, plan.items);
-  const int32_t tokens = PieceTokens(plan.items, shape);
+  const int32_t tokens = PieceTokens(plan.items, shape, plan.steps);
   if (tokens == 0) return;
   // Groups are taken from the front while their pieces go to the back, then what is left is moved
   // up.

@@ -37,6 +37,8 @@ struct AttentionPlan {
   std::vector<AttentionItem> items;
   std::vector<AttentionSplit> splits;
   int32_t partials = 0;  // partial results that the items leave
+
+  std::vector<int32_t> steps;  // while it is made: of 64 positions, those of each group of rows
 };
 
 // Every position that a row attends to is in exactly one item with that row. There are no more

@@ -186,6 +186,8 @@ class AdmissionController {
   void Name(std::string_view id, const BlockNames& names);
   // Whether someone released the reservation whose sequence runs.
   bool StopRequested(std::string_view id) const;
+  // How many were, since the start: while it stays the same, StopRequested says what it said.
+  int64_t StopsRequested() const;
 
   // For the loop that owns running sequences, under policies that promise less than the whole.
   // Makes the promise cover `total` tokens of the sequence, at most what it may have in all. kNone

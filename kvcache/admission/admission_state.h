@@ -159,6 +159,7 @@ struct AdmissionController::State {
   ReturnRate returns;
   RemainingTokens remaining;  // of held reservations
   bool draining = false;
+  int64_t stops_requested = 0;  // of reservations whose sequences ran
   const Instant started;
   std::optional<Instant> learning_until;
   AdmissionSnapshot counters;  // only what is counted since the start

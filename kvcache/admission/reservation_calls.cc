@@ -68,6 +68,7 @@ absl::Status AdmissionController::Release(std::string_view id, std::optional<Tok
   if (record == nullptr) return NoReservation(id, {});
   if (record->sequence) {
     record->stop_requested = true;
+    ++state_->stops_requested;
   } else if (!record->ended) {
     if (used) state_->NoteGrowth(*record, std::min(*used, MostOf(*record)), now);
     state_->Finish(*record, now, EndCause::kReleased);
@@ -125,5 +126,7 @@ bool AdmissionController::StopRequested(std::string_view id) const {
   const absl::StatusOr<ReservationRecord*> found = state_->FindRunning(id);
   return found.ok() && (*found)->stop_requested;
 }
+
+int64_t AdmissionController::StopsRequested() const { return state_->stops_requested; }
 
 }  // namespace plimsoll

@@ -18,6 +18,7 @@ absl::StatusOr<Revocation> AdmissionController::Revoke(std::string_view id) {
                               .stopping = record->sequence.has_value()};
   if (revocation.stopping) {
     record->stop_requested = true;
+    ++state.stops_requested;
   } else {
     state.Finish(*record, now, EndCause::kExpired);
   }

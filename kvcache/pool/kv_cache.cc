@@ -121,6 +121,29 @@ std::optional<BlockCopy> KvCache::Commit(const AppendPlan& plan) {
   return copy;
 }
 
+std::span<const BlockId> KvCache::AppendPromised(SequenceId id, Tokens n) {
+  Sequence& sequence = sequences_.At(id);
+  PLIMSOLL_CHECK(n > Tokens(0) && n <= counts_.total.value() * block_tokens_, id, n);
+  // Only a fork or the index can hold a block besides.
+  const bool may_share = prefixes_.has_value() || sequence.next_fork != nullptr;
+  PLIMSOLL_CHECK(!may_share || !SharedTail(sequence), id);
+  const Tokens length = sequence.length + n;
+  const Tokens there = std::ssize(sequence.blocks) * block_tokens_;
+  if (length > there) {
+    const Blocks taken = BlocksCovering(length - there, block_tokens_);
+    PLIMSOLL_CHECK(taken <= sequence.promise_left, id, taken, sequence.promise_left);
+    MoveBlocks(taken, counts_.reserved, counts_.live);
+    sequence.promise_left -= taken;
+    const bool enough = pool_.TryAcquire(taken, sequence.blocks);
+    PLIMSOLL_CHECK(enough, taken, pool_.free());
+  }
+  sequence.length = length;
+  sequence.reach = std::max(sequence.reach, length);
+  filled_ += n;
+  Verify();
+  return sequence.blocks;
+}
+
 // Last to first, so that of blocks kept at one time those in front, which more requests may share,
 // are the youngest.
 Blocks KvCache::LetGoFrom(const Sequence& sequence, int64_t first) {

@@ -177,6 +177,10 @@ class KvCache {
   // Returns what is to be copied before the new tokens are written. Copies are made in the order of
   // commits, and those of a step before anything of that step is written.
   std::optional<BlockCopy> Commit(const AppendPlan& plan);
+  // Both at once, for what a loop does in every step: adds `n` > 0 tokens to a sequence that was
+  // promised room for them and whose last block nobody else holds or can find; else it aborts.
+  // Returns its table, as Table does.
+  std::span<const BlockId> AppendPromised(SequenceId id, Tokens n);
   // Takes back all tokens from `length` on, which is at most the sequence's, and lookahead slots.
   // Blocks that nobody else holds are promised to the sequence again, except those it took beyond
   // its promise; cached ones may have to go for that. A block that is cut and that others hold or

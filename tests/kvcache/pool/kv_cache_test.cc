@@ -5,6 +5,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 
 #include "tests/kvcache/pool/random_steps.h"
@@ -51,6 +52,56 @@ TEST(KvCache, BlocksGoFromFreeToReservedToLiveAndBack) {
   cache->End(id);
   EXPECT_EQ(cache->counts(), CountsOf(10, 0, 0));
   EXPECT_EQ(cache->sequences(), 0);
+}
+
+TEST(KvCache, WhatWasPromisedIsAppendedAtOnce) {
+  const auto cache = CacheOf(10);
+  ASSERT_TRUE(cache->Promise(Blocks(3)));
+  const SequenceId id = cache->Begin(Blocks(3));
+  EXPECT_EQ(cache->AppendPromised(id, Tokens(5)).size(), 2u);
+  EXPECT_EQ(cache->counts(), CountsOf(10, 2, 1));
+  EXPECT_EQ(cache->AppendPromised(id, Tokens(3)).size(), 2u);
+  EXPECT_EQ(cache->Length(id), Tokens(8));
+  EXPECT_EQ(cache->AppendPromised(id, Tokens(1)).data(), cache->Table(id).data());
+  EXPECT_EQ(cache->counts(), CountsOf(10, 3, 0));
+  EXPECT_EQ(cache->Usage(), (CacheUsage{.slots = Tokens(12), .filled = Tokens(9)}));
+  EXPECT_DEATH(cache->AppendPromised(id, Tokens(4)), "promise_left");
+}
+
+// Beside a cache that plans and commits.
+TEST(KvCache, AppendingAtOnceIsPlanningAndCommitting) {
+  const auto seed = static_cast<uint32_t>(testing::UnitTest::GetInstance()->random_seed());
+  SCOPED_TRACE(testing::Message() << "rerun with --gtest_random_seed=" << seed);
+  std::mt19937 rng(seed);
+  const auto at_once = CacheOf(60), planned = CacheOf(60);
+  std::vector<SequenceId> ids;
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(at_once->Promise(Blocks(15)) && planned->Promise(Blocks(15)));
+    ids.push_back(at_once->Begin(Blocks(15)));
+    ASSERT_EQ(planned->Begin(Blocks(15)), ids.back());
+  }
+  for (int step = 0; step < 60; ++step) {
+    const SequenceId id = ids[rng() % ids.size()];
+    const int64_t tokens =
+        std::min<int64_t>(1 + static_cast<int64_t>(rng() % 6), 60 - planned->Length(id).value());
+    if (tokens == 0) continue;
+    Append(*planned, id, tokens);
+    const std::span<const BlockId> table = at_once->AppendPromised(id, Tokens(tokens));
+    const std::span<const BlockId> want = planned->Table(id);
+    ASSERT_TRUE(std::equal(table.begin(), table.end(), want.begin(), want.end())) << step;
+    ASSERT_EQ(at_once->counts(), planned->counts());
+    ASSERT_EQ(at_once->Usage(), planned->Usage());
+    at_once->CheckInvariants();
+  }
+}
+
+TEST(KvCache, BlocksThatOthersHoldAreNotAppendedToAtOnce) {
+  const auto cache = CacheOf(10);
+  ASSERT_TRUE(cache->Promise(Blocks(6)));
+  const SequenceId id = cache->Begin(Blocks(3));
+  cache->AppendPromised(id, Tokens(5));
+  const SequenceId fork = cache->Fork(id, Blocks(3));
+  EXPECT_DEATH(cache->AppendPromised(fork, Tokens(1)), "SharedTail");
 }
 
 TEST(KvCache, BeyondItsPromiseASequenceTakesFreeBlocks) {
