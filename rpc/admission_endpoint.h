@@ -41,7 +41,7 @@ class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
                        v1::ReleaseReservationResponse* out);
 
   const Served& served_;
-  Sessions sessions_;
+  Sessions sessions_{served_.sessions};
 };
 
 }  // namespace plimsoll

@@ -72,6 +72,7 @@ wire::ReserveCapacityRequest ToWire(const ReservationRequest& request) {
   out.set_priority(request.priority);
   out.set_request_class(request.request_class);
   out.set_resumes(request.resumes);
+  out.mutable_prefix_hashes()->Add(request.prefix_hashes.begin(), request.prefix_hashes.end());
   return out;
 }
 
@@ -87,7 +88,9 @@ absl::StatusOr<ReservationRequest> FromWire(const wire::ReserveCapacityRequest& 
           bounds.NumberIn("priority", in.priority(), kLowestPriority, kHighestPriority)),
       .request_class = bounds.TextIn("request_class", in.request_class(), 0, kMaxTextBytes),
       .resumes = bounds.TextIn("resumes", in.resumes(), 0, kMaxTextBytes)};
+  bounds.NumberIn("number of prefix_hashes", in.prefix_hashes_size(), 0, kMaxPrefixHashes);
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());
+  request.prefix_hashes.assign(in.prefix_hashes().begin(), in.prefix_hashes().end());
   return request;
 }
 
@@ -146,6 +149,7 @@ wire::Reservation ToWire(const Reservation& reservation, Instant now) {
   *out.mutable_expire_time() = ToWire(reservation.expire_time);
   out.set_confirmed(reservation.confirmed);
   out.set_claimed_id(reservation.claimed_id);
+  out.set_prefix_blocks(reservation.prefix_blocks.value());
   return out;
 }
 
@@ -162,6 +166,7 @@ absl::StatusOr<Reservation> FromWire(const wire::Reservation& in, Instant now) {
       .prompt_tokens = bounds.TokensIn("prompt_tokens", in.prompt_tokens(), 0),
       .max_new_tokens = bounds.TokensIn("max_new_tokens", in.max_new_tokens(), 0),
       .blocks = bounds.BlocksIn("blocks", in.blocks()),
+      .prefix_blocks = bounds.BlocksIn("prefix_blocks", in.prefix_blocks()),
       .ttl = bounds.DurationIn("ttl", in.ttl(), kLongestDuration),
       .expires = now + bounds.DurationIn("remaining", in.remaining(), kLongestDuration),
       .expire_time = WallTime(wall + nanos),

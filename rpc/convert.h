@@ -29,6 +29,7 @@ namespace wire = ::plimsoll::v1;
 inline constexpr Duration kLongestDuration = std::chrono::hours(24);
 inline constexpr size_t kMaxTextBytes = 128;  // of request_id, tenant and reservation_id
 inline constexpr int kMaxIdsPerRenewal = 1000;
+inline constexpr int64_t kMaxPrefixHashes = 8192;  // of a prompt of 128 Ki tokens, in blocks of 16
 
 google::protobuf::Duration ToWire(Duration duration);
 google::protobuf::Timestamp ToWire(WallTime time);

@@ -15,14 +15,17 @@ class GenerationStream final : public grpc::ServerWriteReactor<v1::GenerateRespo
                                public GenerationListener,
                                public std::enable_shared_from_this<GenerationStream> {
  public:
-  explicit GenerationStream(const Served& served) : served_(served) {}
+  GenerationStream(const Served& served, LoadTrailer& load, grpc::CallbackServerContext& context)
+      : served_(served), load_(load), context_(context) {}
 
   static grpc::ServerWriteReactor<v1::GenerateResponse>* Start(const Served& served,
+                                                               LoadTrailer& load,
+                                                               grpc::CallbackServerContext& context,
                                                                const v1::GenerateRequest& in) {
-    auto stream = std::make_shared<GenerationStream>(served);
+    auto stream = std::make_shared<GenerationStream>(served, load, context);
     stream->self_ = stream;
     const absl::Status status = stream->Submit(in);
-    if (!status.ok()) stream->Finish(ToGrpc(status));
+    if (!status.ok()) stream->Fail(status);
     return stream.get();
   }
 
@@ -104,11 +107,19 @@ class GenerationStream final : public grpc::ServerWriteReactor<v1::GenerateRespo
       if (finish && !end_->ok()) failure_ = end_->status();
     }
     if (!finish) return StartWrite(&message_);
-    if (!failure_.ok()) return Finish(ToGrpc(failure_));
+    if (!failure_.ok()) return Fail(failure_);
+    context_.AddTrailingMetadata(kLoadTrailer, load_.Bytes());
     StartWriteAndFinish(&message_, grpc::WriteOptions(), grpc::Status::OK);
   }
 
+  void Fail(const absl::Status& status) {
+    context_.AddTrailingMetadata(kLoadTrailer, load_.Bytes());
+    Finish(ToGrpc(status));
+  }
+
   const Served& served_;
+  LoadTrailer& load_;
+  grpc::CallbackServerContext& context_;  // until OnDone
   std::shared_ptr<GenerationStream> self_;
   v1::GenerateResponse message_;  // of the write in flight
   absl::Status failure_;          // of the whole generation; set once, before Finish
@@ -124,8 +135,8 @@ class GenerationStream final : public grpc::ServerWriteReactor<v1::GenerateRespo
 }  // namespace
 
 grpc::ServerWriteReactor<v1::GenerateResponse>* GenerationEndpoint::Generate(
-    grpc::CallbackServerContext*, const v1::GenerateRequest* in) {
-  return GenerationStream::Start(served_, *in);
+    grpc::CallbackServerContext* context, const v1::GenerateRequest* in) {
+  return GenerationStream::Start(served_, load_, *context, *in);
 }
 
 }  // namespace plimsoll

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <utility>
 
 namespace plimsoll {
@@ -65,6 +67,47 @@ class DeadlineStream final : public httplib::Stream {
   const Instant deadline_;
 };
 
+// Whether this thread runs a task only for its connection to be turned away: what a task is, is the
+// library's business, which has no word for that.
+thread_local bool turning_away = false;
+
+// The library's pool with a line that ends.
+class Line final : public httplib::TaskQueue {
+ public:
+  Line(size_t threads, int64_t longest) : pool_(threads), longest_(longest) {}
+
+  // Newer versions of the library want to know whether it was taken.
+  using Taken = decltype(std::declval<httplib::TaskQueue&>().enqueue({}));
+  Taken enqueue(std::function<void()> task) override {
+    if (waiting_.load() >= longest_) {
+      turning_away = true;
+      task();
+      turning_away = false;
+    } else {
+      ++waiting_;
+      pool_.enqueue([this, task = std::move(task)] {
+        --waiting_;
+        task();
+      });
+    }
+    return static_cast<Taken>(true);
+  }
+  void shutdown() override { pool_.shutdown(); }
+
+ private:
+  httplib::ThreadPool pool_;
+  const int64_t longest_;
+  std::atomic<int64_t> waiting_ = 0;
+};
+
+// By the thread that accepts: it waits for nobody.
+void TurnAway(socket_t socket) {
+  static constexpr char kBusy[] =
+      "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+      "Content-Length: 5\r\nContent-Type: text/plain\r\n\r\nbusy\n";
+  send(socket, kBusy, sizeof(kBusy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 // The library's default would let two servers share a port.
 void SetSocketOptions(socket_t socket) {
   const int yes = 1;
@@ -105,7 +148,7 @@ bool IsOurHost(const std::string& host, const std::vector<std::string>& names) {
 HttpServer::HttpServer(size_t threads, std::vector<std::string> names, Duration to_ask)
     : to_ask_(to_ask) {
   for (std::string& name : names) name = Lower(std::move(name));
-  new_task_queue = [threads] { return new httplib::ThreadPool(threads); };
+  new_task_queue = [threads] { return new Line(threads, kLongestLine); };
   set_socket_options(SetSocketOptions);
   set_payload_max_length(0);
   set_default_headers({{"Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"},
@@ -129,9 +172,14 @@ HttpServer::HttpServer(size_t threads, std::vector<std::string> names, Duration 
 void HttpServer::DeepenBacklog() { ::listen(svr_sock_, SOMAXCONN); }
 
 bool HttpServer::process_and_close_socket(socket_t socket) {
-  DeadlineStream stream(socket, to_ask_);
-  bool closed = false;
-  const bool answered = process_request(stream, /*close_connection=*/true, closed, nullptr);
+  bool answered = false;
+  if (turning_away) {
+    TurnAway(socket);
+  } else {
+    DeadlineStream stream(socket, to_ask_);
+    bool closed = false;
+    answered = process_request(stream, /*close_connection=*/true, closed, nullptr);
+  }
   shutdown(socket, SHUT_RDWR);
   close(socket);
   return answered;

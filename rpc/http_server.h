@@ -1,9 +1,11 @@
 // cpp-httplib's server with what it lacks on a port that strangers reach: a request has a deadline
 // as a whole, not one for each byte; a connection carries one request, so that nobody keeps a
-// thread by doing nothing; and a Host that no listener of this server has is refused, since a page
+// thread by doing nothing; the line of connections that wait for a thread ends, and who comes then
+// is told 503 and closed; and a Host that no listener of this server has is refused, since a page
 // of another site that had its name point here would read what only this machine may.
 //
-// Threads: as httplib's. Cost: a thread per request in progress. Errors: as httplib's.
+// Threads: as httplib's. Cost: a thread per request in progress, a descriptor per connection in the
+// line. Errors: as httplib's.
 #pragma once
 
 #include <httplib.h>
@@ -21,6 +23,9 @@ bool IsOurHost(const std::string& host, const std::vector<std::string>& names);
 
 class HttpServer final : public httplib::Server {
  public:
+  // Connections that wait for a thread.
+  static constexpr int64_t kLongestLine = 256;
+
   // `names` are hosts beside addresses and localhost; a request has to have come within `to_ask`.
   HttpServer(size_t threads, std::vector<std::string> names, Duration to_ask);
 

@@ -3,6 +3,8 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <array>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -113,6 +115,31 @@ void AddRequests(const AdmissionSnapshot& now, const AdmissionTally& tally, Writ
       .Value(now.preempted);
 }
 
+// One series for each name, though a class may be called what is said of those without.
+void AddClasses(const AdmissionTally& tally, Writer& out) {
+  std::map<std::string, std::array<int64_t, 3>> by_class;
+  for (const AdmissionTally::ClassCounts& each : tally.classes()) {
+    std::array<int64_t, 3>& sum = by_class[each.name.empty() ? "none" : each.name];
+    sum[0] += each.admitted;
+    sum[1] += each.wait;
+    sum[2] += each.never;
+  }
+  out.Counter("plimsoll_class_decisions_total",
+              "Answers to requests, by class of requests and outcome.");
+  for (const auto& [name, counts] : by_class) {
+    out.Value(counts[0], {{"class", name}, {"outcome", "admitted"}})
+        .Value(counts[1], {{"class", name}, {"outcome", "wait"}})
+        .Value(counts[2], {{"class", name}, {"outcome", "never"}});
+  }
+}
+
+void AddSessions(const SessionCounts& sessions, Writer& out) {
+  out.Gauge("plimsoll_sessions",
+            "Sessions that a stream has, and that wait for one to resume them.")
+      .Value(sessions.attached.load(), {{"state", "attached"}})
+      .Value(sessions.detached.load(), {{"state", "detached"}});
+}
+
 void AddTimes(const Served& served, Writer& out) {
   out.Histogram("plimsoll_queue_wait_seconds", "How long requests queued that did.",
                 served.admission.tally().waits());
@@ -193,6 +220,8 @@ std::string MetricsText(const Served& served) {
   Writer out({{"pool", report.pool}});
   AddPool(report, out);
   AddRequests(report.snapshot, served.admission.tally(), out);
+  AddClasses(served.admission.tally(), out);
+  AddSessions(served.sessions, out);
   AddTimes(served, out);
   AddHealth(served, out);
   AddEngine(served, out);

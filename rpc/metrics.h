@@ -1,7 +1,8 @@
 // The server in Prometheus' text format: families of its own in base units, and the five vllm:
 // series by which endpoint pickers of Kubernetes choose a server without being configured.
 //
-// Labels are few and known beforehand: never a request, never a tenant by name.
+// Labels are few and known beforehand, classes of requests at most 24 by name: never a request,
+// never a tenant by name.
 //
 // Threads: any. Cost: one snapshot and a few dozen atomic reads; the admission lock is taken for
 // one O(1) question. Errors: none.

@@ -4,8 +4,6 @@
 #include <memory>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "rpc/bounds.h"
 
 namespace plimsoll {
@@ -107,6 +105,16 @@ OrcaLoadReport LoadReportOf(const CapacityReport& report) {
   named["num_requests_waiting"] = static_cast<double>(now.waiting);
   named["headroom_blocks"] = static_cast<double>(now.headroom.value());
   return load;
+}
+
+std::string LoadTrailer::Bytes() {
+  const Instant now = std::chrono::steady_clock::now();
+  absl::MutexLock lock(&mutex_);
+  if (now >= until_) {
+    bytes_ = LoadReportOf(served_.Capacity()).SerializeAsString();
+    until_ = now + kShortest;
+  }
+  return bytes_;
 }
 
 grpc::ServerWriteReactor<OrcaLoadReport>* OrcaEndpoint::StreamCoreMetrics(

@@ -17,6 +17,7 @@
 #include "rpc/housekeeper.h"
 #include "rpc/plan_query.h"
 #include "rpc/server_info.h"
+#include "rpc/session.h"
 #include "rpc/status.h"
 
 namespace plimsoll {
@@ -32,6 +33,7 @@ struct Served {
   MemoryTeller memory;      // null: as `info` says
   const HealthMonitor& health;
   DurationHistogram& decisions;  // what it took to answer requests for room
+  SessionCounts& sessions;
   WallTime started;
   Draining& draining;
   // Hears the id of each reservation that was revoked, from a thread that may send; null: nobody

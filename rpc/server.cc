@@ -148,6 +148,7 @@ struct Server::State {
                .memory = options.memory,
                .health = *health,
                .decisions = decisions,
+               .sessions = sessions,
                .started = clock.WallNow(),
                .draining = draining,
                .planner = options.planner} {
@@ -158,6 +159,7 @@ struct Server::State {
   Housekeeper housekeeper;
   const std::shared_ptr<HealthMonitor> health;
   DurationHistogram decisions;
+  SessionCounts sessions;
   Draining draining;
   Served served;
   AdmissionEndpoint admission_endpoint{served};

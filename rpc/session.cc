@@ -14,7 +14,9 @@ void Session::Ended(int64_t number, EndCause /*cause*/) {
   held_.erase(number);
   const bool own = releasing_.erase(number) > 0;
   if (stream_ == nullptr) {
-    if (held_.empty()) sessions_.Forget(token_);  // and this is gone
+    if (!held_.empty()) return;
+    --sessions_.counts_.detached;
+    sessions_.Forget(token_);  // and this is gone
   } else if (!own) {
     stream_->Revoked(number);
   }
@@ -33,6 +35,9 @@ Sessions::Opened Sessions::Open(AdmissionController& admission, const std::strin
   }
   if (Session::Stream* const before = std::exchange(session->stream_, &stream)) {
     before->Displaced(admission);
+  } else {
+    ++counts_.attached;
+    if (resumed) --counts_.detached;
   }
   session->ttl_ = ttl;
   for (const int64_t number : session->held()) {
@@ -50,7 +55,9 @@ void Sessions::Leave(AdmissionController& admission, Session& session,
   const std::vector<int64_t> held = session.held();
   session.releasing_.clear();
   session.stream_ = nullptr;
+  --counts_.attached;
   if (held.empty()) return Forget(session.token());
+  ++counts_.detached;
   // The last one is still kept while the others are let go of, so the session is there.
   for (const int64_t number : held) admission.LetGo(number, session, session.ttl_);
 }
@@ -60,6 +67,7 @@ void Sessions::Forsake(AdmissionController& admission) {
     for (const int64_t number : session->held()) admission.Forsake(number, *session);
   }
   by_token_.clear();
+  counts_.attached = counts_.detached = 0;
 }
 
 }  // namespace plimsoll

@@ -11,6 +11,7 @@
 // Cost: O(held) to open and to leave, O(1) per reservation. Errors: none.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -56,8 +57,18 @@ class Session final : public LeaseKeeper {
   std::unordered_set<int64_t> releasing_;  // of these
 };
 
+// How many sessions a stream has, and how many wait for one; written under the admission lock, read
+// by anybody.
+struct SessionCounts {
+  std::atomic<int64_t> attached = 0;
+  std::atomic<int64_t> detached = 0;
+};
+
 class Sessions {
  public:
+  // `counts` outlives the sessions.
+  explicit Sessions(SessionCounts& counts) : counts_(counts) {}
+
   struct Opened {
     Session* session;  // until Leave
     bool resumed;
@@ -75,6 +86,7 @@ class Sessions {
   friend class Session;
   void Forget(const std::string& token) { by_token_.erase(std::string(token)); }
 
+  SessionCounts& counts_;
   std::unordered_map<std::string, std::unique_ptr<Session>> by_token_;
 };
 

@@ -1,5 +1,8 @@
 #include "rpc/session_endpoint.h"
 
+#include <algorithm>
+#include <deque>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -18,6 +21,8 @@ namespace plimsoll {
 namespace {
 
 constexpr int kMaxClaims = 1000;
+// Reservations in one welcome: half a megabyte of them at most.
+constexpr size_t kHeldPerPage = 1000;
 
 class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>,
                             public Session::Stream,
@@ -70,6 +75,13 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
     std::optional<Answer> answer = std::nullopt;
   };
 
+  // What the session holds as it opens.
+  struct Held {
+    std::vector<int64_t> numbers;
+    // What the hello called some of them, who may have been claimed under another id before.
+    std::unordered_map<int64_t, std::string> claimed_ids;
+  };
+
   // Does what one message asks.
   absl::Status Take(const v1::SessionRequest& in) {
     Bounds bounds;
@@ -93,34 +105,67 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
     const auto claims = ClaimsFrom(in.claims(), kMaxClaims);
     if (!claims.ok()) return claims.status();
     v1::Welcome welcome;
-    PLIMSOLL_RETURN_IF_ERROR(served_.admission.With([&](AdmissionController& admission) {
+    const auto held = served_.admission.With([&](AdmissionController& admission) {
       return OpenSession(admission, token, ttl, *claims, welcome);
-    }));
+    });
+    if (!held.ok()) return held.status();
+    std::deque<v1::Welcome> pages = PagesOf(*held, std::move(welcome));
     absl::MutexLock lock(&mutex_);
-    *pending_.mutable_welcome() = std::move(welcome);
+    pages_ = std::move(pages);
     welcomed_ = true;
     return absl::OkStatus();
   }
 
+  // What is held, so many to a page; the lock is taken for one page at a time. What ends meanwhile
+  // is not on any.
+  std::deque<v1::Welcome> PagesOf(const Held& held, v1::Welcome page) {
+    std::deque<v1::Welcome> pages;
+    std::span<const int64_t> left = held.numbers;
+    do {
+      const auto numbers = left.first(std::min(left.size(), kHeldPerPage));
+      left = left.subspan(numbers.size());
+      served_.admission.With([&](const AdmissionController& admission) {
+        for (const int64_t number : numbers) AddHeld(admission, number, held, page);
+      });
+      page.set_more(!left.empty());
+      pages.push_back(page);
+      page.clear_reservations();
+      page.clear_lost();
+    } while (!left.empty());
+    return pages;
+  }
+  void AddHeld(const AdmissionController& admission, int64_t number, const Held& held,
+               v1::Welcome& page) const {
+    const auto reservation = admission.Get(ReservationIdOf(served_.info.epoch, number));
+    if (!reservation.ok()) return;
+    v1::Reservation* const out = page.add_reservations();
+    *out = ToWire(*reservation, served_.clock.Now());
+    const auto claimed = held.claimed_ids.find(number);
+    if (claimed != held.claimed_ids.end()) out->set_claimed_id(claimed->second);
+  }
+
   // Under the admission lock, as all that is given it.
-  absl::Status OpenSession(AdmissionController& admission, const std::string& token, Duration ttl,
-                           const std::vector<ReservationClaim>& claims, v1::Welcome& welcome) {
+  absl::StatusOr<Held> OpenSession(AdmissionController& admission, const std::string& token,
+                                   Duration ttl, const std::vector<ReservationClaim>& claims,
+                                   v1::Welcome& welcome) {
     if (ttl == Duration::zero()) ttl = admission.options().default_ttl;
     const Sessions::Opened opened = sessions_.Open(admission, token, ttl, *this);
     session_ = opened.session;
+    Held held;
     for (const ReservationClaim& claim : claims) {
       const auto claimed = Claim(admission, claim, session_, welcome.mutable_lost());
       if (!claimed.ok()) return claimed.status();
+      if (!claimed->has_value() || (*claimed)->claimed_id.empty()) continue;
+      const auto number = ParseReservationId((*claimed)->id, admission.options().epoch);
+      held.claimed_ids[*number] = claim.id;
     }
     welcome.set_epoch(admission.options().epoch);
     welcome.set_resume_token(session_->token());
     *welcome.mutable_ttl() = ToWire(ttl);
     welcome.set_resumed(opened.resumed);
-    for (const int64_t number : session_->held()) {
-      const auto held = admission.Get(ReservationIdOf(admission.options().epoch, number));
-      if (held.ok()) *welcome.add_reservations() = ToWire(*held, served_.clock.Now());
-    }
-    return absl::OkStatus();
+    held.numbers = session_->held();
+    std::sort(held.numbers.begin(), held.numbers.end());
+    return held;
   }
 
   absl::Status Operate(const v1::SessionRequest& in) ABSL_LOCKS_EXCLUDED(mutex_) {
@@ -255,7 +300,7 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
       const bool cut_off = end_ && absl::IsResourceExhausted(*end_);
       if (writing_ && (!cut_off || starting_ > 0)) return;
       const bool nothing =
-          pending_.results().empty() && pending_.revoked_ids().empty() && !pending_.has_welcome();
+          pending_.results().empty() && pending_.revoked_ids().empty() && pages_.empty();
       if (nothing && !end_) return;
       if (cut_off || nothing) {
         finished_ = true;
@@ -264,8 +309,7 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
       } else {
         writing_ = true;
         ++starting_;
-        message_.Clear();
-        message_.Swap(&pending_);
+        NextMessageLocked();
       }
     }
     if (end) return Finish(ToGrpc(*end));
@@ -279,6 +323,16 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
     if (ended) Write();
   }
 
+  // A page of the welcome while there are more; with the last one, or after it, all that is
+  // pending.
+  void NextMessageLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    message_.Clear();
+    if (pages_.size() <= 1) message_.Swap(&pending_);
+    if (pages_.empty()) return;
+    *message_.mutable_welcome() = std::move(pages_.front());
+    pages_.pop_front();
+  }
+
   const Served& served_;
   Sessions& sessions_;
   std::shared_ptr<SessionStream> self_;
@@ -290,8 +344,9 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
   std::unordered_map<int64_t, int64_t> waits_;  // tickets
   int64_t next_wait_ = 0;
   absl::Mutex mutex_;
-  v1::SessionResponse pending_ ABSL_GUARDED_BY(mutex_);  // not yet on its way
-  bool welcomed_ ABSL_GUARDED_BY(mutex_) = false;        // the welcome is pending, or was
+  v1::SessionResponse pending_ ABSL_GUARDED_BY(mutex_);    // not yet on its way
+  std::deque<v1::Welcome> pages_ ABSL_GUARDED_BY(mutex_);  // not yet on their way
+  bool welcomed_ ABSL_GUARDED_BY(mutex_) = false;          // the welcome is pending, or was
   int64_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr Duration kLongestTtl = std::chrono::hours(24 * 3650);  // added to now, stays in range
 constexpr Duration kLongestStep = std::chrono::hours(24);
+constexpr int64_t kMaxWaitingHashes = 1 << 20;  // 8 MiB, in the requests of those who wait
 
 absl::Status ValidateOptions(const AdmissionOptions& options) {
   const bool plain = std::all_of(options.epoch.begin(), options.epoch.end(),
@@ -101,7 +102,7 @@ absl::StatusOr<Answer> AdmissionController::Reserve(const ReservationRequest& re
   state_->EndWhatIsOver(now);
   absl::StatusOr<Answer> answer = state_->AnswerNow(request, now, keeper);
   if (answer.ok() && std::holds_alternative<Refusal>(*answer)) {
-    state_->CountRefusal(request.tenant, std::get<Refusal>(*answer));
+    state_->CountRefusal(request, std::get<Refusal>(*answer));
   }
   state_->Settle(now);
   return answer;
@@ -120,7 +121,7 @@ absl::StatusOr<std::optional<int64_t>> AdmissionController::ReserveOrWait(
   const bool can_wait = refusal != nullptr && refusal->decision == Decision::kWait &&
                         refusal->reason != Reason::kDraining;
   if (!can_wait || max_wait == Duration::zero()) {
-    if (refusal != nullptr) state_->CountRefusal(request.tenant, *refusal);
+    if (refusal != nullptr) state_->CountRefusal(request, *refusal);
     state_->Settle(now);
     done(*answer);
     return std::nullopt;
@@ -128,6 +129,12 @@ absl::StatusOr<std::optional<int64_t>> AdmissionController::ReserveOrWait(
   if (state_->queue.size() >= state_->options.max_waiting) {
     return absl::ResourceExhaustedError(
         "the queue is full: " + std::to_string(state_->queue.size()) + " callers wait");
+  }
+  if (const int64_t hashes = state_->queue.prefix_hashes() + std::ssize(request.prefix_hashes);
+      hashes > kMaxWaitingHashes) {
+    return absl::ResourceExhaustedError("the queue is full: with this caller " +
+                                        std::to_string(hashes) + " prefix hashes wait, of " +
+                                        std::to_string(kMaxWaitingHashes));
   }
   const Duration longest = Instant::max() - now;
   const int64_t ticket = state_->Wait({.request = request,

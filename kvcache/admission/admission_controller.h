@@ -85,6 +85,9 @@ struct AdmissionOptions {
   // How much longer a caller has to wait than one of the next higher priority to come before it.
   Duration priority_step = std::chrono::seconds(10);  // at most a day
   int64_t max_waiting = 10000;                        // callers in the queue
+  // Of a generator that spreads retry_after, so that those who are refused at once do not come back
+  // at once: up to half of the estimate is added. Zero: nothing is.
+  uint64_t retry_seed = 0;
   Bytes idempotency_bytes = Bytes(64 << 20);
   Learning learning = Learning::kNever;
 };

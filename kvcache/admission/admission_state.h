@@ -57,6 +57,8 @@ struct AdmissionController::State {
   Refusal RefuseExtension(ReservationRecord& record, const Verdict& verdict, Instant now);
   Refusal Refuse(const std::string& tenant, const Verdict& verdict, Instant now) const;
   Duration RetryAfter(const std::string& tenant, const Verdict& verdict, Instant now) const;
+  // Up to half as long again, where there is a seed.
+  Duration SpreadOut(Duration estimate, Instant now) const;
   Duration TimeOfLeases(Blocks missing, Instant now) const;
   // The reservation that `request` would get now, without an id.
   Reservation Draft(const ReservationRequest& request, Blocks blocks, Instant now) const;
@@ -73,7 +75,7 @@ struct AdmissionController::State {
                            LeaseKeeper* keeper = nullptr);
   // Takes back a grant that nobody has heard of.
   void Withdraw(ReservationRecord& record, Instant now);
-  void CountRefusal(const std::string& tenant, const Refusal& refusal);
+  void CountRefusal(const ReservationRequest& request, const Refusal& refusal);
   // Puts a caller in the queue; returns its ticket.
   int64_t Wait(Waiter waiter, Instant now);
   // Counts that a caller is out of it.

@@ -83,16 +83,19 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
   NotePromised(record, Blocks(0));
   leases.Set(record.number, record.reservation.expires);
   ++counters.admitted;
+  tally.Decided(request.request_class, Decision::kAdmitted);
   Attach(record, keeper, now);
   return record;
 }
 
-void AdmissionController::State::CountRefusal(const std::string& tenant, const Refusal& refusal) {
+void AdmissionController::State::CountRefusal(const ReservationRequest& request,
+                                              const Refusal& refusal) {
   const bool never = refusal.decision == Decision::kNever;
   ++(never ? counters.refused_never : counters.refused_wait);
-  TenantUse& use = tenants.Open(tenant).use;
+  TenantUse& use = tenants.Open(request.tenant).use;
   ++(never ? use.refused_never : use.refused_wait);
   tally.Refused(refusal.reason);
+  tally.Decided(request.request_class, refusal.decision);
 }
 
 int64_t AdmissionController::State::Wait(Waiter waiter, Instant now) {
@@ -195,7 +198,7 @@ void AdmissionController::State::TurnAway(const Waiter& waiter, Reason reason, I
 void AdmissionController::State::TurnAway(const Waiter& waiter, const Verdict& verdict,
                                           Instant now) {
   const Refusal refusal = Refuse(waiter.request.tenant, verdict, now);
-  CountRefusal(waiter.request.tenant, refusal);
+  CountRefusal(waiter.request, refusal);
   NoteLeft(waiter);
   Publish();
   waiter.done(refusal);

@@ -29,7 +29,7 @@ absl::StatusOr<BatchAnswer> AdmissionController::ReserveAll(
       continue;
     }
     take_back();
-    if (refusal != nullptr) state_->CountRefusal(requests[i].tenant, *refusal);
+    if (refusal != nullptr) state_->CountRefusal(requests[i], *refusal);
     state_->Settle(now);
     if (refusal == nullptr) return answer.status();
     return RefusedOne{.index = i, .refusal = *refusal};
@@ -56,6 +56,7 @@ void AdmissionController::State::Withdraw(ReservationRecord& record, Instant now
   TenantAccount& account = *record.account;
   tenants.GiveBack(account, cache.available() - before);  // who waits is as far as he was
   --counters.admitted;
+  tally.Decided(record.request.request_class, Decision::kAdmitted, -1);
   --account.use.admitted;
   --account.use.reservations;
   tenants.Note(account);

@@ -45,6 +45,14 @@ absl::Status ValidateHashes(const ReservationRequest& request, Tokens block_toke
                       " prompt tokens, " + std::to_string(full_blocks));
 }
 
+// The mixing step of splitmix64 (Steele, Lea, Flood 2014).
+uint64_t Mixed(uint64_t x) {
+  x += 0x9e3779b97f4a7c15;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31);
+}
+
 std::string Text(Duration t) {
   return std::to_string(std::chrono::duration_cast<milliseconds>(t).count()) + "ms";
 }
@@ -209,7 +217,7 @@ Refusal AdmissionController::State::Refuse(const std::string& tenant, const Verd
           .reason = verdict.reason,
           .needed = verdict.needed,
           .missing = verdict.missing,
-          .retry_after = wait ? RetryAfter(tenant, verdict, now) : Duration::zero(),
+          .retry_after = wait ? SpreadOut(RetryAfter(tenant, verdict, now), now) : Duration::zero(),
           .largest_fit = verdict.largest_fit,
           .binding_term = std::string(verdict.binding_term)};
 }
@@ -230,6 +238,17 @@ Duration AdmissionController::State::RetryAfter(const std::string& tenant, const
   Duration estimate = rate ? *rate : TimeOfLeases(verdict.missing, now);
   if (bound) estimate = own ? *bound : std::min(estimate, *bound);
   return std::clamp(estimate, kShortestRetry, kLongestRetry);
+}
+
+// A generator without a state of its own, so that a question changes nothing: two refusals differ
+// in how many there were before, or in their time.
+Duration AdmissionController::State::SpreadOut(Duration estimate, Instant now) const {
+  if (options.retry_seed == 0) return estimate;
+  const auto told = static_cast<uint64_t>(counters.refused_wait);
+  const auto when = static_cast<uint64_t>(now.time_since_epoch().count());
+  const uint64_t drawn = Mixed(options.retry_seed ^ Mixed(told ^ Mixed(when)));
+  constexpr int kBits = 20;
+  return estimate + estimate / (int64_t{2} << kBits) * static_cast<int64_t>(drawn >> (64 - kBits));
 }
 
 Duration AdmissionController::State::TimeOfLeases(Blocks missing, Instant now) const {

@@ -92,6 +92,7 @@ int64_t WaitQueue::Push(Waiter waiter, Instant now) {
     by_request_.emplace(request.tenant, request.request_id, ticket);
   }
   deadlines_.Set(ticket, waiter.deadline);
+  prefix_hashes_ += std::ssize(request.prefix_hashes);
   waiter.since = now;
   waiters_.emplace(ticket, Place{.waiter = std::move(waiter), .rank = rank});
   return ticket;
@@ -150,6 +151,7 @@ std::optional<Waiter> WaitQueue::Remove(int64_t ticket) {
   const auto found = waiters_.find(ticket);
   if (found == waiters_.end()) return std::nullopt;
   Waiter waiter = std::move(found->second.waiter);
+  prefix_hashes_ -= std::ssize(waiter.request.prefix_hashes);
   const auto line = lines_.find(waiter.request.tenant);
   const Rank first = *line->second.ranks.begin();
   TakeOut(*line);

@@ -101,6 +101,8 @@ class WaitQueue {
   std::optional<Instant> OldestArrival() const;
 
   int64_t size() const { return std::ssize(waiters_); }
+  // In the requests of all who wait.
+  int64_t prefix_hashes() const { return prefix_hashes_; }
   bool all_aside() const { return round_.empty(); }
   Blocks blocks() const { return blocks_; }  // that all who wait and are not aside need together
 
@@ -160,6 +162,7 @@ class WaitQueue {
   std::set<std::tuple<std::string, std::string, int64_t>> by_request_;  // tenant, id, ticket
   DeadlineQueue deadlines_;
   Blocks blocks_;
+  int64_t prefix_hashes_ = 0;
   Instant now_ = Instant::min();
   int64_t next_ticket_ = 1;
   int64_t next_turn_ = 1;

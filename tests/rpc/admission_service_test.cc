@@ -47,6 +47,42 @@ TEST_P(AdmissionService, ReservesAndGivesBack) {
   EXPECT_EQ(client_->GetCapacity()->snapshot.blocks.free, Blocks(100));
 }
 
+// The first of the tenant computes four blocks; its next needs two more, another tenant all six. A
+// server that keeps nothing promises the whole.
+TEST_P(AdmissionService, WhatAPromptBeginsWithIsPromisedOnce) {
+  const std::vector<uint64_t> hashes = {11, 12, 13, 14};
+  const auto request_of = [&](const std::string& tenant) {
+    ReservationRequest request = RequestOf(16 * 6, 0);
+    request.tenant = tenant;
+    request.prefix_hashes = hashes;
+    return request;
+  };
+  EXPECT_EQ(Granted(client_->Reserve(request_of("a"))).prefix_blocks, Blocks(0));
+  EXPECT_EQ(server_.Now().blocks.reserved, Blocks(6));
+
+  TestServer sharing({.unix_socket = GetParam(), .eviction = Eviction::kLru});
+  sharing.Start();
+  const auto client = sharing.Connect();
+  const std::string first = Granted(client->Reserve(request_of("a"))).id;
+  sharing.admission().With([&](AdmissionController& admission) {
+    const absl::StatusOr<SequenceId> sequence = admission.BeginSequence(first);
+    ASSERT_TRUE(sequence.ok());
+    admission.cache().Commit(*admission.cache().PlanAppend(*sequence, Tokens(16 * 4)));
+    admission.Name(first, BlockNames::OfHashes(hashes));
+  });
+  const Reservation second = Granted(client->Reserve(request_of("a")));
+  EXPECT_EQ(second.blocks, Blocks(6));
+  EXPECT_EQ(second.prefix_blocks, Blocks(4));
+  EXPECT_EQ(sharing.Now().blocks.live, Blocks(4));
+  EXPECT_EQ(sharing.Now().blocks.reserved, Blocks(2 + 2));
+  EXPECT_EQ(Granted(client->Reserve(request_of("b"))).prefix_blocks, Blocks(0));
+  EXPECT_EQ(sharing.Now().blocks.reserved, Blocks(2 + 2 + 6));
+  ReservationRequest more = RequestOf(16 * 3, 0);
+  more.prefix_hashes = hashes;
+  EXPECT_EQ(client->Reserve(more).status().message(),
+            "prefix_hashes=4 hashes: want at most one for each full block of 16 prompt tokens, 3");
+}
+
 TEST_P(AdmissionService, ToldToWaitWhenTheRoomIsTaken) {
   ASSERT_EQ(Granted(client_->Reserve(RequestOf(960, 0))).blocks, Blocks(60));
   const Refusal refusal = Refused(client_->Reserve(RequestOf(960, 0)));

@@ -45,6 +45,7 @@ TEST(Convert, ARequestSurvivesTheWireAndItsFieldsAreBounded) {
                                 .prompt_tokens = Tokens(100),
                                 .max_new_tokens = Tokens(60),
                                 .ttl = std::chrono::milliseconds(1500),
+                                .prefix_hashes = {1, 0xffffffffffffffff},
                                 .priority = -2,
                                 .request_class = "chat",
                                 .resumes = "e1-7"};
@@ -54,6 +55,11 @@ TEST(Convert, ARequestSurvivesTheWireAndItsFieldsAreBounded) {
   v1::ReserveCapacityRequest wide = ToWire(sent);
   wide.set_priority(3);
   EXPECT_EQ(FromWire(wide).status().message(), "priority=3: want -2 to 2");
+  wide = ToWire(sent);
+  for (int i = 2; i < 8192; ++i) wide.add_prefix_hashes(7);
+  EXPECT_EQ(FromWire(wide)->prefix_hashes.size(), 8192u);
+  wide.add_prefix_hashes(7);
+  EXPECT_EQ(FromWire(wide).status().message(), "number of prefix_hashes=8193: want 0 to 8192");
   wide = ToWire(sent);
   wide.set_request_class(std::string(129, 'x'));
   EXPECT_FALSE(FromWire(wide).ok());
@@ -71,12 +77,14 @@ TEST(Convert, AnAnswerSurvivesTheWire) {
                          .prompt_tokens = Tokens(100),
                          .max_new_tokens = Tokens(60),
                          .blocks = Blocks(10),
+                         .prefix_blocks = Blocks(3),
                          .ttl = std::chrono::milliseconds(1500),
                          .expires = server_now + std::chrono::milliseconds(1250),
                          .expire_time = WallTime(std::chrono::nanoseconds(1234567890123456789)),
                          .confirmed = true};
   const Reservation got = *FromWire(ToWire(sent, server_now), client_now);
   EXPECT_EQ(got.id, sent.id);
+  EXPECT_EQ(got.prefix_blocks, sent.prefix_blocks);
   EXPECT_EQ(got.epoch, sent.epoch);
   EXPECT_EQ(got.tenant, sent.tenant);
   EXPECT_EQ(got.prompt_tokens, sent.prompt_tokens);

@@ -7,10 +7,15 @@
 #include <cmath>
 #include <future>
 
-#include "tests/rpc/test_server.h"
+#include "rpc/convert_generation.h"
+#include "tests/rpc/reliability/raw_http2.h"
+#include "tests/rpc/web_fixture.h"
+#include "xds/data/orca/v3/orca_load_report.pb.h"
 
 namespace plimsoll {
 namespace {
+
+using xds::data::orca::v3::OrcaLoadReport;
 
 constexpr int64_t kVocabulary = 1000;
 
@@ -99,6 +104,63 @@ TEST_F(GenerationService, StreamsTokensInOrderAndThenTheReason) {
   EXPECT_EQ(tokens, (std::vector<int32_t>{10, 11, 12, 13, 14}));
   EXPECT_TRUE(server_.AllFree()) << "the reservation ended with the generation";
   EXPECT_EQ(client_->GetServerInfo()->loop->generated_tokens, 5);
+}
+
+// What a server says to one Generate call, byte by byte: gRPC's C++ client gives the report to its
+// balancers and not to the application.
+std::string SaidTo(const std::string& address, const v1::GenerateRequest& request) {
+  const std::string message = request.SerializeAsString();
+  const int fd = ConnectTo(address);
+  // Setting 0xfe03 is gRPC's: binary headers as they are, not in base64.
+  const std::string call =
+      std::string(kPreface) +
+      Frame(FrameType::kSettings, 0, 0, BigEndian(0xfe03, 2) + BigEndian(1, 4)) +
+      Frame(FrameType::kSettings, kAck, 0, "") +
+      Frame(FrameType::kHeaders, kEndHeaders, 1,
+            CallHeaders("/plimsoll.v1.GenerationService/Generate")) +
+      Frame(FrameType::kData, kEndStream, 1,
+            BigEndian(0, 1) + BigEndian(static_cast<uint32_t>(message.size()), 4) + message);
+  send(fd, call.data(), call.size(), MSG_NOSIGNAL);
+  std::string said;
+  pollfd more = {.fd = fd, .events = POLLIN, .revents = 0};
+  while (said.find("grpc-status") == std::string::npos && poll(&more, 1, 10'000) > 0) {
+    char buffer[4096];
+    const ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
+    if (n <= 0) break;
+    said.append(buffer, static_cast<size_t>(n));
+  }
+  close(fd);
+  return said;
+}
+
+// The report of a call's trailers: a length that takes two bytes in HPACK, a zero, the message.
+OrcaLoadReport ReportIn(const std::string& said) {
+  const std::string name = "endpoint-load-metrics-bin";
+  const size_t found = said.find(name);
+  EXPECT_NE(found, std::string::npos);
+  OrcaLoadReport report;
+  if (found == std::string::npos || said.size() < found + name.size() + 3) return report;
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(said[found + name.size() + i]); };
+  EXPECT_EQ(byte(0), 127);
+  EXPECT_LT(byte(1), 128) << "less than 255 bytes";
+  const size_t length = 127 + size_t{byte(1)};
+  EXPECT_EQ(byte(2), 0);
+  EXPECT_TRUE(report.ParseFromString(said.substr(found + name.size() + 3, length - 1)));
+  return report;
+}
+
+// One that went well, and one that did not.
+TEST_F(GenerationService, EachCallEndsWithALoadReport) {
+  Granted(client_->Reserve(RequestOf(16 * 250, 0)));
+  const OrcaLoadReport failed = ReportIn(SaidTo(server_.address(), {}));
+  EXPECT_EQ(failed.named_metrics().at("max_token_capacity"), 16000);
+  EXPECT_EQ(failed.utilization().at("kv_cache"), 0.25);
+  Granted(client_->Reserve(RequestOf(16 * 250, 0)));
+  // What it says is made anew at most ten times a second.
+  EXPECT_TRUE(Eventually([&] {
+    const auto said = SaidTo(server_.address(), ToWire(Admitted({7}, 3)));
+    return ReportIn(said).utilization().at("kv_cache") >= 0.5;
+  }));
 }
 
 TEST_F(GenerationService, ManyAtOnceEachGetTheirOwnTokens) {

@@ -1,4 +1,8 @@
 // The HTTP port under hostile input: every answer is 4xx, and it goes on answering others.
+#include <sys/resource.h>
+
+#include <fstream>
+
 #include "rpc/http_server.h"
 #include "tests/rpc/web_fixture.h"
 
@@ -73,6 +77,46 @@ TEST_F(HttpHostile, WhatIsTooLongOrNoHttpIsRefused) {
     EXPECT_TRUE(answer.empty() || answer.rfind("HTTP/1.1 4", 0) == 0) << answer;
   }
   EXPECT_EQ(Get("/healthz")->status, 200);
+}
+
+// Bytes of memory of this process, server included.
+int64_t Resident() {
+  std::ifstream file("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+// 64 threads wait for what these say and 256 wait for a thread; all others are told at once.
+TEST_F(HttpHostile, ACrowdThatSaysNothingIsTurnedAway) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  StartHttp({.address = "127.0.0.1:0", .to_ask = std::chrono::seconds(60)});
+  constexpr int kCrowd = 3000;
+  ASSERT_GT(limit.rlim_cur, 2 * kCrowd + 500);
+  const int64_t before = Resident();
+  std::vector<int> crowd;
+  for (int i = 0; i < kCrowd; ++i) crowd.push_back(ConnectTo(http_->address()));
+  const auto told = [&] {
+    int64_t n = 0;
+    char said[64];
+    for (const int fd : crowd) {
+      const ssize_t size = recv(fd, said, sizeof(said), MSG_PEEK | MSG_DONTWAIT);
+      if (size > 0) n += std::string_view(said, static_cast<size_t>(size)).find("503") == 9;
+    }
+    return n;
+  };
+  EXPECT_TRUE(Eventually([&] { return told() == kCrowd - 64 - HttpServer::kLongestLine; }))
+      << told();
+  EXPECT_LT(Resident() - before, 64 << 20);
+  for (const int fd : crowd) close(fd);
+  const auto answers = [&] {
+    const auto answer = Get("/healthz");
+    return answer && answer->status == 200;
+  };
+  EXPECT_TRUE(Eventually(answers)) << "once they are gone, others are heard";
 }
 
 // More than there are threads: each is cut off by its deadline, and the next ones are served.

@@ -2,6 +2,7 @@
 // program (tests/tools/prometheus_test.cc).
 #include <gmock/gmock.h>
 
+#include "tests/rpc/test_session.h"
 #include "tests/rpc/web_fixture.h"
 
 namespace plimsoll {
@@ -38,6 +39,65 @@ TEST_F(MetricsTest, DecisionsAreCountedByOutcomeAndReason) {
   EXPECT_EQ(Metric(decisions + R"("wait",reason="LEARNING"})"), "0");
   EXPECT_EQ(Metric(R"(plimsoll_decision_seconds_count{pool="default"})"), "4");
   EXPECT_EQ(Metric(R"(plimsoll_decision_seconds_bucket{pool="default",le="+Inf"})"), "4");
+}
+
+TEST_F(MetricsTest, DecisionsAreCountedByClassAndOutcome) {
+  const std::string decisions = R"(plimsoll_class_decisions_total{pool="default",class=)";
+  EXPECT_EQ(Metric(decisions + R"("none",outcome="admitted"})"), "0");
+  Granted(server_.Connect()->Reserve(Blocks(60)));
+  server_.admission().With([](AdmissionController& admission) {
+    const auto reserve = [&](int64_t blocks, const std::string& its_class) {
+      ReservationRequest request = RequestOf(16 * blocks, 0);
+      request.request_class = its_class;
+      return admission.Reserve(request).ok();
+    };
+    EXPECT_TRUE(reserve(10, "chat") && reserve(10, "chat") && reserve(21, "chat"));
+    EXPECT_TRUE(reserve(1000, "none")) << "a class that is called as those without one";
+    EXPECT_FALSE(reserve(1, "unheard of"));
+    std::vector<ReservationRequest> both = {RequestOf(16, 0), RequestOf(16 * 90, 0)};
+    both[0].request_class = both[1].request_class = "chat";
+    EXPECT_TRUE(admission.ReserveAll(both).ok());
+  });
+  EXPECT_EQ(Metric(decisions + R"("chat",outcome="admitted"})"), "2") << "one was taken back";
+  EXPECT_EQ(Metric(decisions + R"("chat",outcome="wait"})"), "2");
+  EXPECT_EQ(Metric(decisions + R"("none",outcome="admitted"})"), "1");
+  EXPECT_EQ(Metric(decisions + R"("none",outcome="never"})"), "1");
+  EXPECT_THAT(Get("/metrics")->body, Not(HasSubstr("unheard")));
+}
+
+TEST_F(MetricsTest, SessionsAreThoseWithAStreamAndThoseWithout) {
+  const std::string sessions = R"(plimsoll_sessions{pool="default",state=)";
+  const auto are = [&](const std::string& attached, const std::string& detached) {
+    return Eventually([&] {
+      return Metric(sessions + R"("attached"})") == attached &&
+             Metric(sessions + R"("detached"})") == detached;
+    });
+  };
+  EXPECT_TRUE(are("0", "0"));
+  std::string token;
+  {
+    TestSession empty(server_.address());
+    empty.Greet();
+    TestSession session(server_.address());
+    token = session.Greet().resume_token();
+    session.Reserve(1);
+    EXPECT_TRUE(are("2", "0"));
+  }
+  EXPECT_TRUE(are("0", "1")) << "the empty one is forgotten";
+  v1::Hello hello;
+  hello.set_resume_token(token);
+  {
+    TestSession again(server_.address());
+    again.Greet(hello);
+    EXPECT_TRUE(are("1", "0"));
+    TestSession takes_over(server_.address());
+    takes_over.Greet(hello);
+    EXPECT_EQ(again.End().error_code(), grpc::ABORTED);
+    EXPECT_TRUE(are("1", "0"));
+  }
+  EXPECT_TRUE(are("0", "1"));
+  server_.clock.Advance(std::chrono::seconds(31));
+  EXPECT_TRUE(are("0", "0"));
 }
 
 TEST_F(MetricsTest, WaitsAreTimedByTheServersClock) {

@@ -136,6 +136,52 @@ TEST_F(SessionService, AnotherStreamTakesItOverWithTheToken) {
   EXPECT_EQ(server_.Now().reservations, 2);
 }
 
+// 2,500 take some 400 KiB; the client takes no message of more than 256 KiB.
+TEST_F(SessionService, AWelcomeOfManyComesInPages) {
+  TestServer large({.blocks = Blocks(3000)});
+  large.Start();
+  std::string token;
+  {
+    TestSession first(large.address());
+    token = first.Greet().resume_token();
+    v1::SessionRequest request;
+    for (int i = 0; i < 250; ++i) {
+      v1::ReserveCapacityRequest* const reserve = request.add_operations()->mutable_reserve();
+      reserve->set_prompt_tokens(16);
+      reserve->set_tenant(std::string(128, 't'));
+    }
+    for (size_t n = 250; n <= 2500; n += 250) {
+      ASSERT_TRUE(first.Send(request));
+      first.Await(n);
+    }
+  }
+  grpc::ChannelArguments small;
+  small.SetMaxReceiveMessageSize(256 << 10);
+  TestSession second(
+      grpc::CreateCustomChannel(large.address(), grpc::InsecureChannelCredentials(), small));
+  v1::SessionRequest request;
+  *request.mutable_hello() = With(token);
+  request.add_operations()->mutable_release()->set_reservation_id("e1-1");
+  ASSERT_TRUE(second.Send(request));
+  std::set<std::string> ids;
+  std::vector<int> sizes;
+  v1::SessionResponse response;
+  do {
+    ASSERT_TRUE(response.results().empty()) << "not before the last page";
+    ASSERT_TRUE(second.Read(response)) << second.End().error_message();
+    ASSERT_TRUE(response.has_welcome());
+    EXPECT_TRUE(response.welcome().resumed());
+    EXPECT_EQ(response.welcome().epoch(), "e1");
+    EXPECT_EQ(response.welcome().resume_token(), token);
+    sizes.push_back(response.welcome().reservations_size());
+    for (const auto& each : response.welcome().reservations()) ids.insert(each.reservation_id());
+  } while (response.welcome().more());
+  EXPECT_THAT(sizes, ElementsAre(1000, 1000, testing::AnyOf(499, 500)));
+  EXPECT_GE(ids.size(), 2499u);
+  if (response.results().empty()) second.Await(1);
+  EXPECT_TRUE(Eventually([&] { return large.Now().reservations == 2499; }));
+}
+
 TEST_F(SessionService, ATokenThatIsNotKnownBeginsAnew) {
   TestSession session(server_.address());
   const v1::Welcome welcome = session.Greet(With("nonsense"));

@@ -26,6 +26,7 @@ struct TestServerOptions {
   int64_t max_waiting = 10000;
   Blocks most = Blocks(0);  // that the pool may be made of
   Learning learning = Learning::kNever;
+  Eviction eviction = Eviction::kOff;
 };
 
 class TestServer {
@@ -33,11 +34,15 @@ class TestServer {
   using Options = TestServerOptions;
 
   explicit TestServer(const Options& options = {}) : options_(options) {
-    cache_ = std::move(KvCache::Create({.capacity = options.blocks, .most = options.most})).value();
+    cache_ = std::move(KvCache::Create({.capacity = options.blocks,
+                                        .eviction = options.eviction,
+                                        .most = options.most}))
+                 .value();
     AdmissionOptions admission{.epoch = options.epoch};
     admission.max_context = options.max_context;
     admission.max_waiting = options.max_waiting;
     admission.learning = options.learning;
+    admission.classes = {{"chat", {}}, {"none", {}}};
     shared_ = std::make_unique<SharedAdmission>(
         std::move(AdmissionController::Create(admission, *cache_, clock)).value());
   }

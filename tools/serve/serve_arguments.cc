@@ -1,6 +1,7 @@
 #include "tools/serve/serve_arguments.h"
 
 #include <limits>
+#include <random>
 
 #include "kvcache/base/errors.h"
 #include "kvcache/base/size_text.h"
@@ -115,6 +116,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   arguments.engine.loop.max_sequences = text.max_sequences;
   arguments.engine.loop.victim = VictimRuleFromName(text.victim).value_or(VictimRule::kCheapest);
   arguments.engine.admission.epoch = RandomEpoch();
+  arguments.engine.admission.retry_seed = std::random_device()() | uint64_t{1} << 32;
   arguments.engine.admission.default_ttl = *lease;
   arguments.engine.admission.learning = LearningFrom(text);
   arguments.engine.admission.policy = {

@@ -81,6 +81,25 @@ TEST_F(PrefixAdmissionTest, WhatIsSharedNeedsNoRoom) {
   EXPECT_EQ(free(), Blocks(0));
 }
 
+// They are bounded together with who waits: 2^20 of them.
+TEST_F(PrefixAdmissionTest, HashesOfThoseWhoWaitAreBounded) {
+  admission_ = nullptr;
+  cache_ = Must(KvCache::Create({.capacity = Blocks(600'000), .eviction = Eviction::kLru}));
+  Restart({.epoch = "e1"});
+  Hold(600'000);
+  const auto wait = [&](int64_t hashes) {
+    return admission_->ReserveOrWait(
+        Named(std::vector<uint64_t>(static_cast<size_t>(hashes)), hashes), std::chrono::seconds(9),
+        [](const Answer&) {});
+  };
+  const int64_t half = 1 << 19;
+  const std::optional<int64_t> first = Must(wait(half));
+  Must(wait(half));
+  EXPECT_TRUE(absl::IsResourceExhausted(wait(1).status()));
+  admission_->CancelWait(*first);
+  EXPECT_TRUE(wait(1).ok());
+}
+
 TEST_F(PrefixAdmissionTest, ALeaseThatEndsLetsGoOfThePrefix) {
   Serve({1, 2});
   Reserve(Named({1, 2}, 4));

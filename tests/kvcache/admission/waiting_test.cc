@@ -1,6 +1,9 @@
 // The fair queue, and what a caller who waits is told, worked by hand.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <set>
+
 #include "tests/kvcache/admission/admission_fixture.h"
 
 namespace plimsoll {
@@ -191,6 +194,34 @@ TEST_F(RetryAfter, IsAtMostAMinute) {
   const Answer answer = Must(admission_->Reserve(request));
   Must(admission_->Renew(std::get<Reservation>(answer).id));
   EXPECT_EQ(Refused(RequestOf(16, 0)).retry_after, seconds(60));
+}
+
+// The estimate is 5 s. With a seed what is said lies anywhere up to half as long again, the same
+// for the same seed; a question changes nothing.
+TEST_F(RetryAfter, IsSpreadByASeed) {
+  const auto told = [this](uint64_t seed) {
+    AdmissionOptions options{.epoch = "e1"};
+    options.retry_seed = seed;
+    Restart(options);
+    const Reservation held = Hold(10);
+    std::vector<Duration> delays;
+    for (int i = 0; i < 200; ++i) {
+      const Answer asked = admission_->CanAdmit(RequestOf(160, 0));
+      delays.push_back(Refused(RequestOf(160, 0)).retry_after);
+      EXPECT_EQ(std::get<Refusal>(asked).retry_after, delays.back());
+    }
+    EXPECT_TRUE(admission_->Release(held.id).ok());
+    return delays;
+  };
+  const std::vector<Duration> delays = told(7);
+  EXPECT_EQ(delays, told(7));
+  EXPECT_NE(delays, told(8));
+  const auto [least, most] = std::minmax_element(delays.begin(), delays.end());
+  EXPECT_GE(*least, seconds(5));
+  EXPECT_LT(*least, milliseconds(5200));
+  EXPECT_LE(*most, milliseconds(7500));
+  EXPECT_GT(*most, milliseconds(7300));
+  EXPECT_GT(std::set<Duration>(delays.begin(), delays.end()).size(), 190u);
 }
 
 TEST_F(RetryAfter, IsASecondWhenThereIsNothingToGoBy) {
