@@ -58,6 +58,9 @@ plimsoll_package(python COMPONENTS python NAME python3-plimsoll SECTION python
   TEXT "The Python package over the C libraries: a client for routers, plans, the pool and
 admission in process.")
 set(CPACK_DEBIAN_PYTHON_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_PYTHON_PACKAGE_CONTROL_EXTRA
+  ${PROJECT_SOURCE_DIR}/tools/packaging/debian/postinst
+  ${PROJECT_SOURCE_DIR}/tools/packaging/debian/prerm)
 if(TARGET plimsoll_cuda)
   plimsoll_package(cuda COMPONENTS cuda NAME plimsoll-cuda SECTION contrib/net
     DEPENDS "plimsoll-server ${this_version}"
