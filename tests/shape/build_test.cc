@@ -52,6 +52,22 @@ TEST(Build, TheReadmeOfTestsListsEveryPlantedBug) {
   EXPECT_GE(bugs, 20);
 }
 
+// So that who changes the text of a bug mends its list in the same change.
+TEST(Build, EveryPlantedBugIsInOnePlace) {
+  for (const SourceFile& list : SourcesUnder("tests/mutants", {".list"})) {
+    std::istringstream in(TextOf(list.path));
+    std::string source;
+    for (std::string line; std::getline(in, line);) {
+      if (line.starts_with("file: ")) source = TextOf(line.substr(6));
+      if (!line.starts_with("from: ")) continue;
+      const std::string text = line.substr(6);
+      const size_t at = source.find(text);
+      EXPECT_NE(at, std::string::npos) << list.path << ": nowhere: " << text;
+      EXPECT_EQ(source.find(text, at + 1), std::string::npos) << list.path << ": twice: " << text;
+    }
+  }
+}
+
 TEST(Build, EveryFolderHasAReadme) {
   for (const std::string folder : {"engine",         "engine/device",
                                    "engine/ops",     "engine/weights",
