@@ -1,7 +1,7 @@
 // Does one kind of operation so many times, for a tool that counts instructions: count_instructions
 // runs it with two counts and divides the difference. It times nothing.
 //
-//   count_operations pool|pool_lowest|look_up|serve|grow|snapshot COUNT
+//   count_operations pool|pool_lowest|look_up|serve|grow|snapshot|admit COUNT
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "bench/caches.h"
-#include "kvcache/admission/snapshot.h"
+#include "kvcache/admission/admission_controller.h"
 #include "kvcache/base/check.h"
 
 namespace plimsoll {
@@ -74,13 +74,36 @@ void Snapshot(int64_t count) {
   for (int64_t i = 0; i < count; ++i) PLIMSOLL_CHECK(published.Read().revision == 0);
 }
 
+// A reservation and its release, beside a thousand that are held; as many ended ones are known as
+// fit the byte cap, so that each new one has an old one forgotten.
+void Admit(int64_t count) {
+  const SimulatedClock clock;
+  const auto cache = *KvCache::Create({.capacity = Blocks(100'000)});
+  const auto admission = *AdmissionController::Create(
+      {.epoch = "0123456789abcdef", .idempotency_bytes = Bytes(4 << 20)}, *cache, clock);
+  int64_t next = 0;
+  const auto reserve = [&] {
+    const absl::StatusOr<Answer> answer = admission->Reserve(
+        {.request_id = "00000001-0000-4000-8000-" + std::to_string(100'000'000'000 + ++next),
+         .tenant = "tenant-" + std::to_string(next % 8),
+         .prompt_tokens = Tokens(40),
+         .max_new_tokens = Tokens(24)});
+    return std::get<Reservation>(*answer).id;
+  };
+  for (int64_t i = 0; i < 1000; ++i) reserve();
+  for (int64_t i = 0; i < 10'000 + count; ++i) {
+    PLIMSOLL_CHECK(admission->Release(reserve()).ok());
+  }
+}
+
 int Run(const std::string& operation, int64_t count) {
   const std::map<std::string, void (*)(int64_t)> operations = {
       {"pool", Pool}, {"pool_lowest", PoolLowest}, {"look_up", LookUp}, {"serve", Serve},
-      {"grow", Grow}, {"snapshot", Snapshot}};
+      {"grow", Grow}, {"snapshot", Snapshot},      {"admit", Admit}};
   const auto found = operations.find(operation);
   if (found == operations.end() || count <= 0) {
-    std::cerr << "usage: count_operations pool|pool_lowest|look_up|serve|grow|snapshot COUNT\n";
+    std::cerr
+        << "usage: count_operations pool|pool_lowest|look_up|serve|grow|snapshot|admit COUNT\n";
     return 2;
   }
   found->second(count);

@@ -23,20 +23,19 @@ void AdmissionController::State::CheckInvariants() const {
   int64_t prepared = 0;
   int64_t kept = 0;
   for (const auto& [number, record] : book) {
-    const Reservation& reservation = record.reservation;
-    PLIMSOLL_CHECK(record.number == number && reservation.epoch == options.epoch, number);
+    PLIMSOLL_CHECK(record.number == number, record.number, number);
     const bool idle = !record.ended && !record.sequence;
-    PLIMSOLL_CHECK(leases.Has(number) == (idle && !record.kept), reservation.id);
-    PLIMSOLL_CHECK(record.keeper == nullptr ? !record.kept : !record.ended, reservation.id);
+    PLIMSOLL_CHECK(leases.Has(number) == (idle && !record.kept), number);
+    PLIMSOLL_CHECK(record.keeper == nullptr ? !record.kept : !record.ended, number);
     if (idle && record.kept) ++kept;
     if (record.ended) ++ended;
-    PLIMSOLL_CHECK(!record.prepared || idle, reservation.id);
+    PLIMSOLL_CHECK(!record.prepared || idle, number);
     if (record.sequence) ++running;
     if (record.prepared) ++prepared;
     if (const auto its = record.sequence ? record.sequence : record.prepared) {
       promised += cache.PromiseLeft(*its);
     } else if (idle) {
-      promised += reservation.blocks;
+      promised += record.terms.blocks;
     }
   }
   const BlockCounts counts = cache.counts();

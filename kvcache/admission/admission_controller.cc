@@ -90,7 +90,7 @@ Answer AdmissionController::CanAdmit(const ReservationRequest& request) const {
   const Verdict verdict = state_->DecideNewcomer(request, now);
   const bool known = repeat.ok() && repeat->has_value();
   if (known || verdict.decision == Decision::kAdmitted) {
-    return state_->Draft(request, verdict.needed, now);
+    return state_->Show(state_->Draft(request, verdict.needed, now), request.tenant);
   }
   return state_->Refuse(request.tenant, verdict, now);
 }

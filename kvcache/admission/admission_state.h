@@ -60,8 +60,10 @@ struct AdmissionController::State {
   // Up to half as long again, where there is a seed.
   Duration SpreadOut(Duration estimate, Instant now) const;
   Duration TimeOfLeases(Blocks missing, Instant now) const;
-  // The reservation that `request` would get now, without an id.
-  Reservation Draft(const ReservationRequest& request, Blocks blocks, Instant now) const;
+  // What `request` would get now.
+  Terms Draft(const ReservationRequest& request, Blocks blocks, Instant now) const;
+  // The same as callers see it, without an id.
+  Reservation Show(const Terms& terms, const std::string& tenant) const;
 
   // Answering.
   // The reservation that an earlier request with this id got; nullopt if there was none.

@@ -19,7 +19,7 @@ absl::Status OtherContent(const ReservationRequest& first, const ReservationRequ
 
 // What was claimed was asked for in another life: of that only what the claim says is known.
 bool MayBeRepeat(const ReservationRecord& known, const ReservationRequest& request) {
-  if (known.reservation.claimed_id.empty()) return SameContent(known.request, request);
+  if (known.terms.claimed_id.empty()) return SameContent(known.request, request);
   return known.request.prompt_tokens == request.prompt_tokens;
 }
 
@@ -55,9 +55,7 @@ absl::StatusOr<Answer> AdmissionController::State::AnswerNow(const ReservationRe
 ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& request,
                                                      Blocks blocks, Instant now,
                                                      LeaseKeeper* keeper) {
-  Reservation reservation = Draft(request, blocks, now);
-  reservation.id = ReservationIdOf(options.epoch, book.NextNumber());
-  ReservationRecord& record = book.Add(request, std::move(reservation));
+  ReservationRecord& record = book.Add(request, Draft(request, blocks, now));
   record.granted = now;
   NoteRemaining(record, now);
   record.seniority = record.number;
@@ -81,7 +79,7 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
   tenants.Note(*record.account);
   record.place = record.its_class->Start(DemandOf(request));
   NotePromised(record, Blocks(0));
-  leases.Set(record.number, record.reservation.expires);
+  leases.Set(record.number, record.terms.expires);
   ++counters.admitted;
   tally.Decided(request.request_class, Decision::kAdmitted);
   Attach(record, keeper, now);

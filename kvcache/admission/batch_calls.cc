@@ -51,7 +51,7 @@ void AdmissionController::State::Withdraw(ReservationRecord& record, Instant now
   if (record.prepared) {
     cache.End(*record.prepared);
   } else {
-    cache.Forgo(record.reservation.blocks);
+    cache.Forgo(record.terms.blocks);
   }
   TenantAccount& account = *record.account;
   tenants.GiveBack(account, cache.available() - before);  // who waits is as far as he was
@@ -61,7 +61,7 @@ void AdmissionController::State::Withdraw(ReservationRecord& record, Instant now
   --account.use.reservations;
   tenants.Note(account);
   record.ended = now;  // as far as what it is promised goes
-  NotePromised(record, record.reservation.blocks);
+  NotePromised(record, record.terms.blocks);
   book.Remove(record);
 }
 

@@ -8,10 +8,10 @@
 
 #include <cstdint>
 #include <optional>
-#include <set>
-#include <unordered_map>
 #include <utility>
 
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "kvcache/base/clock.h"
 
 namespace plimsoll {
@@ -31,8 +31,8 @@ class DeadlineQueue {
   auto end() const { return order_.end(); }
 
  private:
-  std::set<Entry> order_;
-  std::unordered_map<int64_t, Instant> deadlines_;
+  absl::btree_set<Entry> order_;
+  absl::flat_hash_map<int64_t, Instant> deadlines_;
 };
 
 }  // namespace plimsoll

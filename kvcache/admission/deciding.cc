@@ -181,7 +181,7 @@ Verdict AdmissionController::State::DecideNewcomer(const ReservationRequest& req
 Verdict AdmissionController::State::DecideExtension(const ReservationRecord& record,
                                                     Tokens total) const {
   AdmissionView view = ViewForHolder(record.request.tenant, record.seniority);
-  view.shared = record.reservation.blocks;
+  view.shared = record.terms.blocks;
   return DecideNeverEvict(view, total);
 }
 
@@ -205,7 +205,7 @@ Refusal AdmissionController::State::RefuseExtension(ReservationRecord& record,
   record.its_class->Overflow();
   refusal.yield = stalled.OwedBefore(record.seniority) > Blocks(0);
   const Blocks own = tenants.RoomOf(record.request.tenant).own;
-  const Blocks lacks = verdict.needed - record.reservation.blocks;
+  const Blocks lacks = verdict.needed - record.terms.blocks;
   stalled.Refused(record.number, record.seniority, lacks - std::min(lacks, own), now);
   return refusal;
 }
@@ -232,7 +232,7 @@ Duration AdmissionController::State::RetryAfter(const std::string& tenant, const
   const bool own = verdict.reason == Reason::kTenantQuota;
   const auto bound = remaining.TimeFor(verdict.missing, now, [&](int64_t number) {
     const ReservationRecord& record = *book.Find(number);
-    return own && record.request.tenant != tenant ? Blocks(0) : record.reservation.blocks;
+    return own && record.request.tenant != tenant ? Blocks(0) : record.terms.blocks;
   });
   const std::optional<Duration> rate = returns.TimeFor(verdict.missing, now);
   Duration estimate = rate ? *rate : TimeOfLeases(verdict.missing, now);
@@ -257,22 +257,19 @@ Duration AdmissionController::State::TimeOfLeases(Blocks missing, Instant now) c
   int looked_at = 0;
   for (const auto& [when, number] : leases) {
     estimate = when - now;
-    coming += book.Find(number)->reservation.blocks;
+    coming += book.Find(number)->terms.blocks;
     if (coming >= missing || ++looked_at == kLeasesLookedAt) break;
   }
   return estimate;
 }
 
-Reservation AdmissionController::State::Draft(const ReservationRequest& request, Blocks blocks,
-                                              Instant now) const {
+Terms AdmissionController::State::Draft(const ReservationRequest& request, Blocks blocks,
+                                        Instant now) const {
   const Duration asked = request.ttl == Duration::zero() ? options.default_ttl : request.ttl;
   const Duration ttl = std::min(asked, options.max_ttl);
   const bool confirmed = options.confirm_window == Duration::zero();
   const Duration lease = confirmed ? ttl : std::min(ttl, options.confirm_window);
-  return {.id = {},
-          .epoch = options.epoch,
-          .tenant = request.tenant,
-          .prompt_tokens = request.prompt_tokens,
+  return {.prompt_tokens = request.prompt_tokens,
           .max_new_tokens = request.max_new_tokens,
           .blocks = blocks,
           .prefix_blocks = FindPrefix(request).blocks,
@@ -280,6 +277,21 @@ Reservation AdmissionController::State::Draft(const ReservationRequest& request,
           .expires = now + lease,
           .expire_time = clock.WallNow() + lease,
           .confirmed = confirmed};
+}
+
+Reservation AdmissionController::State::Show(const Terms& terms, const std::string& tenant) const {
+  return {.id = {},
+          .epoch = options.epoch,
+          .tenant = tenant,
+          .prompt_tokens = terms.prompt_tokens,
+          .max_new_tokens = terms.max_new_tokens,
+          .blocks = terms.blocks,
+          .prefix_blocks = terms.prefix_blocks,
+          .ttl = terms.ttl,
+          .expires = terms.expires,
+          .expire_time = terms.expire_time,
+          .confirmed = terms.confirmed,
+          .claimed_id = terms.claimed_id};
 }
 
 }  // namespace plimsoll

@@ -27,7 +27,8 @@ absl::StatusOr<ReservationRecord*> AdmissionController::State::FindRunning(std::
 }
 
 Reservation AdmissionController::State::View(const ReservationRecord& record, Instant now) const {
-  Reservation reservation = record.reservation;
+  Reservation reservation = Show(record.terms, record.request.tenant);
+  reservation.id = ReservationIdOf(options.epoch, record.number);
   if (record.sequence || record.kept) {
     reservation.expires = now + reservation.ttl;
     reservation.expire_time = clock.WallNow() + reservation.ttl;
@@ -36,16 +37,16 @@ Reservation AdmissionController::State::View(const ReservationRecord& record, In
 }
 
 void AdmissionController::State::SignOfLife(ReservationRecord& record, Instant now) {
-  Reservation& reservation = record.reservation;
-  reservation.confirmed = true;
-  reservation.expires = now + reservation.ttl;
-  reservation.expire_time = clock.WallNow() + reservation.ttl;
-  if (!record.sequence && !record.kept) leases.Set(record.number, reservation.expires);
+  Terms& terms = record.terms;
+  terms.confirmed = true;
+  terms.expires = now + terms.ttl;
+  terms.expire_time = clock.WallNow() + terms.ttl;
+  if (!record.sequence && !record.kept) leases.Set(record.number, terms.expires);
 }
 
 void AdmissionController::State::PromiseMore(ReservationRecord& record, Blocks blocks) {
-  if (blocks <= record.reservation.blocks) return;
-  const Blocks more = blocks - record.reservation.blocks;
+  if (blocks <= record.terms.blocks) return;
+  const Blocks more = blocks - record.terms.blocks;
   const Blocks before = cache.available();
   const bool promised = cache.Promise(more);
   PLIMSOLL_CHECK(promised, more, before);
@@ -53,14 +54,14 @@ void AdmissionController::State::PromiseMore(ReservationRecord& record, Blocks b
   if (const auto its = record.sequence ? record.sequence : record.prepared) {
     cache.AddPromise(*its, more);
   }
-  const Blocks before_this = std::exchange(record.reservation.blocks, blocks);
+  const Blocks before_this = std::exchange(record.terms.blocks, blocks);
   NotePromised(record, before_this);
 }
 
 void AdmissionController::State::NotePromised(const ReservationRecord& record, Blocks before) {
   if (policies.all_promise_whole()) return;
   if (record.its_class->promises_whole()) {
-    promised_whole += record.ended ? Blocks(0) : record.reservation.blocks;
+    promised_whole += record.ended ? Blocks(0) : record.terms.blocks;
     promised_whole -= before;
   }
   TellRoom();
@@ -72,13 +73,13 @@ void AdmissionController::State::TellRoom() {
 }
 
 void AdmissionController::State::NoteRemaining(const ReservationRecord& record, Instant now) {
-  const Tokens most = record.reservation.max_new_tokens;
+  const Tokens most = record.terms.max_new_tokens;
   remaining.Set(record.number, most - std::min(most, record.generated), now);
 }
 
 // The first report says when generating began, not how long it takes.
 void AdmissionController::State::NoteGrowth(ReservationRecord& record, Tokens total, Instant now) {
-  const Tokens before = record.reservation.prompt_tokens + record.generated;
+  const Tokens before = record.terms.prompt_tokens + record.generated;
   if (total <= before) return;
   record.its_class->Grow(record.place, total - before);
   record.generated += total - before;
@@ -118,7 +119,7 @@ void AdmissionController::State::Finish(ReservationRecord& record, Instant now, 
     if (record.prepared) {
       cache.End(*record.prepared);
     } else {
-      cache.Forgo(record.reservation.blocks);
+      cache.Forgo(record.terms.blocks);
     }
   }
   CountChange(*record.account, before);
@@ -127,9 +128,9 @@ void AdmissionController::State::Finish(ReservationRecord& record, Instant now, 
   if (LeaseKeeper* const keeper = std::exchange(record.keeper, nullptr)) {
     keeper->Ended(record.number, how);
   }
-  returns.Add(record.reservation.blocks - record.reservation.prefix_blocks, now);
+  returns.Add(record.terms.blocks - record.terms.prefix_blocks, now);
   book.End(record, now);
-  NotePromised(record, record.reservation.blocks);
+  NotePromised(record, record.terms.blocks);
 }
 
 void AdmissionController::State::CountEnd(TenantAccount& account, EndCause how) {
@@ -165,7 +166,7 @@ bool AdmissionController::State::EndNext(Instant now) {
   queue.Promote(next);
   if (lease && lease->first == next) {
     ReservationRecord& silent = *book.Find(lease->second);
-    tally.Expired(silent.reservation.confirmed);
+    tally.Expired(silent.terms.confirmed);
     Finish(silent, now, EndCause::kExpired);
   } else if (wait && wait->first == next) {
     TurnAway(*queue.Remove(wait->second), Reason::kWaitTimeout, now);

@@ -37,9 +37,9 @@ void AdmissionController::LetGo(int64_t number, const LeaseKeeper& keeper, Durat
   ReservationRecord* const record = state_->FindKept(number, keeper);
   if (record != nullptr && record->kept) {
     record->kept = false;
-    record->reservation.expires = now + lease;
-    record->reservation.expire_time = state_->clock.WallNow() + lease;
-    if (!record->sequence) state_->leases.Set(number, record->reservation.expires);
+    record->terms.expires = now + lease;
+    record->terms.expire_time = state_->clock.WallNow() + lease;
+    if (!record->sequence) state_->leases.Set(number, record->terms.expires);
   }
   state_->Settle(now);
 }

@@ -48,7 +48,7 @@ absl::StatusOr<ReservationRecord*> AdmissionController::State::Reclaim(
   }
   if (known != nullptr) {
     if (known->request.tenant != claim.tenant) return NoReservation(claim.id, "another tenant's");
-    return FindHeld(known->reservation.id);
+    return FindHeld(ReservationIdOf(options.epoch, known->number));
   }
   const Verdict verdict = DecideClaim(request);
   if (verdict.decision != Decision::kAdmitted) return NoRoomFor(claim, verdict);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kvcache/admission/admission_state.h"
+#include "kvcache/admission/reservation_id.h"
 #include "kvcache/sizing/block_demand.h"
 
 namespace plimsoll {
@@ -23,7 +24,7 @@ HoldingState StateOf(const ReservationRecord& record) {
   if (record.stop_requested) return HoldingState::kStopping;
   if (record.suspended) return HoldingState::kSuspended;
   if (record.sequence) return HoldingState::kRunning;
-  return record.reservation.confirmed ? HoldingState::kHeld : HoldingState::kUnconfirmed;
+  return record.terms.confirmed ? HoldingState::kHeld : HoldingState::kUnconfirmed;
 }
 
 bool Meant(const HoldingFilter& filter, const ReservationRecord& record) {
@@ -44,25 +45,25 @@ std::optional<HoldingState> HoldingStateFromName(std::string_view name) {
 
 Blocks AdmissionController::State::UsedOf(const ReservationRecord& record) const {
   if (record.sequence) return Blocks(std::ssize(cache.Table(*record.sequence)));
-  const Reservation& held = record.reservation;
+  const Terms& held = record.terms;
   const Tokens reported = held.prompt_tokens + record.generated;
   return std::min(held.blocks, BlocksForSequence(reported, cache.block_tokens()));
 }
 
 Holding AdmissionController::State::HoldingOf(const ReservationRecord& record, Instant now) const {
-  Holding holding{.id = record.reservation.id,
+  Holding holding{.id = ReservationIdOf(options.epoch, record.number),
                   .tenant = record.request.tenant,
                   .state = StateOf(record),
                   .age = now - record.granted,
                   .remaining = std::nullopt,
-                  .prompt_tokens = record.reservation.prompt_tokens,
-                  .max_new_tokens = record.reservation.max_new_tokens,
-                  .blocks = record.reservation.blocks,
+                  .prompt_tokens = record.terms.prompt_tokens,
+                  .max_new_tokens = record.terms.max_new_tokens,
+                  .blocks = record.terms.blocks,
                   .used = UsedOf(record),
                   .may_stop = record.sequence && !record.suspended && !record.stop_requested &&
                               !record.its_class->promises_whole()};
   if (!record.sequence) {
-    holding.remaining = std::max(record.reservation.expires - now, Duration::zero());
+    holding.remaining = std::max(record.terms.expires - now, Duration::zero());
   }
   return holding;
 }

@@ -15,10 +15,10 @@
 
 #include <cstdint>
 #include <optional>
-#include <set>
-#include <unordered_map>
 #include <utility>
 
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "kvcache/base/clock.h"
 #include "kvcache/base/units.h"
 
@@ -61,8 +61,8 @@ class RemainingTokens {
   Instant read_;
   double tokens_ = 0;  // that were reported, what is long ago fading
   double seconds_ = 0;
-  std::set<std::pair<double, int64_t>> ends_;
-  std::unordered_map<int64_t, double> by_number_;
+  absl::btree_set<std::pair<double, int64_t>> ends_;
+  absl::flat_hash_map<int64_t, double> by_number_;
 };
 
 }  // namespace plimsoll

@@ -11,16 +11,15 @@
 namespace plimsoll {
 namespace {
 
-// About what one record occupies: itself, its strings, of which both halves keep the tenant, and
-// the nodes of the maps.
+// About what one record occupies: itself, its strings, and its places in the indices, here and in
+// the queues of what is held.
 Bytes BytesOfRecord(const ReservationRecord& record) {
-  constexpr size_t kNodes = 176;
-  const size_t strings = 2 * record.request.tenant.size() + record.request.request_id.size() +
+  constexpr size_t kIndices = 160;
+  const size_t strings = record.request.tenant.size() + record.request.request_id.size() +
                          record.request.request_class.size() + record.request.resumes.size() +
-                         record.reservation.id.size() + record.reservation.epoch.size() +
-                         2 * record.reservation.claimed_id.size();
+                         2 * record.terms.claimed_id.size();
   const size_t hashes = record.request.prefix_hashes.size() * sizeof(uint64_t);
-  return Bytes(static_cast<int64_t>(sizeof(ReservationRecord) + strings + hashes + kNodes));
+  return Bytes(static_cast<int64_t>(sizeof(ReservationRecord) + strings + hashes + kIndices));
 }
 
 RequestName NameOf(const ReservationRequest& request) {
@@ -43,17 +42,27 @@ size_t RequestNameHash::operator()(const RequestName& name) const {
   return hash(name.request_id, hash(name.tenant, secret_));
 }
 
-ReservationRecord& ReservationBook::Add(const ReservationRequest& request,
-                                        Reservation reservation) {
+size_t RequestNameHash::operator()(const ReservationRecord* record) const {
+  return (*this)(NameOf(record->request));
+}
+
+bool SameRequestName::operator()(const ReservationRecord* a, const RequestName& b) const {
+  return NameOf(a->request) == b;
+}
+
+bool SameRequestName::operator()(const ReservationRecord* a, const ReservationRecord* b) const {
+  return NameOf(a->request) == NameOf(b->request);
+}
+
+ReservationRecord& ReservationBook::Add(const ReservationRequest& request, const Terms& terms) {
   const int64_t number = next_number_++;
   ReservationRecord& record =
       records_
-          .emplace(number,
-                   ReservationRecord{
-                       .number = number, .request = request, .reservation = std::move(reservation)})
+          .try_emplace(number,
+                       ReservationRecord{.number = number, .request = request, .terms = terms})
           .first->second;
   if (!request.request_id.empty()) {
-    const bool fresh = by_request_.try_emplace(NameOf(record.request), number).second;
+    const bool fresh = by_request_.insert(&record).second;
     PLIMSOLL_CHECK(fresh, request.tenant, request.request_id);
   }
   held_.insert(held_.end(), number);
@@ -74,12 +83,13 @@ const ReservationRecord* ReservationBook::Find(int64_t number) const {
 const ReservationRecord* ReservationBook::FindRequest(const ReservationRequest& request) const {
   if (request.request_id.empty()) return nullptr;
   const auto found = by_request_.find(NameOf(request));
-  return found == by_request_.end() ? nullptr : Find(found->second);
+  return found == by_request_.end() ? nullptr : *found;
 }
 
 ReservationRecord* ReservationBook::FindRequest(const ReservationRequest& request) {
-  const ReservationRecord* const found = std::as_const(*this).FindRequest(request);
-  return found == nullptr ? nullptr : Find(found->number);
+  if (request.request_id.empty()) return nullptr;
+  const auto found = by_request_.find(NameOf(request));
+  return found == by_request_.end() ? nullptr : *found;
 }
 
 ReservationRecord* ReservationBook::FindClaimed(const std::string& id) {
@@ -88,15 +98,15 @@ ReservationRecord* ReservationBook::FindClaimed(const std::string& id) {
 }
 
 void ReservationBook::NameClaimed(ReservationRecord& record, const std::string& id) {
-  PLIMSOLL_CHECK(record.reservation.claimed_id.empty(), record.reservation.id, id);
+  PLIMSOLL_CHECK(record.terms.claimed_id.empty(), record.number, id);
   bytes_ -= BytesOfRecord(record);
-  record.reservation.claimed_id = id;
+  record.terms.claimed_id = id;
   bytes_ += BytesOfRecord(record);
   by_claim_.emplace(id, record.number);
 }
 
 void ReservationBook::End(ReservationRecord& record, Instant now) {
-  PLIMSOLL_CHECK(!record.ended.has_value(), record.reservation.id);
+  PLIMSOLL_CHECK(!record.ended.has_value(), record.number);
   record.ended = now;
   record.sequence.reset();
   record.prepared.reset();
@@ -120,12 +130,12 @@ void ReservationBook::Remove(const ReservationRecord& record) {
   Erase(records_.find(record.number));
 }
 
-void ReservationBook::Erase(std::unordered_map<int64_t, ReservationRecord>::iterator place) {
+void ReservationBook::Erase(Records::iterator place) {
   const ReservationRecord& record = place->second;
   bytes_ -= BytesOfRecord(record);
-  if (!record.request.request_id.empty()) by_request_.erase(NameOf(record.request));
+  if (!record.request.request_id.empty()) by_request_.erase(&place->second);
   held_.erase(record.number);
-  if (!record.reservation.claimed_id.empty()) by_claim_.erase(record.reservation.claimed_id);
+  if (!record.terms.claimed_id.empty()) by_claim_.erase(record.terms.claimed_id);
   records_.erase(place);
 }
 

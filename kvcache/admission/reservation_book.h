@@ -12,11 +12,13 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/container/node_hash_map.h"
 #include "kvcache/admission/lease_keeper.h"
 #include "kvcache/admission/policy_set.h"
 #include "kvcache/admission/reservation.h"
@@ -28,10 +30,23 @@ namespace plimsoll {
 
 inline constexpr Duration kKeptAfterEnd = std::chrono::minutes(1);
 
+// What a holder is told, but for what is known besides: the id, the epoch and the tenant.
+struct Terms {
+  Tokens prompt_tokens;
+  Tokens max_new_tokens;
+  Blocks blocks;
+  Blocks prefix_blocks = Blocks(0);
+  Duration ttl{};
+  Instant expires;
+  WallTime expire_time;
+  bool confirmed = false;
+  std::string claimed_id = {};
+};
+
 struct ReservationRecord {
   int64_t number;              // the one in its id; from 1
   ReservationRequest request;  // as first asked: what a repeat is compared with
-  Reservation reservation;
+  Terms terms;
   std::optional<SequenceId> sequence = std::nullopt;  // the one that runs on it
   // Until one runs: the one that holds the prefix that was there, and the promise.
   std::optional<SequenceId> prepared = std::nullopt;
@@ -62,11 +77,21 @@ struct RequestName {
 // Nobody outside can tell which names fall together: each has a secret of its own.
 class RequestNameHash {
  public:
+  using is_transparent = void;
+
   RequestNameHash();
   size_t operator()(const RequestName& name) const;
+  size_t operator()(const ReservationRecord* record) const;
 
  private:
   uint64_t secret_;
+};
+
+struct SameRequestName {
+  using is_transparent = void;
+
+  bool operator()(const ReservationRecord* a, const RequestName& b) const;
+  bool operator()(const ReservationRecord* a, const ReservationRecord* b) const;
 };
 
 class ReservationBook {
@@ -75,7 +100,7 @@ class ReservationBook {
 
   int64_t NextNumber() const { return next_number_; }
   // Adds a held record with the next number. References stay valid until it is forgotten.
-  ReservationRecord& Add(const ReservationRequest& request, Reservation reservation);
+  ReservationRecord& Add(const ReservationRequest& request, const Terms& terms);
   // Null when it was never given or is forgotten.
   ReservationRecord* Find(int64_t number);
   const ReservationRecord* Find(int64_t number) const;
@@ -108,15 +133,18 @@ class ReservationBook {
   auto end() const { return records_.end(); }
 
  private:
-  void Erase(std::unordered_map<int64_t, ReservationRecord>::iterator place);
+  // Its records stay where they are.
+  using Records = absl::node_hash_map<int64_t, ReservationRecord>;
+
+  void Erase(Records::iterator place);
 
   const Bytes cap_;
   Bytes bytes_;
   int64_t next_number_ = 1;
-  std::unordered_map<int64_t, ReservationRecord> records_;
-  std::unordered_map<RequestName, int64_t, RequestNameHash> by_request_;
+  Records records_;
+  absl::flat_hash_set<ReservationRecord*, RequestNameHash, SameRequestName> by_request_;
   std::unordered_map<std::string, int64_t> by_claim_;  // by id of an earlier life
-  std::set<int64_t> held_;                             // numbers
+  absl::btree_set<int64_t> held_;                      // numbers
   std::deque<int64_t> ended_;                          // numbers, oldest end first
 };
 

@@ -11,7 +11,7 @@ namespace plimsoll {
 namespace {
 
 Tokens MostOf(const ReservationRecord& record) {
-  return record.reservation.prompt_tokens + record.reservation.max_new_tokens;
+  return record.terms.prompt_tokens + record.terms.max_new_tokens;
 }
 
 }  // namespace
@@ -25,11 +25,11 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
   const absl::StatusOr<ReservationRecord*> found = state_->FindHeld(id);
   if (!found.ok()) return found.status();
   ReservationRecord& record = **found;
-  Reservation& reservation = record.reservation;
+  Terms& terms = record.terms;
   const Tokens allowed = MostOf(record);
   if (record.suspended) return state_->ExtendSuspended(record, total_tokens, now);
   const Blocks wanted = BlocksForSequence(total_tokens, state_->cache.block_tokens());
-  if (total_tokens > allowed || wanted > reservation.blocks) {
+  if (total_tokens > allowed || wanted > terms.blocks) {
     const Verdict verdict = state_->DecideExtension(record, total_tokens);
     if (verdict.decision != Decision::kAdmitted) {
       const Refusal refusal = state_->RefuseExtension(record, verdict, now);
@@ -39,7 +39,7 @@ absl::StatusOr<Answer> AdmissionController::Extend(std::string_view id, Tokens t
     state_->stalled.Remove(record.number);
     state_->PromiseMore(record, verdict.needed);
     if (total_tokens > allowed) {
-      reservation.max_new_tokens = total_tokens - reservation.prompt_tokens;
+      terms.max_new_tokens = total_tokens - terms.prompt_tokens;
     }
   }
   state_->NoteGrowth(record, total_tokens, now);
@@ -93,13 +93,13 @@ absl::StatusOr<SequenceId> AdmissionController::BeginSequence(std::string_view i
   if (!found.ok()) return found.status();
   ReservationRecord& record = **found;
   if (record.sequence) {
-    return absl::FailedPreconditionError("a sequence runs on reservation " + record.reservation.id +
+    return absl::FailedPreconditionError("a sequence runs on reservation " + std::string(id) +
                                          " already");
   }
   state_->SignOfLife(record, now);
   state_->leases.Remove(record.number);
   record.sequence = record.prepared ? std::exchange(record.prepared, std::nullopt)
-                                    : state_->cache.Begin(record.reservation.blocks);
+                                    : state_->cache.Begin(record.terms.blocks);
   state_->Settle(now);
   return *record.sequence;
 }

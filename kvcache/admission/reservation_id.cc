@@ -1,5 +1,6 @@
 #include "kvcache/admission/reservation_id.h"
 
+#include <array>
 #include <charconv>
 #include <optional>
 
@@ -28,9 +29,13 @@ std::optional<int64_t> ParseNumber(std::string_view text) {
 }  // namespace
 
 std::string ReservationIdOf(std::string_view epoch, int64_t number) {
-  std::string id(epoch);
+  std::array<char, 20> digits{};
+  const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  std::string id;
+  id.reserve(epoch.size() + 1 + digits.size());  // one allocation
+  id += epoch;
   id += '-';
-  id += std::to_string(number);
+  id.append(digits.data(), static_cast<size_t>(end - digits.data()));
   return id;
 }
 

@@ -15,7 +15,7 @@ Blocks AdmissionController::State::LeastTotal() const {
   if (policies.all_promise_whole()) return least;
   for (const auto& [number, record] : book) {
     if (record.ended || record.its_class->promises_whole()) continue;
-    const Tokens most = record.reservation.prompt_tokens + record.reservation.max_new_tokens;
+    const Tokens most = record.terms.prompt_tokens + record.terms.max_new_tokens;
     least = std::max(least, BlocksForSequence(most, cache.block_tokens()) +
                                 tenants.GuaranteedToOthers(*record.account));
   }

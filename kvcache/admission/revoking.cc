@@ -14,7 +14,7 @@ absl::StatusOr<Revocation> AdmissionController::Revoke(std::string_view id) {
   if (record == nullptr) return NoReservation(id, {});
   if (record->ended) return NoReservation(id, record->revoked ? "it was revoked" : "it has ended");
   record->revoked = true;
-  const Revocation revocation{.blocks = record->reservation.blocks,
+  const Revocation revocation{.blocks = record->terms.blocks,
                               .stopping = record->sequence.has_value()};
   if (revocation.stopping) {
     record->stop_requested = true;

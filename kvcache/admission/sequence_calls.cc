@@ -10,9 +10,9 @@ namespace {
 
 // What a suspended sequence needs to start over.
 Demand DemandToResume(const ReservationRecord& record) {
-  return {.tenant = record.reservation.tenant,
-          .prompt = record.reservation.prompt_tokens,
-          .max_new = record.reservation.max_new_tokens,
+  return {.tenant = record.request.tenant,
+          .prompt = record.terms.prompt_tokens,
+          .max_new = record.terms.max_new_tokens,
           .generated = record.generated};
 }
 
@@ -29,8 +29,8 @@ ReservationRecord& AdmissionController::State::Running(std::string_view id) {
 Answer AdmissionController::State::ExtendSuspended(ReservationRecord& record, Tokens total,
                                                    Instant now) {
   SignOfLife(record, now);
-  const Reservation& reservation = record.reservation;
-  if (total <= reservation.prompt_tokens + reservation.max_new_tokens) return View(record, now);
+  const Terms& terms = record.terms;
+  if (total <= terms.prompt_tokens + terms.max_new_tokens) return View(record, now);
   Verdict verdict = DecideExtension(record, total);
   if (verdict.decision != Decision::kNever) {
     verdict.decision = Decision::kWait;
@@ -44,11 +44,10 @@ bool AdmissionController::promises_whole() const { return state_->policies.all_p
 
 Reason AdmissionController::GrowSequence(std::string_view id, Tokens total) {
   ReservationRecord& record = state_->Running(id);
-  const Reservation& reservation = record.reservation;
-  PLIMSOLL_CHECK(
-      !record.suspended && total <= reservation.prompt_tokens + reservation.max_new_tokens,
-      reservation.id, total);
-  if (BlocksForSequence(total, state_->cache.block_tokens()) > reservation.blocks) {
+  const Terms& terms = record.terms;
+  PLIMSOLL_CHECK(!record.suspended && total <= terms.prompt_tokens + terms.max_new_tokens, id,
+                 total);
+  if (BlocksForSequence(total, state_->cache.block_tokens()) > terms.blocks) {
     const Verdict verdict = state_->DecideExtension(record, total);
     if (verdict.decision != Decision::kAdmitted) return verdict.reason;
     state_->PromiseMore(record, verdict.needed);
@@ -60,22 +59,22 @@ Reason AdmissionController::GrowSequence(std::string_view id, Tokens total) {
 bool AdmissionController::GivesWay(std::string_view id, std::string_view other,
                                    Reason reason) const {
   const ReservationRecord& record = state_->Running(id);
-  const std::string& tenant = record.reservation.tenant;
+  const std::string& tenant = record.request.tenant;
   if (record.its_class->promises_whole()) return false;
-  if (tenant == state_->Running(other).reservation.tenant) return true;
+  if (tenant == state_->Running(other).request.tenant) return true;
   return reason != Reason::kTenantQuota && state_->tenants.RoomOf(tenant).own == Blocks(0);
 }
 
 void AdmissionController::SuspendSequence(std::string_view id, const PreemptSequence& preempt) {
   ReservationRecord& record = state_->Running(id);
-  PLIMSOLL_CHECK(!record.suspended && !record.its_class->promises_whole(), record.reservation.id);
+  PLIMSOLL_CHECK(!record.suspended && !record.its_class->promises_whole(), id);
   record.its_class->Overflow();
   record.its_class->End(record.place, /*cut_off=*/true);
   const Blocks before = state_->cache.available();
   preempt ? preempt(*record.sequence) : state_->cache.Preempt(*record.sequence);
   state_->CountChange(*record.account, before);
-  record.reservation.prefix_blocks = Blocks(0);
-  state_->NotePromised(record, std::exchange(record.reservation.blocks, Blocks(0)));
+  record.terms.prefix_blocks = Blocks(0);
+  state_->NotePromised(record, std::exchange(record.terms.blocks, Blocks(0)));
   record.suspended = true;
   record.reported.reset();  // what it waits from now on is no part of its pace
   state_->remaining.Remove(record.number);
@@ -86,9 +85,9 @@ void AdmissionController::SuspendSequence(std::string_view id, const PreemptSequ
 
 Reason AdmissionController::ResumeSequence(std::string_view id, const RestartSequence& restart) {
   ReservationRecord& record = state_->Running(id);
-  PLIMSOLL_CHECK(record.suspended, record.reservation.id);
+  PLIMSOLL_CHECK(record.suspended, id);
   const Demand demand = DemandToResume(record);
-  const AdmissionView view = state_->ViewForHolder(record.reservation.tenant, record.seniority);
+  const AdmissionView view = state_->ViewForHolder(record.request.tenant, record.seniority);
   Verdict verdict = DecideEver(view, demand.prompt + demand.max_new);
   const RequestClass& its = *record.its_class;
   verdict.needed = its.policy().AtStart(demand);
@@ -101,7 +100,7 @@ Reason AdmissionController::ResumeSequence(std::string_view id, const RestartSeq
   PLIMSOLL_CHECK(resumed, verdict.needed, before);
   state_->CountChange(*record.account, before);
   record.place = record.its_class->Start(demand);
-  state_->NotePromised(record, std::exchange(record.reservation.blocks, verdict.needed));
+  state_->NotePromised(record, std::exchange(record.terms.blocks, verdict.needed));
   record.suspended = false;
   --state_->suspended;
   const Instant now = state_->clock.Now();

@@ -124,8 +124,8 @@ ReservationRequest NamedRequest(const std::string& id) {
 
 TEST(ReservationBook, KeepsTheHeldAndForgetsTheEndedInOrder) {
   ReservationBook book(Bytes(1 << 20));
-  ReservationRecord& first = book.Add(NamedRequest("r"), Reservation{});
-  ReservationRecord& second = book.Add(NamedRequest({}), Reservation{});
+  ReservationRecord& first = book.Add(NamedRequest("r"), Terms{});
+  ReservationRecord& second = book.Add(NamedRequest({}), Terms{});
   EXPECT_EQ(first.number, 1);
   EXPECT_EQ(book.held(), 2);
   book.End(second, At(10));
@@ -143,7 +143,7 @@ TEST(ReservationBook, KeepsTheHeldAndForgetsTheEndedInOrder) {
 
 TEST(ReservationBookDeathTest, EndingTwiceAborts) {
   ReservationBook book(Bytes(1 << 20));
-  ReservationRecord& record = book.Add(NamedRequest("r"), Reservation{});
+  ReservationRecord& record = book.Add(NamedRequest("r"), Terms{});
   book.End(record, At(1));
   EXPECT_DEATH(book.End(record, At(2)), "check failed");
 }
