@@ -22,8 +22,8 @@ void AdmissionController::State::CheckInvariants() const {
   int64_t running = 0;
   int64_t prepared = 0;
   int64_t kept = 0;
-  for (const auto& [number, record] : book) {
-    PLIMSOLL_CHECK(record.number == number, record.number, number);
+  book.SeeAll([&](const ReservationRecord& record) {
+    const int64_t number = record.number;
     const bool idle = !record.ended && !record.sequence;
     PLIMSOLL_CHECK(leases.Has(number) == (idle && !record.kept), number);
     PLIMSOLL_CHECK(record.keeper == nullptr ? !record.kept : !record.ended, number);
@@ -37,7 +37,7 @@ void AdmissionController::State::CheckInvariants() const {
     } else if (idle) {
       promised += record.terms.blocks;
     }
-  }
+  });
   const BlockCounts counts = cache.counts();
   PLIMSOLL_CHECK(promised == counts.reserved, promised, counts.reserved);
   PLIMSOLL_CHECK(running + prepared == cache.sequences(), running, prepared, cache.sequences());
@@ -58,9 +58,9 @@ void AdmissionController::State::CheckTenants() const {
   tenants.CheckInvariants();
   PLIMSOLL_CHECK(tenants.kept() <= cache.available(), tenants.kept(), cache.available());
   std::map<const TenantAccount*, int64_t> held;
-  for (const auto& [number, record] : book) {
+  book.SeeAll([&](const ReservationRecord& record) {
     if (!record.ended) ++held[record.account];
-  }
+  });
   TenantUse sum = tenants.departed();
   for (const TenantAccount* account : tenants.All()) {
     const TenantUse& use = account->use;

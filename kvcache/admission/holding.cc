@@ -143,12 +143,16 @@ void AdmissionController::State::CountEnd(TenantAccount& account, EndCause how) 
 // In order of time, so that who waited until after a lease ended is served and not turned away,
 // however late this is called.
 void AdmissionController::State::EndWhatIsOver(Instant now) {
-  while (EndNext(now)) ServeWaiters(now);
+  bool ended = false;
+  while (EndNext(now)) {
+    ServeWaiters(now);
+    ended = true;
+  }
   queue.Promote(now);
   // What was computed meanwhile may be the prefix of who waits, or change what the policy expects.
   if (cache.shares_prefixes() || !policies.all_promise_whole()) ServeWaiters(now);
   book.Forget(now);
-  Publish();
+  if (ended) Publish();
 }
 
 bool AdmissionController::State::EndNext(Instant now) {

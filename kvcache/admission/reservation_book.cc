@@ -11,6 +11,8 @@
 namespace plimsoll {
 namespace {
 
+constexpr size_t kSpare = 64;
+
 // About what one record occupies: itself, its strings, and its places in the indices, here and in
 // the queues of what is held.
 Bytes BytesOfRecord(const ReservationRecord& record) {
@@ -42,10 +44,6 @@ size_t RequestNameHash::operator()(const RequestName& name) const {
   return hash(name.request_id, hash(name.tenant, secret_));
 }
 
-size_t RequestNameHash::operator()(const ReservationRecord* record) const {
-  return (*this)(NameOf(record->request));
-}
-
 bool SameRequestName::operator()(const ReservationRecord* a, const RequestName& b) const {
   return NameOf(a->request) == b;
 }
@@ -54,14 +52,26 @@ bool SameRequestName::operator()(const ReservationRecord* a, const ReservationRe
   return NameOf(a->request) == NameOf(b->request);
 }
 
+std::unique_ptr<ReservationRecord> ReservationBook::Make(int64_t number,
+                                                         const ReservationRequest& request,
+                                                         const Terms& terms) {
+  if (spare_.empty()) {
+    return std::make_unique<ReservationRecord>(
+        ReservationRecord{.number = number, .request = request, .terms = terms});
+  }
+  std::unique_ptr<ReservationRecord> record = std::move(spare_.back());
+  spare_.pop_back();
+  ReservationRequest copy = std::move(record->request);
+  copy = request;  // where the other one's strings were
+  *record = {.number = number, .request = std::move(copy), .terms = terms};
+  return record;
+}
+
 ReservationRecord& ReservationBook::Add(const ReservationRequest& request, const Terms& terms) {
   const int64_t number = next_number_++;
-  ReservationRecord& record =
-      records_
-          .try_emplace(number,
-                       ReservationRecord{.number = number, .request = request, .terms = terms})
-          .first->second;
+  ReservationRecord& record = *records_.emplace(number, Make(number, request, terms)).first->second;
   if (!request.request_id.empty()) {
+    record.name_hash = by_request_.hash_function()(NameOf(request));
     const bool fresh = by_request_.insert(&record).second;
     PLIMSOLL_CHECK(fresh, request.tenant, request.request_id);
   }
@@ -72,12 +82,12 @@ ReservationRecord& ReservationBook::Add(const ReservationRequest& request, const
 
 ReservationRecord* ReservationBook::Find(int64_t number) {
   const auto found = records_.find(number);
-  return found == records_.end() ? nullptr : &found->second;
+  return found == records_.end() ? nullptr : found->second.get();
 }
 
 const ReservationRecord* ReservationBook::Find(int64_t number) const {
   const auto found = records_.find(number);
-  return found == records_.end() ? nullptr : &found->second;
+  return found == records_.end() ? nullptr : found->second.get();
 }
 
 const ReservationRecord* ReservationBook::FindRequest(const ReservationRequest& request) const {
@@ -117,7 +127,7 @@ void ReservationBook::End(ReservationRecord& record, Instant now) {
 void ReservationBook::Forget(Instant now) {
   while (!ended_.empty()) {
     const auto oldest = records_.find(ended_.front());
-    const ReservationRecord& record = oldest->second;
+    const ReservationRecord& record = *oldest->second;
     if (bytes_ <= cap_ && *record.ended + kKeptAfterEnd > now) return;
     Erase(oldest);
     ended_.pop_front();
@@ -131,11 +141,14 @@ void ReservationBook::Remove(const ReservationRecord& record) {
 }
 
 void ReservationBook::Erase(Records::iterator place) {
-  const ReservationRecord& record = place->second;
+  ReservationRecord& record = *place->second;
   bytes_ -= BytesOfRecord(record);
-  if (!record.request.request_id.empty()) by_request_.erase(&place->second);
+  if (!record.request.request_id.empty()) by_request_.erase(&record);
   held_.erase(record.number);
   if (!record.terms.claimed_id.empty()) by_claim_.erase(record.terms.claimed_id);
+  if (spare_.size() < kSpare && record.request.prefix_hashes.capacity() == 0) {
+    spare_.push_back(std::move(place->second));
+  }
   records_.erase(place);
 }
 

@@ -11,14 +11,16 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
-#include "absl/container/node_hash_map.h"
 #include "kvcache/admission/lease_keeper.h"
 #include "kvcache/admission/policy_set.h"
 #include "kvcache/admission/reservation.h"
@@ -47,6 +49,7 @@ struct ReservationRecord {
   int64_t number;              // the one in its id; from 1
   ReservationRequest request;  // as first asked: what a repeat is compared with
   Terms terms;
+  size_t name_hash = 0;                               // of its request id's, where it has one
   std::optional<SequenceId> sequence = std::nullopt;  // the one that runs on it
   // Until one runs: the one that holds the prefix that was there, and the promise.
   std::optional<SequenceId> prepared = std::nullopt;
@@ -81,7 +84,7 @@ class RequestNameHash {
 
   RequestNameHash();
   size_t operator()(const RequestName& name) const;
-  size_t operator()(const ReservationRecord* record) const;
+  size_t operator()(const ReservationRecord* record) const { return record->name_hash; }
 
  private:
   uint64_t secret_;
@@ -117,11 +120,16 @@ class ReservationBook {
   // Forgets what ended a minute before `now`, and what the byte cap has no room for.
   void Forget(Instant now);
 
+  // All, in no order.
+  template <class See>
+  void SeeAll(See see) const {
+    for (const auto& [number, record] : records_) see(*record);
+  }
   // Held ones with numbers after this one, in order, until `see` says false. O(log n + seen).
   template <class See>
   void SeeHeldAfter(int64_t number, See see) const {
     for (auto it = held_.upper_bound(number); it != held_.end(); ++it) {
-      if (!see(records_.at(*it))) return;
+      if (!see(*records_.at(*it))) return;
     }
   }
 
@@ -129,19 +137,19 @@ class ReservationBook {
   int64_t ended() const { return std::ssize(ended_); }
   Bytes bytes() const { return bytes_; }
 
-  auto begin() const { return records_.begin(); }
-  auto end() const { return records_.end(); }
-
  private:
-  // Its records stay where they are.
-  using Records = absl::node_hash_map<int64_t, ReservationRecord>;
+  using Records = absl::flat_hash_map<int64_t, std::unique_ptr<ReservationRecord>>;
 
+  std::unique_ptr<ReservationRecord> Make(int64_t number, const ReservationRequest& request,
+                                          const Terms& terms);
   void Erase(Records::iterator place);
 
   const Bytes cap_;
   Bytes bytes_;
   int64_t next_number_ = 1;
   Records records_;
+  // Some that were forgotten, for the memory of them and of their strings.
+  std::vector<std::unique_ptr<ReservationRecord>> spare_;
   absl::flat_hash_set<ReservationRecord*, RequestNameHash, SameRequestName> by_request_;
   std::unordered_map<std::string, int64_t> by_claim_;  // by id of an earlier life
   absl::btree_set<int64_t> held_;                      // numbers

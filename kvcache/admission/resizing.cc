@@ -13,12 +13,12 @@ Blocks AdmissionController::State::LeastTotal() const {
   const BlockCounts counts = cache.counts();
   Blocks least = std::max(Blocks(1), counts.live + counts.reserved + tenants.kept());
   if (policies.all_promise_whole()) return least;
-  for (const auto& [number, record] : book) {
-    if (record.ended || record.its_class->promises_whole()) continue;
+  book.SeeAll([&](const ReservationRecord& record) {
+    if (record.ended || record.its_class->promises_whole()) return;
     const Tokens most = record.terms.prompt_tokens + record.terms.max_new_tokens;
     least = std::max(least, BlocksForSequence(most, cache.block_tokens()) +
                                 tenants.GuaranteedToOthers(*record.account));
-  }
+  });
   return least;
 }
 

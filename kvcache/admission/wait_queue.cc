@@ -197,6 +197,7 @@ std::optional<Instant> WaitQueue::EarliestPromotion() const {
 
 std::optional<int64_t> WaitQueue::FindRequest(const std::string& tenant,
                                               const std::string& request_id) const {
+  if (by_request_.empty()) return std::nullopt;
   const auto first = by_request_.lower_bound({tenant, request_id, 0});
   if (first == by_request_.end()) return std::nullopt;
   const auto& [found_tenant, found_id, ticket] = *first;
