@@ -229,7 +229,7 @@ TEST(BenchAdmissionCli, MeasuresALedgerBesideAnEcho) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.err, "");
   const auto figures = nlohmann::json::parse(result.out).at("figures");
-  ASSERT_EQ(figures.size(), 26);
+  ASSERT_EQ(figures.size(), 29);
   int goals = 0;
   for (const auto& figure : figures) {
     const double ours = figure.at("ours").get<double>();
@@ -241,7 +241,18 @@ TEST(BenchAdmissionCli, MeasuresALedgerBesideAnEcho) {
     }
     goals += figure.contains("met") ? 1 : 0;
   }
-  EXPECT_EQ(goals, 17);
+  EXPECT_EQ(goals, 18);
+}
+
+TEST(BenchAdmissionCli, MeasuresOnlyWhatIsAskedFor) {
+  const ProgramResult result = Plimsoll({"bench", "admission", "--milliseconds", "10", "--rounds",
+                                         "1", "--only", "session", "--format", "json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto figures = nlohmann::json::parse(result.out).at("figures");
+  ASSERT_EQ(figures.size(), 3);
+  for (const auto& figure : figures) {
+    EXPECT_THAT(figure.at("what").get<std::string>(), HasSubstr("one session"));
+  }
 }
 
 TEST(BenchAdmissionCli, SaysWhichArgumentIsOutOfRange) {

@@ -45,7 +45,8 @@ double MedianOf(std::vector<double> values) {
 }
 
 absl::Status AddStartFigure(const AdmissionBenchOptions& options, AdmissionFigures& figures) {
-  options.on_progress("start to ready");
+  const std::string what = std::string("start to ready, ledger of ") + kBlocks + " blocks";
+  if (!Wanted(options, what)) return absl::OkStatus();
   std::vector<double> milliseconds;
   for (int i = 0; i < options.rounds; ++i) {
     const absl::StatusOr<std::unique_ptr<ChildServer>> ledger = StartLedger({});
@@ -54,7 +55,7 @@ absl::Status AddStartFigure(const AdmissionBenchOptions& options, AdmissionFigur
         std::chrono::duration<double, std::milli>((*ledger)->start_time()).count());
   }
   const double median = MedianOf(milliseconds);
-  figures.push_back({.what = std::string("start to ready, ledger of ") + kBlocks + " blocks",
+  figures.push_back({.what = what,
                      .unit = "ms",
                      .ours = median,
                      .peer = {},
@@ -75,6 +76,7 @@ absl::StatusOr<AdmissionFigures> MeasureAdmission(const AdmissionBenchOptions& o
   AdmissionFigures figures;
   PLIMSOLL_RETURN_IF_ERROR(AddUnaryFigures(options, **ledger, **echo, figures));
   PLIMSOLL_RETURN_IF_ERROR(AddBatchFigures(options, **ledger, **echo, figures));
+  PLIMSOLL_RETURN_IF_ERROR(AddSessionFigures(options, **ledger, **echo, figures));
   PLIMSOLL_RETURN_IF_ERROR(AddWatchFigures(options, **ledger, figures));
   PLIMSOLL_RETURN_IF_ERROR(AddLibraryFigures(options, figures));
   PLIMSOLL_RETURN_IF_ERROR(AddStartFigure(options, figures));

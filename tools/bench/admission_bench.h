@@ -20,10 +20,11 @@
 namespace plimsoll {
 
 struct AdmissionBenchOptions {
-  Duration time = std::chrono::seconds(1);  // of one load of one round
-  int rounds = 5;
+  Duration time = std::chrono::milliseconds(250);  // of one load of one round
+  int rounds = 20;
   int watchers = 1000;
   int64_t live = 10'000;  // reservations, of the figures in process
+  std::string only = {};  // figures whose names have this in them
   // Hears what is measured next.
   std::function<void(const std::string&)> on_progress = [](const std::string&) {};
 };

@@ -14,8 +14,8 @@ namespace plimsoll {
 namespace {
 
 struct AdmissionText {
-  int64_t milliseconds = 1000, rounds = 5, watchers = 1000, live = 10'000;
-  std::string format = "text", output;
+  int64_t milliseconds = 250, rounds = 20, watchers = 1000, live = 10'000;
+  std::string format = "text", output, only;
   std::vector<std::string> echo;
 };
 
@@ -33,6 +33,7 @@ absl::StatusOr<AdmissionBenchOptions> ReadArguments(const AdmissionText& text) {
   options.rounds = static_cast<int>(text.rounds);
   options.watchers = static_cast<int>(text.watchers);
   options.live = text.live;
+  options.only = text.only;
   if (isatty(STDERR_FILENO) == 1) {
     options.on_progress = [](const std::string& what) {
       std::fprintf(stderr, "measuring: %s\n", what.c_str());
@@ -68,6 +69,8 @@ void AddAdmissionBench(CLI::App& bench, CommandResult& result) {
                    "Reservations held in process; ten times so many for "
                    "what each takes")
       ->capture_default_str();
+  command->add_option("--only", text->only,
+                      "Measure what has this in its name, such as TCP or batch");
   command->add_option("--format", text->format, "How to print it")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();

@@ -56,6 +56,12 @@ struct Series {
 
 }  // namespace
 
+bool Wanted(const AdmissionBenchOptions& options, const std::string& what) {
+  if (what.find(options.only) == std::string::npos) return false;
+  options.on_progress(what);
+  return true;
+}
+
 BenchPeer BenchPeer::At(const ChildServer& server, const std::string& address) {
   BenchPeer peer{.server = &server, .channel = BenchChannel(address), .admission = nullptr};
   peer.admission = v1::AdmissionService::NewStub(peer.channel);
@@ -88,7 +94,7 @@ absl::Status LedgerCheck::End(const BenchPeer& ledger, int64_t grants) const {
 absl::Status AddCompared(const AdmissionBenchOptions& options, const std::string& what,
                          const BenchPeer& ledger, const BenchPeer& echo, const BenchLoad& load,
                          const LoadGoals& goals, AdmissionFigures& figures) {
-  options.on_progress(what);
+  if (!Wanted(options, what)) return absl::OkStatus();
   Series throughput, p50, cpu;
   for (int round = 0; round < options.rounds; ++round) {
     std::array<absl::StatusOr<Measured>, 2> results;

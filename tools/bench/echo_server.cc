@@ -4,7 +4,9 @@
 
 #include <cstdio>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
 #include "plimsoll/v1/admission.grpc.pb.h"
 
 namespace plimsoll {
@@ -38,6 +40,58 @@ void Answer(const v1::Reservation& granted, const v1::Operation& operation,
   }
 }
 
+// As a ledger's: what comes while a write is on its way is answered with the next.
+class EchoSession final : public grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse> {
+ public:
+  explicit EchoSession(const v1::Reservation& granted) : granted_(granted) { StartRead(&request_); }
+
+  void OnReadDone(bool ok) override ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      absl::MutexLock lock(&mutex_);
+      ended_ = !ok;
+      if (request_.has_hello()) pending_.mutable_welcome();
+      for (const v1::Operation& operation : request_.operations()) {
+        Answer(granted_, operation, *pending_.add_results());
+      }
+      request_.Clear();
+    }
+    Write();
+    if (ok) StartRead(&request_);
+  }
+  void OnWriteDone(bool) override ABSL_LOCKS_EXCLUDED(mutex_) {
+    {
+      absl::MutexLock lock(&mutex_);
+      writing_ = false;
+    }
+    Write();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  void Write() ABSL_LOCKS_EXCLUDED(mutex_) {
+    bool end = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (writing_ || finished_) return;
+      writing_ = pending_.has_welcome() || pending_.results_size() > 0;
+      end = finished_ = !writing_ && ended_;
+      if (!writing_ && !end) return;
+      message_.Swap(&pending_);
+      pending_.Clear();
+    }
+    end ? Finish(grpc::Status::OK) : StartWrite(&message_);
+  }
+
+  const v1::Reservation& granted_;
+  v1::SessionRequest request_;
+  v1::SessionResponse message_;  // of the write on its way
+  absl::Mutex mutex_;
+  v1::SessionResponse pending_ ABSL_GUARDED_BY(mutex_);
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
 class Echo final : public v1::AdmissionService::CallbackService {
  public:
   grpc::ServerUnaryReactor* ReserveCapacity(grpc::CallbackServerContext* context,
@@ -60,6 +114,10 @@ class Echo final : public v1::AdmissionService::CallbackService {
     }
     out->set_revision(granted_.revision());
     return Done(context);
+  }
+  grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* Session(
+      grpc::CallbackServerContext*) override {
+    return new EchoSession(granted_.reservation());
   }
 
  private:

@@ -76,6 +76,8 @@ double BytesInUse() {
 
 absl::Status AddLiveFigure(const AdmissionBenchOptions& options, AdmissionFigures& figures) {
   constexpr int64_t kFew = 100;
+  const std::string what = absl::StrFormat("in process: %d live beside %d", options.live, kFew);
+  if (!Wanted(options, what)) return absl::OkStatus();
   const Duration time = options.time / 40;
   LiveLedger few(kFew), many(options.live);
   absl::Status status = few.Fill(kFew);
@@ -94,7 +96,7 @@ absl::Status AddLiveFigure(const AdmissionBenchOptions& options, AdmissionFigure
   status.Update(few.Check(kFew));
   status.Update(many.Check(options.live));
   if (!status.ok()) return status;
-  figures.push_back({.what = absl::StrFormat("in process: %d live beside %d", options.live, kFew),
+  figures.push_back({.what = what,
                      .unit = "ns/pair",
                      .ours = MedianOf(of_many),
                      .peer = MedianOf(of_few),
@@ -106,13 +108,15 @@ absl::Status AddLiveFigure(const AdmissionBenchOptions& options, AdmissionFigure
 
 absl::Status AddMemoryFigure(const AdmissionBenchOptions& options, AdmissionFigures& figures) {
   const int64_t live = 10 * options.live;
+  const std::string what = absl::StrFormat("memory of a live reservation, of %d", live);
+  if (!Wanted(options, what)) return absl::OkStatus();
   LiveLedger ledger(live);
   const double before = BytesInUse();
   absl::Status status = ledger.Fill(live);
   status.Update(ledger.Check(live));
   if (!status.ok()) return status;
   const double each = (BytesInUse() - before) / static_cast<double>(live);
-  figures.push_back({.what = absl::StrFormat("memory of a live reservation, of %d", live),
+  figures.push_back({.what = what,
                      .unit = "bytes",
                      .ours = each,
                      .peer = {},
@@ -125,7 +129,6 @@ absl::Status AddMemoryFigure(const AdmissionBenchOptions& options, AdmissionFigu
 }  // namespace
 
 absl::Status AddLibraryFigures(const AdmissionBenchOptions& options, AdmissionFigures& figures) {
-  options.on_progress("reservations in process");
   absl::Status status = AddLiveFigure(options, figures);
   status.Update(AddMemoryFigure(options, figures));
   return status;

@@ -34,12 +34,15 @@ class LedgerCheck {
   int64_t admitted_ = 0, released_ = 0, expired_ = 0;
 };
 
-// A load on one server, and what its calls are called.
+// A load on one server.
 using BenchLoad = std::function<absl::StatusOr<LoadResult>(const BenchPeer& peer)>;
 struct LoadGoals {
   double throughput;               // of the echo's, at least
   std::optional<double> p50 = {};  // of the echo's, at most
 };
+
+// Whether it is asked for; says so where it is.
+bool Wanted(const AdmissionBenchOptions& options, const std::string& what);
 
 // Adds the throughput, p50 and processor time of the load on both, round by round.
 absl::Status AddCompared(const AdmissionBenchOptions& options, const std::string& what,
@@ -51,6 +54,8 @@ absl::Status AddUnaryFigures(const AdmissionBenchOptions& options, const ChildSe
                              const ChildServer& echo, AdmissionFigures& figures);
 absl::Status AddBatchFigures(const AdmissionBenchOptions& options, const ChildServer& ledger,
                              const ChildServer& echo, AdmissionFigures& figures);
+absl::Status AddSessionFigures(const AdmissionBenchOptions& options, const ChildServer& ledger,
+                               const ChildServer& echo, AdmissionFigures& figures);
 absl::Status AddWatchFigures(const AdmissionBenchOptions& options, const ChildServer& ledger,
                              AdmissionFigures& figures);
 absl::Status AddLibraryFigures(const AdmissionBenchOptions& options, AdmissionFigures& figures);

@@ -1,4 +1,4 @@
-// Unary calls and batches, beside the echo.
+// Unary calls, batches and a session, beside the echo.
 #include <algorithm>
 #include <array>
 
@@ -6,6 +6,7 @@
 #include "kvcache/base/errors.h"
 #include "tools/bench/batch_load.h"
 #include "tools/bench/service_figures.h"
+#include "tools/bench/session_load.h"
 
 namespace plimsoll {
 
@@ -45,6 +46,18 @@ absl::Status AddBatchFigures(const AdmissionBenchOptions& options, const ChildSe
         return RunBatchLoad(*each.admission, kOperations, options.time);
       },
       {.throughput = 0.75}, figures);
+}
+
+absl::Status AddSessionFigures(const AdmissionBenchOptions& options, const ChildServer& ledger,
+                               const ChildServer& echo, AdmissionFigures& figures) {
+  const BenchPeer ours = BenchPeer::At(ledger, ledger.addresses()[0]);
+  const BenchPeer peer = BenchPeer::At(echo, echo.addresses()[0]);
+  constexpr int kWindow = 64;
+  return AddCompared(
+      options, absl::StrFormat("reserve, release: one session, %d outstanding", kWindow), ours,
+      peer,
+      [&](const BenchPeer& each) { return RunSessionLoad(*each.admission, kWindow, options.time); },
+      {.throughput = 0.85}, figures);
 }
 
 }  // namespace plimsoll
