@@ -31,5 +31,7 @@ using Action = std::variant<ReserveAction, ExtendAction, ReleaseAction>;
 
 // Nullopt for one that was released.
 using Outcome = absl::StatusOr<std::optional<Answer>>;
+// That of a reservation or an extension. Internal where it says that something was released.
+absl::StatusOr<Answer> AnswerOf(const Outcome& outcome);
 
 }  // namespace plimsoll

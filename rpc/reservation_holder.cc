@@ -31,13 +31,22 @@ absl::StatusOr<std::unique_ptr<ReservationHolder>> ReservationHolder::Create(
   }
   absl::StatusOr<std::unique_ptr<Client>> client = Client::Create(options.client);
   if (!client.ok()) return client.status();
-  return std::unique_ptr<ReservationHolder>(new ReservationHolder(options, *std::move(client)));
+  std::unique_ptr<ClientSession> session;
+  if (options.session) {
+    auto opened = ClientSession::Open({.client = options.client, .on_lost = options.on_lost});
+    if (!opened.ok()) return opened.status();
+    session = *std::move(opened);
+  }
+  return std::unique_ptr<ReservationHolder>(
+      new ReservationHolder(options, *std::move(client), std::move(session)));
 }
 
-ReservationHolder::ReservationHolder(const HolderOptions& options, std::unique_ptr<Client> client)
+ReservationHolder::ReservationHolder(const HolderOptions& options, std::unique_ptr<Client> client,
+                                     std::unique_ptr<ClientSession> session)
     : options_(options),
       safe_(options.safe),
       client_(std::move(client)),
+      session_(std::move(session)),
       thread_([this] { Run(); }) {}
 
 ReservationHolder::~ReservationHolder() {
@@ -51,12 +60,15 @@ void ReservationHolder::Close() {
     stopping_ = true;
   }
   changed_.notify_all();
+  if (session_) session_->Close();
   client_->Close();
 }
 
 absl::StatusOr<Answer> ReservationHolder::Reserve(const ReservationRequest& request,
                                                   Duration max_wait) {
-  return OrLocally(client_->Reserve(request, max_wait), request);
+  return OrLocally(
+      session_ ? session_->Reserve(request, max_wait) : client_->Reserve(request, max_wait),
+      request);
 }
 
 absl::StatusOr<std::variant<HeldReservation, Refusal>> ReservationHolder::Hold(
@@ -70,16 +82,19 @@ absl::StatusOr<std::variant<HeldReservation, Refusal>> ReservationHolder::Hold(
 
 void ReservationHolder::ReserveAsync(const ReservationRequest& request, Duration max_wait,
                                      Client::AnswerHandler done) {
-  client_->ReserveAsync(request, max_wait,
-                        [this, request, done = std::move(done)](absl::StatusOr<Answer> answer) {
-                          done(OrLocally(std::move(answer), request));
-                        });
+  auto local = [this, request, done = std::move(done)](absl::StatusOr<Answer> answer) {
+    done(OrLocally(std::move(answer), request));
+  };
+  if (!session_) return client_->ReserveAsync(request, max_wait, std::move(local));
+  session_->Ask(ReserveAction{.request = request, .max_wait = max_wait},
+                [local = std::move(local)](const Outcome& outcome) { local(AnswerOf(outcome)); });
 }
 
 absl::StatusOr<Answer> ReservationHolder::OrLocally(absl::StatusOr<Answer> answer,
                                                     const ReservationRequest& request) {
   if (answer.ok()) {
-    if (const auto* const granted = std::get_if<Reservation>(&*answer)) {
+    if (const auto* const granted = std::get_if<Reservation>(&*answer);
+        granted != nullptr && !session_) {
       Keep(*granted, request);
     }
     return answer;
@@ -93,7 +108,9 @@ absl::StatusOr<Answer> ReservationHolder::OrLocally(absl::StatusOr<Answer> answe
 }
 
 absl::StatusOr<Answer> ReservationHolder::Extend(const std::string& id, Tokens total_tokens) {
-  if (!SafeCapacity::Gave(id)) return ExtendKept(id, total_tokens);
+  if (!SafeCapacity::Gave(id)) {
+    return session_ ? session_->Extend(id, total_tokens) : ExtendKept(id, total_tokens);
+  }
   MutexLock lock(mutex_);
   if (!safe_.Has(id)) return absl::NotFoundError("no reservation " + id);
   const std::optional<Reservation> extended = safe_.Extend(id, total_tokens, clock_.Now());
@@ -128,8 +145,7 @@ absl::StatusOr<Reservation> ReservationHolder::Renew(const std::string& id) {
   }
   Note(*renewal, sent);
   Reservation its = renewal->renewed.front();
-  MutexLock lock(mutex_);
-  its.id = held_.GrantedAs(its.id);
+  its.id = id;
   return its;
 }
 
@@ -144,10 +160,12 @@ absl::Status ReservationHolder::Release(const std::string& id, std::optional<Tok
     id_now = held_.IdNow(id);
     ForgetLocked(id);
   }
+  if (session_) return session_->Release(id, used_tokens);
   return client_->Release(id_now, used_tokens);
 }
 
 bool ReservationHolder::Holds(const std::string& id) const {
+  if (session_ && session_->Holds(id)) return true;
   MutexLock lock(mutex_);
   const auto found = kept_.find(held_.GrantedAs(id));
   if (found == kept_.end()) return safe_.Has(id);
@@ -155,6 +173,7 @@ bool ReservationHolder::Holds(const std::string& id) const {
 }
 
 std::string ReservationHolder::IdNow(const std::string& id) const {
+  if (session_) return session_->IdNow(id);
   MutexLock lock(mutex_);
   return held_.IdNow(id);
 }

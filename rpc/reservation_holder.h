@@ -13,6 +13,9 @@
 // the id that it was granted under: that one means it in every call here, whatever the new life
 // calls it (IdNow). What the server does not learn any more, or has no room for, is lost and said.
 //
+// With HolderOptions::session all of that goes over one stream, which is the lease: nothing is
+// renewed, and a holder that dies is noticed at once.
+//
 // Threads: any; one of its own renews. Callbacks come on that thread or on threads of the client:
 // they must not block, and must not destroy the holder. Cost: a lock and a map per call beside the
 // client's. Errors: the client's.
@@ -36,6 +39,7 @@
 #include "kvcache/base/mutex.h"
 #include "rpc/client.h"
 #include "rpc/client_holdings.h"
+#include "rpc/client_session.h"
 #include "rpc/safe_capacity.h"
 
 namespace plimsoll {
@@ -43,6 +47,8 @@ namespace plimsoll {
 struct HolderOptions {
   ClientOptions client = {};
   SafeCapacityOptions safe = {};
+  // Over a session (client_session.h) in place of renewals: the stream is the lease.
+  bool session = false;
   // Hears of each reservation that a renewal did not find any more, or a claim did not get again,
   // by the id that it was granted under.
   std::function<void(const LostReservation&)> on_lost = [](const LostReservation&) {};
@@ -88,7 +94,8 @@ class ReservationHolder {
     Instant until;  // when the lease is over, unless a renewal succeeds
   };
 
-  ReservationHolder(const HolderOptions& options, std::unique_ptr<Client> client);
+  ReservationHolder(const HolderOptions& options, std::unique_ptr<Client> client,
+                    std::unique_ptr<ClientSession> session);
   absl::StatusOr<Answer> OrLocally(absl::StatusOr<Answer> answer,
                                    const ReservationRequest& request);
   absl::StatusOr<Answer> ExtendKept(const std::string& id, Tokens total_tokens);
@@ -122,6 +129,7 @@ class ReservationHolder {
   std::set<std::pair<Instant, std::string>> due_ ABSL_GUARDED_BY(mutex_);
   std::string epoch_ ABSL_GUARDED_BY(mutex_);  // of the last grant
   const std::unique_ptr<Client> client_;
+  const std::unique_ptr<ClientSession> session_;  // null: leases are renewed
   std::thread thread_;
 };
 

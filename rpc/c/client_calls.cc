@@ -72,6 +72,7 @@ absl::Status Open(const plimsoll_client_options* options, plimsoll_client** clie
   out.safe = *safe;
   out.client.security = SecurityFrom(*in);
   out.client.retry_waits = in->retry_waits != 0;
+  out.session = in->session != 0;
   if (in->on_lost != nullptr) {
     out.on_lost = [hear = in->on_lost, context = in->on_lost_context](const LostReservation& lost) {
       hear(context, lost.id.c_str(), CodeOf(lost), Describe(lost).c_str());

@@ -58,6 +58,7 @@ typedef struct plimsoll_client_options {
   // 1: reserving that is told to wait is asked again too, within retry_ns: not before the server
   // said, and up to a quarter later, at random. 0: a refusal is the answer.
   int32_t retry_waits;
+  int32_t session;                 // 1: leases are kept by one stream in place of renewals
   plimsoll_lost_callback on_lost;  // null: nobody hears
   void* on_lost_context;
 } plimsoll_client_options;

@@ -90,6 +90,15 @@ class ClientTest(unittest.TestCase):
         self.assertEqual((info["mode"], info["device"]), ("ledger", "none"))
         self.assertEqual(info["epoch"], self.client.capacity().epoch)
 
+    def test_a_session_holds_without_renewals(self) -> None:
+        with plimsoll.Client(self.server.address, session=True) as client:
+            with client.reserve(60, 40, ttl=1) as held:
+                held.extend(120)
+                time.sleep(1.1)
+                self.assertTrue(held.held)
+                self.assertEqual(self.client.capacity().reserved_blocks, 8)
+            self.assertEqual(self.client.capacity().free_blocks, 10)
+
     def test_a_closed_client_says_so(self) -> None:
         client = plimsoll.Client(self.server.address)
         client.close()

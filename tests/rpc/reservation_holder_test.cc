@@ -145,7 +145,8 @@ TEST(ReservationHolder, RefusesOptionsThatMeanNothing) {
 }
 
 // A ledger at one address, life after life, and a holder that goes on.
-class HolderOfALedger : public testing::Test {
+// With a session and without.
+class HolderOfALedger : public testing::TestWithParam<bool> {
  protected:
   HolderOfALedger() {
     NextLife("e1", Blocks(100));
@@ -194,7 +195,7 @@ class HolderOfALedger : public testing::Test {
   std::unique_ptr<ReservationHolder> holder_;  // goes first: it calls back
 };
 
-TEST_F(HolderOfALedger, GoesOnHoldingUnderTheIdsThatItWasGranted) {
+TEST_P(HolderOfALedger, GoesOnHoldingUnderTheIdsThatItWasGranted) {
   const std::string one = Hold(7), other = Hold(5);
   ASSERT_TRUE(Extend(one, 120).ok());
   for (const std::string epoch : {"e2", "e3", "e4"}) {
@@ -222,7 +223,7 @@ TEST_F(HolderOfALedger, GoesOnHoldingUnderTheIdsThatItWasGranted) {
   EXPECT_TRUE(Lost().empty());
 }
 
-TEST_F(HolderOfALedger, IsToldWhatASmallerLifeHasNoRoomFor) {
+TEST_P(HolderOfALedger, IsToldWhatASmallerLifeHasNoRoomFor) {
   const std::vector<std::string> ids = {Hold(40), Hold(41), Hold(19)};
   NextLife("e2", Blocks(60));
   EXPECT_TRUE(Extend(ids[0], 16).ok());
@@ -236,7 +237,7 @@ TEST_F(HolderOfALedger, IsToldWhatASmallerLifeHasNoRoomFor) {
   EXPECT_TRUE(holder_->Holds(ids[2]));
 }
 
-TEST_F(HolderOfALedger, IsToldWhereALifeDoesNotLearn) {
+TEST_P(HolderOfALedger, IsToldWhereALifeDoesNotLearn) {
   const std::string id = Hold(7, std::chrono::milliseconds(600));
   NextLife("e2", Blocks(100), Learning::kNever);
   ASSERT_TRUE(Eventually([&] { return !Lost().empty(); }));
@@ -249,7 +250,7 @@ TEST_F(HolderOfALedger, IsToldWhereALifeDoesNotLearn) {
 }
 
 // A grant of a new life says that the others are to be claimed, long before they are due.
-TEST_F(HolderOfALedger, AGrantOfANewLifeMakesItClaim) {
+TEST_P(HolderOfALedger, AGrantOfANewLifeMakesItClaim) {
   const std::string id = Hold(7);
   NextLife("e2", Blocks(100), Learning::kWhenTold);
   absl::StatusOr<Answer> answer = absl::UnknownError("");
@@ -260,6 +261,32 @@ TEST_F(HolderOfALedger, AGrantOfANewLifeMakesItClaim) {
   EXPECT_EQ(Granted(answer).epoch, "e2");
   EXPECT_TRUE(Eventually([&] { return server_->Now().reservations == 2; }));
   EXPECT_TRUE(holder_->Holds(id));
+}
+
+INSTANTIATE_TEST_SUITE_P(Session, HolderOfALedger, testing::Bool());
+
+// What a stream's end does, at once, to what is held for an hour by a holder that renews.
+TEST(ReservationHolder, OverASessionItsEndIsNoticedAtOnce) {
+  TestServer server;
+  server.Start();
+  auto holder = std::move(ReservationHolder::Create(
+                              {.client = {.server = server.address()}, .session = true}))
+                    .value();
+  ReservationRequest request = RequestOf(100, 0);
+  request.ttl = std::chrono::hours(1);
+  Granted(holder->Reserve(request));
+  std::promise<std::string> told;
+  holder->ReserveAsync(
+      RequestOf(16, 0), Duration::zero(),
+      [&](const absl::StatusOr<Answer>& answer) { told.set_value(Granted(answer).id); });
+  EXPECT_TRUE(holder->Holds(told.get_future().get()));
+  server.clock.Advance(std::chrono::hours(2));
+  EXPECT_EQ(server.Now().reservations, 2);
+  holder.reset();
+  EXPECT_TRUE(Eventually([&] {
+    server.clock.Advance(std::chrono::seconds(30));  // the session's ttl, by default
+    return server.AllFree();
+  }));
 }
 
 TEST(ClientHoldings, EveryIdThatItEverHadMeansIt) {

@@ -84,12 +84,13 @@ void Lost(void* context, const char* id, plimsoll_code code, const char* line) {
 
 // A client that holds a hundred blocks of a ledger that is killed and started again, and a stranger
 // who asks for room all the while.
-class CClientOfALedger : public testing::Test {
+class CClientOfALedger : public testing::TestWithParam<int> {
  protected:
   CClientOfALedger() {
     Start("100", "--no-learning");
     client_ = std::make_unique<CClient>(plimsoll_client_options{.server = address_.c_str(),
                                                                 .retry_ns = 30 * kSecond,
+                                                                .session = GetParam(),
                                                                 .on_lost = Lost,
                                                                 .on_lost_context = &losses_});
     for (int i = 0; i < 100; ++i) {
@@ -146,7 +147,7 @@ class CClientOfALedger : public testing::Test {
   std::vector<std::string> ids_;
 };
 
-TEST_F(CClientOfALedger, ClaimsAllThatItHeldWhenTheServerIsKilled) {
+TEST_P(CClientOfALedger, ClaimsAllThatItHeldWhenTheServerIsKilled) {
   RestartWith(100, 100, 0);
   EXPECT_EQ(Held(), 100);
   RestartWith(60, 60, 40);
@@ -157,6 +158,8 @@ TEST_F(CClientOfALedger, ClaimsAllThatItHeldWhenTheServerIsKilled) {
       << why.text();
   EXPECT_EQ(client_->Capacity().reservations, 59);
 }
+
+INSTANTIATE_TEST_SUITE_P(Session, CClientOfALedger, testing::Values(0, 1));
 
 class CClientSecurity : public testing::Test {
  protected:

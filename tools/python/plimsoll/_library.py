@@ -173,6 +173,7 @@ class CClientOptions(Sized):
         ("tls", c_int32),
         ("insecure", c_int32),
         ("retry_waits", c_int32),
+        ("session", c_int32),
         ("on_lost", c_void_p),
         ("on_lost_context", c_void_p),
     ]

@@ -40,6 +40,7 @@ class Connection:
         safe_blocks: int = 0,
         safe_block_tokens: int = 16,
         retry_waits: bool = False,
+        session: bool = False,
         tls: bool = False,
         ca: str | os.PathLike[str] | None = None,
         certificate: str | os.PathLike[str] | None = None,
@@ -60,6 +61,7 @@ class Connection:
             safe_blocks=safe_blocks,
             safe_block_tokens=safe_block_tokens,
             retry_waits=int(retry_waits),
+            session=int(session),
             tls=int(tls),
             ca=encoded_path(ca),
             certificate=encoded_path(certificate),
@@ -222,8 +224,8 @@ class Client:
     claims what it holds, and reservations go on under the ids that they have.
 
     Options: call_timeout, connect_timeout, retry (seconds); retry_waits, to ask again within
-    ``retry`` where the answer is wait, not before the server said; safe_requests, safe_blocks,
-    safe_block_tokens. For a server with TLS: ``ca``, whose certificates it may have, or ``tls``,
+    ``retry`` where the answer is wait, not before the server said; ``session``, to keep leases by one
+    stream in place of renewals; safe_requests, safe_blocks, safe_block_tokens. For a server with TLS: ``ca``, whose certificates it may have, or ``tls``,
     for those that the system trusts; ``certificate`` and ``key``, where it asks for ours. For one
     with tokens: ``token``, or ``token_file``, whose first line it is; it is not sent beyond this
     machine without TLS, unless ``insecure``.

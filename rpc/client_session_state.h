@@ -1,0 +1,106 @@
+// What a client's session consists of: operations without a result, what is held, and the thread
+// that has the stream.
+//
+// Invariants: an operation is in `asked` from when it is asked until its result came or it was
+// given up; its handler is called once and outside of the lock. One thread reads, and has the
+// stream from its beginning to its end; whoever finds nobody writing writes.
+//
+// Threads: any, but Run's functions are its own. Cost: a lock and a map per operation. Errors: as
+// client_session.h says.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "plimsoll/v1/admission.pb.h"
+#include "rpc/client_calls.h"
+#include "rpc/client_holdings.h"
+#include "rpc/client_session.h"
+
+namespace plimsoll {
+
+inline constexpr size_t kMostInOneMessage = 256;
+
+struct ClientSession::State {
+  // An operation without a result so far.
+  struct Asked {
+    Action action;
+    OutcomeHandler done;  // empty: whoever waited was told something else
+    Instant since = {};
+    bool sent = false;  // over some stream, so that it may have been done
+  };
+  using Stream = grpc::ClientReaderWriter<v1::SessionRequest, v1::SessionResponse>;
+  using Results = std::vector<std::pair<OutcomeHandler, Outcome>>;
+
+  explicit State(const SessionOptions& options_in)
+      : options(options_in),
+        calls(options_in.client),
+        seed(options_in.client.retry_seed != 0 ? options_in.client.retry_seed
+                                               : std::random_device{}()) {}
+
+  // Each calls back outside of the lock.
+  void Ask(std::vector<Asked> group) ABSL_LOCKS_EXCLUDED(mutex);
+  void Run();
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex);
+
+  // How a stream ended.
+  struct End {
+    bool welcomed = false;     // it had begun
+    bool claims_left = false;  // it was ended here, to claim more
+    absl::Status why;
+  };
+  End Converse();
+  v1::SessionRequest Hello() ABSL_LOCKS_EXCLUDED(mutex);
+  absl::StatusOr<bool> Welcomed(const v1::Welcome& welcome, Stream& its) ABSL_LOCKS_EXCLUDED(mutex);
+  void NoteClaimsLocked(Renewal& outcome, bool resumed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void AskAgainLocked(bool resumed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Heard(const v1::SessionResponse& response) ABSL_LOCKS_EXCLUDED(mutex);
+  void TakeResultLocked(const v1::OperationResult& result, Results& results)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void NoteLocked(const Asked& asked, Outcome& outcome) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Detach(bool all_is_unclaimed) ABSL_LOCKS_EXCLUDED(mutex);
+  bool GoOn(const absl::Status& end) ABSL_LOCKS_EXCLUDED(mutex);
+  void GiveUpLocked(const absl::Status& why, bool all, Results& results)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Send() ABSL_LOCKS_EXCLUDED(mutex);
+  v1::SessionRequest NextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void SetOperationLocked(uint64_t id, const Asked& asked, v1::Operation* out)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Lose(std::vector<LostReservation> lost) ABSL_LOCKS_EXCLUDED(mutex);
+
+  const SessionOptions options;
+  const SystemClock clock;
+  ClientCalls calls;
+  std::atomic<uint64_t> seed;  // of the next pauses
+  mutable absl::Mutex mutex;
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
+  absl::Status over ABSL_GUARDED_BY(mutex);  // why nothing is asked any more
+  // The stream that operations go over; null while there is none.
+  Stream* stream ABSL_GUARDED_BY(mutex) = nullptr;
+  bool writing ABSL_GUARDED_BY(mutex) = false;
+  uint64_t last_id ABSL_GUARDED_BY(mutex) = 0;
+  std::map<uint64_t, Asked> asked ABSL_GUARDED_BY(mutex);
+  std::deque<std::vector<uint64_t>> unsent ABSL_GUARDED_BY(mutex);  // each for one message
+  size_t unanswered ABSL_GUARDED_BY(mutex) = 0;                     // over this stream
+  ClientHoldings held ABSL_GUARDED_BY(mutex);
+  std::vector<std::string> unclaimed ABSL_GUARDED_BY(mutex);  // of held, since the stream broke
+  bool claiming ABSL_GUARDED_BY(mutex) = false;               // by more than one hello
+  std::string token ABSL_GUARDED_BY(mutex);
+  Duration ttl ABSL_GUARDED_BY(mutex) = Duration::zero();
+  std::optional<Instant> broke ABSL_GUARDED_BY(mutex);  // nullopt while there is a stream
+  std::thread thread;
+};
+
+}  // namespace plimsoll
