@@ -22,16 +22,18 @@ class AttentionPlans {
   // For passes of up to `rows` rows.
   AttentionPlans(const ModelConfig& model, const DeviceBackend& device, int64_t rows);
 
-  // The most items and splits that the plans of a pass of `rows` rows have together.
-  int64_t MostItems(int64_t rows) const;
+  // The most items, chunks among them unless each row is of another sequence, and splits that the
+  // plans of a pass of `rows` rows have together.
+  int64_t MostItems(int64_t rows, bool with_chunks = true) const;
   int64_t MostSplits(int64_t rows) const { return rows * std::ssize(plans_); }
   // Numbers that partial results take, of one layer at a time.
   int64_t partial_sums() const { return partial_sums_; }
   int64_t partial_weights() const { return partial_weights_; }
 
   // Plans a pass over `rows` and writes it to `inputs`, which are yet to be uploaded and have room
-  // for as many items and splits as `room` rows may have. With `fill`, the work is all of that
-  // room, the rest of it items of nothing: so it is the same for all passes of that room.
+  // for as many items and splits as `room` rows may have. With `fill`, each row is of another
+  // sequence, and the work is all of that room, the rest of it items of nothing: so it is the same
+  // for all passes of that room.
   void Plan(std::span<const RowPlace> rows, int64_t room, bool fill, StepInputs& inputs);
   // Of the pass planned last, without partial results. Empty on the CPU.
   AttentionWork Of(int64_t layer) const;

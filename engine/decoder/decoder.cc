@@ -142,7 +142,7 @@ void LlamaDecoder::LayOut(std::span<const BatchEntry> batch, const RowCounts& co
   const int64_t room = std::max(counts.rows, bucket);
   parts_.inputs.Begin({.rows = room,
                        .logit_rows = std::max(counts.logit_rows, bucket),
-                       .items = parts_.plans.MostItems(room),
+                       .items = parts_.plans.MostItems(room, /*with_chunks=*/bucket == 0),
                        .splits = parts_.plans.MostSplits(room)});
   rows_ = 0;
   picked_ = 0;

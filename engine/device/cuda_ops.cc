@@ -158,6 +158,8 @@ absl::Status Attention(const AttentionArgs& args) {
                  .scales = (layer.scales - layer.offset).value(),
                  .items = work.items,
                  .item_count = work.item_count,
+                 .chunks = work.chunks,
+                 .chunk_count = work.chunk_count,
                  .splits = work.splits,
                  .split_count = work.split_count,
                  .partial_sums = work.partial_sums,

@@ -39,11 +39,11 @@ struct Combined {
   }
 };
 
-// One dim of one column, over the warps. `index` runs over the columns' dims.
-template <int kDim, int kTiles>
+// One dim of one column, over the pieces that were summed up apart. `index` runs over the columns'
+// dims.
+template <int kDim, int kColumns, int kPieces>
 SIMT_DEVICE void StoreColumn(const AttentionParameters& p, const AttentionItem& item,
                              const float* weights, const float* sums, int index) {
-  constexpr int kColumns = 8 * kTiles;
   const int column = index / kDim;
   const int dim = index % kDim;
   const AttentionColumn at_column = ColumnOf(p, item, column);
@@ -52,8 +52,8 @@ SIMT_DEVICE void StoreColumn(const AttentionParameters& p, const AttentionItem& 
   const int head = at_column.head;
   Combined all;
 #pragma unroll
-  for (int warp = 0; warp < kAttentionWarps; ++warp) {
-    const int at = warp * kColumns + column;
+  for (int piece = 0; piece < kPieces; ++piece) {
+    const int at = piece * kColumns + column;
     all.Add(weights[2 * at], weights[2 * at + 1], sums[at * kDim + dim]);
   }
   if (item.partial < 0) {
@@ -75,7 +75,7 @@ Attention(const AttentionParameters p) {
   const AttentionItem item = p.items[simt::BlockX()];
   if (item.rows == 0) return;
   AttentionWarp<kType, kDim, kTiles> warp;
-  warp.Begin(p, item);
+  warp.Begin(p, item, 0);
   warp.Attend(p);
   float* const sums = simt::SharedMemory<float>();
   float* const weights = sums + kAttentionWarps * kColumns * kDim;
@@ -83,7 +83,7 @@ Attention(const AttentionParameters p) {
   warp.Store(weights + 2 * first, sums + first * kDim);
   simt::Synchronize();
   for (int i = simt::ThreadX(); i < kColumns * kDim; i += 32 * kAttentionWarps) {
-    StoreColumn<kDim, kTiles>(p, item, weights, sums, i);
+    StoreColumn<kDim, kColumns, kAttentionWarps>(p, item, weights, sums, i);
   }
 }
 

@@ -2,10 +2,12 @@
  * no C++ types. What is computed is said in ops.h.
  *
  * The work is cut up on the host (attention_plan.h) into items: some rows of one sequence, at some
- * of the positions they attend to. Each item, KV head and pass over its heads is a block of
- * threads. Where a row's positions lie in several items, each leaves a partial result, and a second
- * kernel combines them. How many items there are is the host's choice and need not depend on
- * lengths, so a call that was captured once can be run again with other items.
+ * of the positions they attend to. Few rows go to a kernel that reads K and V as fast as memory
+ * gives it, many to one that multiplies as fast as it can (attention_chunk_cuda.cuh). Each item, KV
+ * head and pass over its heads is a block of threads. Where a row's positions lie in several items,
+ * each leaves a partial result, and a second kernel combines them. How many items there are is the
+ * host's choice and need not depend on lengths, so a call that was captured once can be run again
+ * with other items.
  *
  * All pointers are to device memory. K and V are fp16, bf16, fp8 (e4m3), or int8 or int4 with a
  * word {fp16 scale, fp16 zero} for each token and head, value = zero + scale * q; a head has 64,
@@ -62,6 +64,8 @@ typedef struct PlimsollCudaAttention {
 
   const PlimsollCudaAttentionItem* items;
   int32_t item_count;
+  const PlimsollCudaAttentionItem* chunks; /* items of many rows, for the kernel of chunks */
+  int32_t chunk_count;
   const PlimsollCudaAttentionSplit* splits;
   int32_t split_count;
   float* partial_sums;    /* [partials, heads, head_dim] */

@@ -4,12 +4,12 @@
 // queued. Errors: a cudaError_t, or kNoKernel before anything is queued.
 #pragma once
 
-#include "engine/ops/attention_cuda.cuh"
+#include "engine/ops/attention_chunk_cuda.cuh"
 #include "engine/ops/elements_cuda.cuh"
 
 namespace plimsoll::cuda {
 
-inline AttentionParameters AttentionParametersOf(const PlimsollCudaAttention& call, int tiles) {
+inline AttentionParameters AttentionParametersOf(const PlimsollCudaAttention& call, int columns) {
   const int group = call.heads / call.kv_heads;
   int block_shift = 0;
   while (1 << block_shift < call.block_tokens) ++block_shift;
@@ -19,7 +19,7 @@ inline AttentionParameters AttentionParametersOf(const PlimsollCudaAttention& ca
           .sinks = call.sinks,
           .heads = call.heads,
           .group = group,
-          .pass_heads = group < 8 * tiles ? group : 8 * tiles,
+          .pass_heads = group < columns ? group : columns,
           .window = call.window,
           .scale_log2 = call.scale * kLog2E,
           .softcap_log2 = call.softcap * kLog2E,
@@ -37,7 +37,7 @@ inline AttentionParameters AttentionParametersOf(const PlimsollCudaAttention& ca
 
 template <PlimsollCudaType kType, int kDim, int kTiles>
 int LaunchItems(const PlimsollCudaAttention& call, simt::Stream stream) {
-  const AttentionParameters parameters = AttentionParametersOf(call, kTiles);
+  const AttentionParameters parameters = AttentionParametersOf(call, 8 * kTiles);
   const simt::LaunchShape shape = {
       .blocks_x = call.item_count,
       .blocks_y = call.kv_heads,
@@ -47,6 +47,20 @@ int LaunchItems(const PlimsollCudaAttention& call, simt::Stream stream) {
   return simt::Launch(
       &Attention<kType, kDim, kTiles, AttentionBlocksPerMultiprocessor(8 * kTiles, kDim)>, shape,
       stream, parameters);
+}
+
+template <PlimsollCudaType kType, int kDim>
+int LaunchChunks(const PlimsollCudaAttention& call, simt::Stream stream) {
+  constexpr int kTiles = ChunkColumns(kDim) / (8 * kAttentionWarps);
+  AttentionParameters parameters = AttentionParametersOf(call, ChunkColumns(kDim));
+  parameters.items = call.chunks;
+  const simt::LaunchShape shape = {
+      .blocks_x = call.chunk_count,
+      .blocks_y = call.kv_heads,
+      .blocks_z = (parameters.group + parameters.pass_heads - 1) / parameters.pass_heads,
+      .threads = 32 * kAttentionWarps,
+      .shared_bytes = ChunkSharedBytes<kType, kDim, kTiles>()};
+  return simt::Launch(&ChunkAttention<kType, kDim, kTiles>, shape, stream, parameters);
 }
 
 template <int kDim>
@@ -59,16 +73,20 @@ int LaunchSplits(const PlimsollCudaAttention& call, simt::Stream stream) {
 }
 
 template <PlimsollCudaType kType, int kDim>
-int LaunchAttentionOf(const PlimsollCudaAttention& call, simt::Stream stream) {
+int LaunchItemsOf(const PlimsollCudaAttention& call, simt::Stream stream) {
   if (call.item_count == 0) return 0;
-  int code = 0;
   if constexpr (AttentionColumns(16, 1, kDim) == 16) {
-    code = AttentionColumns(call.heads, call.kv_heads, kDim) == 16
-               ? LaunchItems<kType, kDim, 2>(call, stream)
-               : LaunchItems<kType, kDim, 1>(call, stream);
-  } else {
-    code = LaunchItems<kType, kDim, 1>(call, stream);
+    if (AttentionColumns(call.heads, call.kv_heads, kDim) == 16) {
+      return LaunchItems<kType, kDim, 2>(call, stream);
+    }
   }
+  return LaunchItems<kType, kDim, 1>(call, stream);
+}
+
+template <PlimsollCudaType kType, int kDim>
+int LaunchAttentionOf(const PlimsollCudaAttention& call, simt::Stream stream) {
+  int code = LaunchItemsOf<kType, kDim>(call, stream);
+  if (code == 0 && call.chunk_count > 0) code = LaunchChunks<kType, kDim>(call, stream);
   if (code != 0 || call.split_count == 0) return code;
   return LaunchSplits<kDim>(call, stream);
 }

@@ -19,21 +19,29 @@ int32_t FirstSeen(int64_t position, int64_t window) {
   return static_cast<int32_t>(position < window ? 0 : position - window + 1);
 }
 
-// One item for each group of rows, over all that they see.
+// Rows [first, end), at all that they see.
+AttentionItem ItemOf(std::span<const RowPlace> rows, size_t first, size_t end, int64_t window) {
+  return {.row = static_cast<int32_t>(first),
+          .rows = static_cast<int32_t>(end - first),
+          .begin = FirstSeen(rows[first].position, window),
+          .end = static_cast<int32_t>(rows[end - 1].position + 1),
+          .partial = -1};
+}
+
+// One item, or chunk, for each group of rows.
 void GroupRows(std::span<const RowPlace> rows, const AttentionPlanShape& shape,
-               std::vector<AttentionItem>& items) {
-  items.clear();
-  for (size_t i = 0; i < rows.size(); ++i) {
-    PLIMSOLL_CHECK(rows[i].position >= 0 && rows[i].position < INT32_MAX, rows[i].position);
-    if (i == 0 || !Continues(rows, i) || items.back().rows == shape.rows_per_item) {
-      items.push_back({.row = static_cast<int32_t>(i),
-                       .rows = 0,
-                       .begin = FirstSeen(rows[i].position, shape.window),
-                       .end = 0,
-                       .partial = -1});
+               AttentionPlan& plan) {
+  for (size_t first = 0, end = 0; first < rows.size(); first = end) {
+    PLIMSOLL_CHECK(rows[first].position >= 0, rows[first].position);
+    for (end = first + 1; end < rows.size() && Continues(rows, end);) ++end;
+    PLIMSOLL_CHECK(rows[end - 1].position < INT32_MAX, rows[end - 1].position);
+    const auto few = static_cast<size_t>(shape.rows_per_item);
+    const bool many = shape.rows_per_chunk > 0 && end - first > few;
+    const size_t most = many ? static_cast<size_t>(shape.rows_per_chunk) : few;
+    std::vector<AttentionItem>& groups = many ? plan.chunks : plan.items;
+    for (size_t at = first; at < end; at += most) {
+      groups.push_back(ItemOf(rows, at, std::min(at + most, end), shape.window));
     }
-    ++items.back().rows;
-    items.back().end = static_cast<int32_t>(rows[i].position + 1);
   }
 }
 
@@ -52,9 +60,8 @@ int32_t PiecesOf(int32_t of, double steps_inverse, int32_t steps) {
 
 // The shortest piece with which everything runs at once, or 0 if nothing is to be split. Pieces of
 // k steps make total / k of them at least, and less than one more for each group.
-int32_t PieceTokens(const std::vector<AttentionItem>& groups, const AttentionPlanShape& shape,
+int32_t PieceTokens(const std::vector<AttentionItem>& groups, int64_t most, int32_t least_tokens,
                     std::vector<int32_t>& steps_of) {
-  const int64_t most = shape.blocks_at_once / shape.blocks_per_item;
   const int64_t spare = most - std::ssize(groups);
   if (spare <= 0) return 0;
   steps_of.clear();
@@ -69,7 +76,7 @@ int32_t PieceTokens(const std::vector<AttentionItem>& groups, const AttentionPla
     for (const int32_t of : steps_of) pieces += PiecesOf(of, inverse, steps);
     return pieces <= most;
   };
-  const int64_t least = shape.least_tokens / kPieceStep;  // the answer is not below
+  const int64_t least = least_tokens / kPieceStep;  // the answer is not below
   auto low = static_cast<int32_t>(std::max(least, CeilDivide(total, most)));
   auto high = static_cast<int32_t>(std::max<int64_t>(low, CeilDivide(total, spare)));
   while (low < high) {
@@ -83,7 +90,8 @@ int32_t PieceTokens(const std::vector<AttentionItem>& groups, const AttentionPla
   return low * kPieceStep;
 }
 
-void Split(const AttentionItem& group, int32_t tokens, AttentionPlan& plan) {
+void Split(const AttentionItem& group, int32_t tokens, AttentionPlan& plan,
+           std::vector<AttentionItem>& items) {
   const auto pieces = static_cast<int32_t>(Pieces(group, tokens));
   for (int32_t row = 0; row < group.rows; ++row) {
     plan.splits.push_back({.row = group.row + row,
@@ -97,8 +105,34 @@ void Split(const AttentionItem& group, int32_t tokens, AttentionPlan& plan) {
     item.end = piece + 1 == pieces ? group.end : Start(group) + (piece + 1) * tokens;
     item.partial = plan.partials;
     plan.partials += group.rows;
-    plan.items.push_back(item);
+    items.push_back(item);
   }
+}
+
+// Cuts the positions of groups, of which `most` pieces run at once.
+void Cut(int64_t most, int32_t least_tokens, AttentionPlan& plan,
+         std::vector<AttentionItem>& items) {
+  const int32_t tokens = PieceTokens(items, most, least_tokens, plan.steps);
+  if (tokens == 0) return;
+  // Groups are taken from the front while their pieces go to the back, then what is left is moved
+  // up.
+  const size_t groups = items.size();
+  for (size_t i = 0; i < groups; ++i) {
+    const AttentionItem group = items[i];
+    if (Pieces(group, tokens) > 1) {
+      Split(group, tokens, plan, items);
+    } else {
+      items.push_back(group);
+    }
+  }
+  items.erase(items.begin(), items.begin() + static_cast<ptrdiff_t>(groups));
+}
+
+int64_t ItemsAtOnce(const AttentionPlanShape& shape) {
+  return shape.blocks_at_once / shape.blocks_per_item;
+}
+int64_t ChunksAtOnce(const AttentionPlanShape& shape) {
+  return shape.chunk_blocks_at_once / shape.blocks_per_chunk;
 }
 
 }  // namespace
@@ -112,31 +146,25 @@ void PlanAttention(std::span<const RowPlace> rows, const AttentionPlanShape& sha
   PLIMSOLL_CHECK(shape.least_tokens > 0 && shape.least_tokens % kPieceStep == 0,
                  shape.least_tokens);
   PLIMSOLL_CHECK(shape.rows_per_item > 0 && shape.blocks_per_item > 0 && shape.window > 0);
+  plan.items.clear();
+  plan.chunks.clear();
   plan.splits.clear();
   plan.partials = 0;
-  GroupRows(rows, shape, plan.items);
-  const int32_t tokens = PieceTokens(plan.items, shape, plan.steps);
-  if (tokens == 0) return;
-  // Groups are taken from the front while their pieces go to the back, then what is left is moved
-  // up.
-  const size_t groups = plan.items.size();
-  for (size_t i = 0; i < groups; ++i) {
-    const AttentionItem group = plan.items[i];
-    if (Pieces(group, tokens) > 1) {
-      Split(group, tokens, plan);
-    } else {
-      plan.items.push_back(group);
-    }
-  }
-  plan.items.erase(plan.items.begin(), plan.items.begin() + static_cast<ptrdiff_t>(groups));
+  GroupRows(rows, shape, plan);
+  Cut(ItemsAtOnce(shape), shape.least_tokens, plan, plan.items);
+  Cut(ChunksAtOnce(shape), shape.least_tokens, plan, plan.chunks);
 }
 
 int64_t MostAttentionItems(int64_t rows, const AttentionPlanShape& shape) {
-  return std::max<int64_t>(rows, shape.blocks_at_once / shape.blocks_per_item);
+  return std::max(rows, ItemsAtOnce(shape));
+}
+
+int64_t MostAttentionChunks(int64_t rows, const AttentionPlanShape& shape) {
+  return shape.rows_per_chunk == 0 ? 0 : std::max(rows, ChunksAtOnce(shape));
 }
 
 int64_t MostAttentionPartials(const AttentionPlanShape& shape) {
-  return int64_t{shape.blocks_at_once} / shape.blocks_per_item * shape.rows_per_item;
+  return ItemsAtOnce(shape) * shape.rows_per_item + ChunksAtOnce(shape) * shape.rows_per_chunk;
 }
 
 }  // namespace plimsoll::cuda

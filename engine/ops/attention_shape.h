@@ -34,4 +34,20 @@ constexpr int32_t AttentionBlocksPerMultiprocessor(int32_t columns, int32_t head
   return head_dim > 128 || columns > 8 ? 2 : head_dim > 64 ? 3 : 4;
 }
 
+// The kernel for chunks of prompts: positions that its blocks of threads take at a time, and its
+// columns, more of which find no registers.
+constexpr int32_t ChunkTileTokens(int32_t head_dim) { return head_dim > 128 ? 16 : 32; }
+constexpr int32_t ChunkColumns(int32_t head_dim) { return head_dim > 128 ? 32 : 64; }
+inline constexpr int32_t kChunkBlocksPerMultiprocessor = 2;
+
+// As RowsPerAttentionItem and BlocksPerAttentionItem, of a chunk.
+constexpr int32_t RowsPerChunk(int32_t heads, int32_t kv_heads, int32_t head_dim) {
+  const int32_t rows = ChunkColumns(head_dim) / (heads / kv_heads);
+  return rows > 0 ? rows : 1;
+}
+constexpr int32_t BlocksPerChunk(int32_t heads, int32_t kv_heads, int32_t head_dim) {
+  const int32_t columns = ChunkColumns(head_dim);
+  return kv_heads * ((heads / kv_heads + columns - 1) / columns);
+}
+
 }  // namespace plimsoll::cuda

@@ -43,6 +43,7 @@ struct AttentionWarp : AttentionShape<kType, kDim, kTiles> {
   const int32_t* table;
   const unsigned char* head;  // K of the KV head in block 0
   int slot_mask;
+  int first_column;  // of the block of threads' columns
 
   // By the lane's two columns of each tile, 2t and 2t + 1: the positions they see, and softmax so
   // far.
@@ -60,7 +61,8 @@ struct AttentionWarp : AttentionShape<kType, kDim, kTiles> {
   uint32_t key_words[2];  // scale and zero of positions g and g + 8
   uint32_t value_words[2];
 
-  SIMT_DEVICE void Begin(const AttentionParameters& p, const AttentionItem& item) {
+  SIMT_DEVICE void Begin(const AttentionParameters& p, const AttentionItem& item, int its_first) {
+    first_column = its_first;
     const int lane = simt::ThreadX() % 32;
     g = lane / 4;
     t = lane % 4;
@@ -85,7 +87,7 @@ struct AttentionWarp : AttentionShape<kType, kDim, kTiles> {
                                int c) {
     peak[h][c] = -INFINITY;
     weight[h][c] = zeros[h][c] = 0;
-    const AttentionColumn column = ColumnOf(p, item, 8 * h + 2 * t + c);
+    const AttentionColumn column = ColumnOf(p, item, first_column + 8 * h + 2 * t + c);
     first[h][c] = last[h][c] = -1;
     if (column.head < 0) return;
     const int64_t position = p.places[column.row].position;
@@ -95,7 +97,7 @@ struct AttentionWarp : AttentionShape<kType, kDim, kTiles> {
 
   // Column g as a right operand, in the order of dims in which K is loaded.
   SIMT_DEVICE void LoadQuery(const AttentionParameters& p, const AttentionItem& item, int h) {
-    const AttentionColumn column = ColumnOf(p, item, 8 * h + g);
+    const AttentionColumn column = ColumnOf(p, item, first_column + 8 * h + g);
     const float* const q = p.q + (static_cast<int64_t>(column.row) * p.heads + column.head) * kDim;
     float total = 0;
 #pragma unroll
@@ -163,9 +165,14 @@ struct AttentionWarp : AttentionShape<kType, kDim, kTiles> {
   }
 
   // `block` is K of the KV head; the words of all heads lie together behind the layer.
+  SIMT_DEVICE static const unsigned char* WordsOf(const AttentionParameters& p,
+                                                  const unsigned char* block) {
+    return block - simt::BlockY() * p.head_bytes + p.scales +
+           (int64_t{8} * simt::BlockY() << p.block_shift);
+  }
+
   SIMT_DEVICE void LoadScales(const AttentionParameters& p, int tile, const unsigned char* block) {
-    const unsigned char* const words = block - simt::BlockY() * p.head_bytes + p.scales +
-                                       (int64_t{8} * simt::BlockY() << p.block_shift);
+    const unsigned char* const words = WordsOf(p, block);
 #pragma unroll
     for (int n = 0; n < 2; ++n) {
       const int position = tile + g + 8 * n;

@@ -128,6 +128,8 @@ struct RotateAndAppendArgs {
 struct AttentionWork {
   const PlimsollCudaAttentionItem* items = nullptr;
   int32_t item_count = 0;
+  const PlimsollCudaAttentionItem* chunks = nullptr;
+  int32_t chunk_count = 0;
   const PlimsollCudaAttentionSplit* splits = nullptr;
   int32_t split_count = 0;
   float* partial_sums = nullptr;

@@ -151,6 +151,57 @@ SIMT_DEVICE uint32_t Load4If(bool wanted, const void* from) {
   return r;
 }
 
+// kBytes, 4, 8 or 16 and a divisor of both addresses, on their way to shared memory; zeros where
+// they are not wanted, and nothing is read. They are there, for the thread that asked, once it
+// awaited their group, and for others behind the next barrier. EndCopies closes the group of what
+// was asked for since the last; AwaitCopies leaves the last kGroups under way. Before sm_80 they
+// are there at once.
+template <int kBytes>
+SIMT_DEVICE void CopyAsync(bool wanted, void* shared, const void* from);
+SIMT_DEVICE void EndCopies();
+template <int kGroups>
+SIMT_DEVICE void AwaitCopies();
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+
+template <int kBytes>
+SIMT_DEVICE void CopyAsync(bool wanted, void* shared, const void* from) {
+  if constexpr (kBytes == 16) {
+    *static_cast<uint4*>(shared) = Load16If(wanted, from);
+  } else if constexpr (kBytes == 8) {
+    *static_cast<uint2*>(shared) = Load8If(wanted, from);
+  } else {
+    *static_cast<uint32_t*>(shared) = Load4If(wanted, from);
+  }
+}
+SIMT_DEVICE void EndCopies() {}
+template <int kGroups>
+SIMT_DEVICE void AwaitCopies() {}
+
+#else
+
+template <int kBytes>
+SIMT_DEVICE void CopyAsync(bool wanted, void* shared, const void* from) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  const int read = wanted ? kBytes : 0;
+  if constexpr (kBytes == 16) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(read)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(kBytes),
+                 "r"(read)
+                 : "memory");
+  }
+}
+SIMT_DEVICE void EndCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kGroups>
+SIMT_DEVICE void AwaitCopies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+}
+
+#endif
+
 // Byte i of the result is byte (selector >> 4 i) & 7 of the eight bytes {a, b}, a's first.
 SIMT_DEVICE uint32_t PermuteBytes(uint32_t a, uint32_t b, uint32_t selector) {
   return __byte_perm(a, b, selector);

@@ -21,16 +21,17 @@ namespace plimsoll {
 
 inline constexpr Primitive kPrimitives[] = {
     Primitive::kLoad16,       Primitive::kLoad16If,   Primitive::kLoad8If,
-    Primitive::kLoad4If,      Primitive::kShuffleXor, Primitive::kShuffleFrom,
+    Primitive::kLoad4If,      Primitive::kCopy16,     Primitive::kCopy8,
+    Primitive::kCopy4,        Primitive::kShuffleXor, Primitive::kShuffleFrom,
     Primitive::kPermuteBytes, Primitive::kAndOr,      Primitive::kSubtractHalves,
     Primitive::kPowerOfTwo,   Primitive::kTranspose,  Primitive::kMultiplyFp16,
     Primitive::kMultiplyBf16};
 
 inline std::string PrimitiveName(const testing::TestParamInfo<Primitive>& info) {
   static const char* const kNames[] = {
-      "Load16",      "Load16If",     "Load8If",     "Load4If",        "ShuffleXor",
-      "ShuffleFrom", "PermuteBytes", "AndOr",       "SubtractHalves", "PowerOfTwo",
-      "Transpose",   "MultiplyFp16", "MultiplyBf16"};
+      "Load16",     "Load16If",   "Load8If",      "Load4If",      "Copy16", "Copy8",
+      "Copy4",      "ShuffleXor", "ShuffleFrom",  "PermuteBytes", "AndOr",  "SubtractHalves",
+      "PowerOfTwo", "Transpose",  "MultiplyFp16", "MultiplyBf16"};
   return kNames[static_cast<size_t>(info.param)];
 }
 
@@ -114,10 +115,13 @@ inline uint32_t ExactWord(Primitive primitive, const std::vector<uint32_t>& in, 
     case Primitive::kLoad16:
       return in[w[0] % 64 * 4 + i];
     case Primitive::kLoad16If:
+    case Primitive::kCopy16:
       return w[1] % 2 == 1 ? in[w[0] % 64 * 4 + i] : 0;
     case Primitive::kLoad8If:
+    case Primitive::kCopy8:
       return w[1] % 2 == 1 && i < 2 ? in[w[0] % 64 * 4 + i] : 0;
     case Primitive::kLoad4If:
+    case Primitive::kCopy4:
       return w[1] % 2 == 1 && i < 1 ? in[w[0] % 64 * 4] : 0;
     case Primitive::kShuffleFrom:
       return i == 0 ? in[w[1] % 32 * 8] : 0;

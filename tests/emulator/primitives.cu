@@ -42,9 +42,10 @@ extern "C" __attribute__((visibility("default"))) int plimsoll_apply_primitive(i
   const DeviceWords to(nullptr, plimsoll::kPrimitiveWordsOut);
   if (from.code != cudaSuccess) return from.code;
   if (to.code != cudaSuccess) return to.code;
-  const int launched = plimsoll::simt::Launch(&plimsoll::ApplyPrimitive<uint32_t>, {.threads = 32},
-                                              nullptr, static_cast<Primitive>(primitive),
-                                              static_cast<const uint32_t*>(from.data), to.data);
+  const int launched = plimsoll::simt::Launch(
+      &plimsoll::ApplyPrimitive<uint32_t>,
+      {.threads = 32, .shared_bytes = plimsoll::kPrimitiveSharedBytes}, nullptr,
+      static_cast<Primitive>(primitive), static_cast<const uint32_t*>(from.data), to.data);
   if (launched != 0) return launched;
   return cudaMemcpy(out, to.data, to.bytes, cudaMemcpyDeviceToHost);
 }

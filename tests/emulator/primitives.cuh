@@ -7,6 +7,7 @@
 //   kLoad16If        the same where w1 is odd
 //   kLoad8If         out0, out1 = 8 bytes there, where w1 is odd
 //   kLoad4If         out0 = 4 bytes there, where w1 is odd
+//   kCopy16, 8, 4    the same as kLoad16If, kLoad8If, kLoad4If, by way of shared memory
 //   kShuffleXor      out0 = w0 of the lane that differs in the bits of 1, out1 in 2, ... out3 in 8
 //   kShuffleFrom     out0 = w0 of lane w1 mod 32
 //   kPermuteBytes    out0 = PermuteBytes(w0, w1, w2)
@@ -30,6 +31,9 @@ enum class Primitive {
   kLoad16If,
   kLoad8If,
   kLoad4If,
+  kCopy16,
+  kCopy8,
+  kCopy4,
   kShuffleXor,
   kShuffleFrom,
   kPermuteBytes,
@@ -43,6 +47,7 @@ enum class Primitive {
 
 inline constexpr int kPrimitiveWordsIn = 8 * 32;
 inline constexpr int kPrimitiveWordsOut = 4 * 32;
+inline constexpr int kPrimitiveSharedBytes = 2 * 16 * 32;
 
 SIMT_DEVICE float FloatOf(uint32_t word) {
   float value;
@@ -87,6 +92,21 @@ SIMT_DEVICE void ApplyLoad(Primitive primitive, bool wanted, const uint32_t* fro
   }
 }
 
+// Behind another copy, of which more must be awaited than the last group.
+template <int kBytes>
+SIMT_DEVICE void ApplyCopy(bool wanted, const uint32_t* from, uint32_t* out) {
+  uint32_t* const shared = simt::SharedMemory<uint32_t>() + 8 * simt::ThreadX();
+  for (int i = 0; i < 8; ++i) shared[i] = 0;
+  simt::CopyAsync<kBytes>(wanted, shared, from);
+  simt::EndCopies();
+  simt::CopyAsync<kBytes>(wanted, shared + 4, from);
+  simt::EndCopies();
+  simt::AwaitCopies<1>();
+  for (int i = 0; i < 4; ++i) out[i] = shared[i];
+  simt::AwaitCopies<0>();
+  for (int i = 0; i < 4; ++i) out[i] |= shared[4 + i];
+}
+
 template <class Words>
 SIMT_KERNEL(32, 1)
 ApplyPrimitive(Primitive primitive, const Words* in, Words* all_out) {
@@ -99,6 +119,12 @@ ApplyPrimitive(Primitive primitive, const Words* in, Words* all_out) {
     case Primitive::kLoad8If:
     case Primitive::kLoad4If:
       return ApplyLoad(primitive, w[1] % 2 == 1, in + 4 * (w[0] % 64), out);
+    case Primitive::kCopy16:
+      return ApplyCopy<16>(w[1] % 2 == 1, in + 4 * (w[0] % 64), out);
+    case Primitive::kCopy8:
+      return ApplyCopy<8>(w[1] % 2 == 1, in + 4 * (w[0] % 64), out);
+    case Primitive::kCopy4:
+      return ApplyCopy<4>(w[1] % 2 == 1, in + 4 * (w[0] % 64), out);
     case Primitive::kShuffleXor:
       for (int i = 0; i < 4; ++i) out[i] = simt::ShuffleXor(w[0], 1 << i);
       break;

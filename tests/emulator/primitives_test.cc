@@ -22,8 +22,8 @@ Words Apply(Primitive primitive, const Words& in) {
   Aligned aligned;
   std::copy(in.begin(), in.end(), aligned.words);
   Words out(kPrimitiveWordsOut);
-  simt::Launch(&ApplyPrimitive<uint32_t>, {.threads = 32}, nullptr, primitive,
-               static_cast<const uint32_t*>(aligned.words), out.data());
+  simt::Launch(&ApplyPrimitive<uint32_t>, {.threads = 32, .shared_bytes = kPrimitiveSharedBytes},
+               nullptr, primitive, static_cast<const uint32_t*>(aligned.words), out.data());
   return out;
 }
 

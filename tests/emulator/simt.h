@@ -163,6 +163,18 @@ inline uint32_t Load4If(bool wanted, const void* from) {
   return wanted ? detail::Load<uint32_t>("Load4If", from) : 0;
 }
 
+template <int kBytes>
+void CopyAsync(bool wanted, void* shared, const void* from) {
+  ThreadBlock::Current().StartCopy(shared, wanted ? from : nullptr, kBytes);
+}
+
+inline void EndCopies() { ThreadBlock::Current().EndCopies(); }
+
+template <int kGroups>
+void AwaitCopies() {
+  ThreadBlock::Current().AwaitCopies(kGroups);
+}
+
 inline uint32_t PermuteBytes(uint32_t a, uint32_t b, uint32_t selector) {
   const uint64_t bytes = uint64_t{b} << 32 | a;
   uint32_t result = 0;

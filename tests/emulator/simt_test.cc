@@ -51,6 +51,28 @@ TEST(Simt, Load16IfReadsNothingWhereNotWanted) {
   EXPECT_EQ(simt::Load16If(true, words).w, 6u);
 }
 
+// Until it is awaited, what is copied to is NaN; of two groups the first may be awaited alone.
+TEST(Simt, ACopyIsThereWhenItsGroupWasAwaited) {
+  alignas(16) static const uint32_t words[4] = {9, 8, 7, 6};
+  alignas(16) static uint32_t to[8];
+  RunWarp([] {
+    if (simt::ThreadX() != 0) return;
+    simt::CopyAsync<16>(true, to, words);
+    simt::EndCopies();
+    simt::CopyAsync<8>(false, to + 4, nullptr);
+    simt::CopyAsync<4>(true, to + 6, words + 1);
+    simt::EndCopies();
+    EXPECT_EQ(to[0], 0xffffffffu);
+    simt::AwaitCopies<1>();
+    EXPECT_EQ(to[0], 9u);
+    EXPECT_EQ(to[3], 6u);
+    EXPECT_EQ(to[4], 0xffffffffu);
+    simt::AwaitCopies<0>();
+    EXPECT_EQ(to[4] | to[5], 0u);
+    EXPECT_EQ(to[6], 8u);
+  });
+}
+
 TEST(Simt, SmallerLoadsReadNothingWhereNotWanted) {
   alignas(16) const uint32_t words[4] = {9, 8, 7, 6};
   EXPECT_EQ(simt::Load8If(true, words + 2).x, 7u);

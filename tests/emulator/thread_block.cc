@@ -134,6 +134,32 @@ void ThreadBlock::WakeBarrier() {
   }
 }
 
+void ThreadBlock::StartCopy(void* to, const void* from, int bytes) {
+  const auto past = [&](const void* at) {
+    return at == nullptr ? 0 : reinterpret_cast<uintptr_t>(at) % static_cast<uintptr_t>(bytes);
+  };
+  if (past(to) != 0 || past(from) != 0) Fail("CopyAsync: an address is no multiple of its size");
+  std::memset(to, 0xff, static_cast<size_t>(bytes));
+  Thread& self = At(running_);
+  self.copies.push_back({to, from, bytes, self.groups});
+}
+
+void ThreadBlock::EndCopies() { ++At(running_).groups; }
+
+void ThreadBlock::AwaitCopies(int but_last) {
+  Thread& self = At(running_);
+  const auto awaited = [&](const Copy& copy) { return copy.group < self.groups - but_last; };
+  for (const Copy& copy : self.copies) {
+    if (!awaited(copy)) break;
+    if (copy.from == nullptr) {
+      std::memset(copy.to, 0, static_cast<size_t>(copy.bytes));
+    } else {
+      std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
+    }
+  }
+  std::erase_if(self.copies, awaited);
+}
+
 void ThreadBlock::Barrier(const Site& site) {
   if (finished_ > 0) Fail("reaches " + Text(site) + " after other threads have ended");
   if (at_barrier_ == 0) first_at_barrier_ = running_;

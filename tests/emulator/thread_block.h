@@ -87,10 +87,22 @@ class ThreadBlock {
   template <class In, class Out>
   Out Exchange(uint32_t mask, const Site& site, const In& in, Compute<In, Out> compute);
 
+  // Copies of the running thread to shared memory, zeros from null. None is there before it was
+  // awaited: until then what is copied to is 0xff.
+  void StartCopy(void* to, const void* from, int bytes);
+  void EndCopies();                // closes the group of those that were started since the last
+  void AwaitCopies(int but_last);  // groups
+
   // Ends the process with this text, the block and the running thread.
   [[noreturn]] void Fail(const std::string& text) const;
 
  private:
+  struct Copy {
+    void* to;
+    const void* from;
+    int bytes;
+    int group;
+  };
   enum class State : uint8_t { kReady, kInExchange, kAtBarrier, kFinished };
   struct Thread {
     State state = State::kReady;
@@ -98,6 +110,8 @@ class ThreadBlock {
     uint32_t mask = 0;         // of its exchange
     const void* in = nullptr;  // on its stack
     void* out = nullptr;
+    std::vector<Copy> copies;  // under way, in order
+    int groups = 0;            // that were closed
   };
 
   Thread& At(int thread) { return threads_[static_cast<size_t>(thread)]; }

@@ -30,7 +30,7 @@ TEST(GpuCheck, ChecksEveryKernelOnTheEmulator) {
   const nlohmann::json report = nlohmann::json::parse(ReadFile(dir.File("out/gpu-check.json")));
   EXPECT_EQ(report["device"], "emulator");
   EXPECT_EQ(report["held"], true);
-  EXPECT_EQ(report["checks"].size(), 8u) << report.dump(1);
+  EXPECT_EQ(report["checks"].size(), 9u) << report.dump(1);
   for (const nlohmann::json& check : report["checks"]) {
     EXPECT_EQ(check["held"], true) << check.dump(1);
     EXPECT_THAT(std::string(check["note"]), HasSubstr(" passed, 0 skipped"));

@@ -36,12 +36,20 @@ TEST(KernelBench, EveryKernelOfCudaIsRightAndHasAPeer) {
   ASSERT_TRUE(device.ok()) << device.status();
   const absl::StatusOr<KernelBench> bench = MeasureKernels(**device, {.small = true});
   ASSERT_TRUE(bench.ok()) << bench.status();
-  ExpectAllRight(*bench, 3 * 2 + 4 + 1);
+  ExpectAllRight(*bench, 3 * 2 + 4 + 1 + 2);
+  EXPECT_GT(bench->flops, 0);
   for (const KernelResult& result : bench->results) EXPECT_GT(result.peer_seconds, 0);
   const nlohmann::json json = nlohmann::json::parse(KernelsAsJson(*bench));
   EXPECT_EQ(json["device"], "cuda, emulator");
   EXPECT_EQ(json["results"].size(), bench->results.size());
   EXPECT_THAT(KernelsAsText(*bench), testing::HasSubstr("linear int4 1024 -> 256"));
+}
+
+TEST(KernelBench, TheBoundIsWhatTakesLonger) {
+  const KernelResult result{.kernel = "k", .seconds = 4, .bytes = 20, .flops = 300, .peer = {}};
+  EXPECT_DOUBLE_EQ(ShareOfBound({.device = "x", .bandwidth = 10, .results = {}}, result), 0.5);
+  EXPECT_DOUBLE_EQ(
+      ShareOfBound({.device = "x", .bandwidth = 10, .flops = 100, .results = {}}, result), 0.75);
 }
 
 TEST(KernelBench, AWrongAnswerIsSeen) {

@@ -32,6 +32,13 @@ ModelConfig ModelOf(const AttentionCase& test) {
   return model;
 }
 
+// A product and a sum for each dim of K and of V, at all positions that rows see.
+double FlopsOf(const AttentionCase& test) {
+  const auto rows = static_cast<double>(test.rows);
+  const double seen = rows * (static_cast<double>(test.context) - (rows - 1) / 2);
+  return 4 * seen * static_cast<double>(test.sequences * test.heads * test.head_dim);
+}
+
 // One block of 16 tokens, repeated `tokens / 16` times over the slots of a block of `tokens`.
 std::vector<std::byte> BlockOf(const CacheLayout& layout, int64_t tokens) {
   std::vector<std::byte> block(static_cast<size_t>(layout.block_bytes.value()));
@@ -72,7 +79,7 @@ class Call {
   std::vector<float> Reference(int64_t rows) const;
 
  private:
-  int64_t Count() const { return test_.sequences * test_.heads * test_.head_dim; }
+  int64_t Count() const { return test_.AllRows() * test_.heads * test_.head_dim; }
   absl::Status PlaceRows(int64_t blocks, bool in_order);
 
   const DeviceBackend& device_;
@@ -85,11 +92,12 @@ class Call {
 };
 
 absl::Status Call::PlaceRows(int64_t blocks, bool in_order) {
-  AttentionPlans plans(ModelOf(test_), device_, test_.sequences);
-  const StepInputs::Shape shape = {.rows = test_.sequences,
+  const int64_t rows = test_.AllRows();
+  AttentionPlans plans(ModelOf(test_), device_, rows);
+  const StepInputs::Shape shape = {.rows = rows,
                                    .logit_rows = 1,
-                                   .items = plans.MostItems(test_.sequences),
-                                   .splits = plans.MostSplits(test_.sequences)};
+                                   .items = plans.MostItems(rows),
+                                   .splits = plans.MostSplits(rows)};
   inputs_ = StepInputs::Create(
       device_, {.shape = shape, .sequences = test_.sequences, .table_blocks = blocks});
   if (!inputs_.ok()) return inputs_.status();
@@ -101,10 +109,12 @@ absl::Status Call::PlaceRows(int64_t blocks, bool in_order) {
   for (int64_t s = 0; s < test_.sequences; ++s) {
     std::vector<BlockId> table;
     for (int64_t b = 0; b < blocks; ++b) table.push_back(BlockId(*next++));
-    inputs_->places()[s] = {test_.context - 1, inputs_->AddTable(table, blocks)};
+    const int32_t* const there = inputs_->AddTable(table, blocks);
+    for (int64_t i = 0; i < test_.rows; ++i) {
+      inputs_->places()[s * test_.rows + i] = {test_.context - test_.rows + i, there};
+    }
   }
-  plans.Plan({inputs_->places(), static_cast<size_t>(test_.sequences)}, test_.sequences,
-             /*fill=*/false, *inputs_);
+  plans.Plan({inputs_->places(), static_cast<size_t>(rows)}, rows, /*fill=*/false, *inputs_);
   PLIMSOLL_RETURN_IF_ERROR(inputs_->Upload());
   args_.places = inputs_->OnDevice(inputs_->places());
   args_.work = plans.Of(0);
@@ -134,7 +144,7 @@ absl::Status Call::Prepare(int64_t block_tokens, bool in_order) {
       memory_.Take(Count() * static_cast<int64_t>(sizeof(float)));
   if (!out.ok()) return out.status();
   args_ = {.q = *q,
-           .rows = test_.sequences,
+           .rows = test_.AllRows(),
            .heads = test_.heads,
            .scale = 1 / std::sqrt(static_cast<float>(test_.head_dim)),
            .window = INT64_MAX,
@@ -151,7 +161,10 @@ absl::Status Call::Prepare(int64_t block_tokens, bool in_order) {
 std::vector<float> Call::Reference(int64_t rows) const {
   const std::vector<int32_t> table(static_cast<size_t>(
       CeilDivide(test_.context, args_.cache.block_tokens)));  // all of them block 0
-  const std::vector<RowPlace> places(static_cast<size_t>(rows), {test_.context - 1, table.data()});
+  std::vector<RowPlace> places;
+  for (int64_t i = 0; i < rows; ++i) {
+    places.push_back({test_.context - test_.rows + i % test_.rows, table.data()});
+  }
   std::vector<std::byte> block = block_;
   std::vector<float> out(static_cast<size_t>(rows * test_.heads * test_.head_dim));
   AttentionArgs args = args_;
@@ -178,14 +191,16 @@ absl::StatusOr<KernelResult> MeasureAttention(const DeviceBackend& device,
       .kernel = absl::StrFormat(
           "attention %s %d/%d x %d, context %d%s", std::string(NameOf(test.type)), test.heads,
           test.kv_heads, test.head_dim, test.context,
-          test.layers == 1 ? "" : absl::StrFormat(", blocks of %d layers", test.layers)),
-      .rows = test.sequences,
+          (test.layers == 1 ? "" : absl::StrFormat(", blocks of %d layers", test.layers)) +
+              (test.rows == 1 ? "" : absl::StrFormat(", chunks of %d", test.rows))),
+      .rows = test.AllRows(),
       .bytes = 2.0 * static_cast<double>(test.sequences * test.context * test.kv_heads) *
                static_cast<double>(BytesOf(test.type, test.head_dim).value() + words),
+      .flops = FlopsOf(test),
       .tolerance = test.type == ElementType::kBf16 ? 5e-3 : 1e-3,
       .peer = "contiguous"};
   const int64_t width = test.heads * test.head_dim;
-  const int64_t judged = std::min(test.sequences, kJudgedRows);
+  const int64_t judged = std::min(test.AllRows(), kJudgedRows);
   const std::vector<float> first(got->begin(), got->begin() + judged * width);
   result.distance = DistanceFromRepeated(first, paged.Reference(judged), width, width);
   const absl::StatusOr<double> seconds = SecondsOf(device, [&] { return paged.Run(); });

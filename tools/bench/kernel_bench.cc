@@ -70,6 +70,30 @@ std::vector<AttentionCase> AttentionCases(Device device, bool small) {
   return cases;
 }
 
+// A chunk of a prompt at the end of a long context, and prompts that are chunks.
+std::vector<AttentionCase> ChunkCases(bool small) {
+  std::vector<AttentionCase> cases;
+  for (const ElementType type : {ElementType::kBf16, ElementType::kInt8}) {
+    if (small) {
+      cases.push_back({type, 4, 1, 64, 1, 40, 1, 19});
+    } else {
+      cases.push_back({type, 32, 8, 128, 1, 16384, 1, 2048});
+      cases.push_back({type, 32, 8, 128, 4, 2048, 1, 2048});
+    }
+  }
+  return cases;
+}
+
+// What the library reaches with matrices too large for memory to matter.
+absl::StatusOr<double> MeasureFlops(const DeviceBackend& device, bool small) {
+  if (device.ops().library_linear == nullptr) return 0.0;
+  const LinearCase test = small ? LinearCase{ElementType::kBf16, 64, 64, 64}
+                                : LinearCase{ElementType::kBf16, 8192, 8192, 4096};
+  const absl::StatusOr<KernelResult> result = MeasureLinear(device, test);
+  if (!result.ok()) return result.status();
+  return 2.0 * static_cast<double>(test.outputs * test.inputs * test.rows) / result->peer_seconds;
+}
+
 double Milli(double seconds) { return 1e3 * seconds; }
 
 }  // namespace
@@ -119,6 +143,9 @@ absl::StatusOr<KernelBench> MeasureKernels(const DeviceBackend& device,
   const absl::StatusOr<double> bandwidth = MeasureBandwidth(device);
   if (!bandwidth.ok()) return bandwidth.status();
   bench.bandwidth = *bandwidth;
+  const absl::StatusOr<double> flops = MeasureFlops(device, options.small);
+  if (!flops.ok()) return flops.status();
+  bench.flops = *flops;
   const auto keep = [&](absl::StatusOr<KernelResult> result) {
     if (!result.ok()) return result.status();
     bench.results.push_back(*std::move(result));
@@ -127,14 +154,20 @@ absl::StatusOr<KernelBench> MeasureKernels(const DeviceBackend& device,
   for (const LinearCase& test : LinearCases(device.ops().device, options.small)) {
     PLIMSOLL_RETURN_IF_ERROR(keep(MeasureLinear(device, test)));
   }
-  for (const AttentionCase& test : AttentionCases(device.ops().device, options.small)) {
+  std::vector<AttentionCase> attention = AttentionCases(device.ops().device, options.small);
+  if (device.ops().device == Device::kCuda) {
+    for (const AttentionCase& test : ChunkCases(options.small)) attention.push_back(test);
+  }
+  for (const AttentionCase& test : attention) {
     PLIMSOLL_RETURN_IF_ERROR(keep(MeasureAttention(device, test)));
   }
   return bench;
 }
 
 double ShareOfBound(const KernelBench& bench, const KernelResult& result) {
-  return result.bytes / bench.bandwidth / result.seconds;
+  const double moving = result.bytes / bench.bandwidth;
+  const double computing = bench.flops > 0 ? result.flops / bench.flops : 0;
+  return std::max(moving, computing) / result.seconds;
 }
 
 std::string KernelsAsText(const KernelBench& bench) {
@@ -154,20 +187,20 @@ std::string KernelsAsText(const KernelBench& bench) {
     row.push_back(result.IsRight() ? "right" : absl::StrFormat("off by %.1e", result.distance));
     rows.push_back(std::move(row));
   }
-  return absl::StrFormat("%s: %.1f GB/s, the bound\n\n%s", bench.device, bench.bandwidth / 1e9,
-                         TextTable(rows));
+  const std::string flops =
+      bench.flops == 0 ? "" : absl::StrFormat(" and %.1f TFLOP/s", bench.flops / 1e12);
+  return absl::StrFormat("%s: %.1f GB/s%s, the bound\n\n%s", bench.device, bench.bandwidth / 1e9,
+                         flops, TextTable(rows));
 }
 
 std::string KernelsAsJson(const KernelBench& bench) {
   nlohmann::json results = nlohmann::json::array();
   for (const KernelResult& result : bench.results) {
-    nlohmann::json one = {{"kernel", result.kernel},
-                          {"rows", result.rows},
-                          {"seconds", result.seconds},
-                          {"bytes", result.bytes},
-                          {"share_of_bound", ShareOfBound(bench, result)},
-                          {"distance", result.distance},
-                          {"right", result.IsRight()}};
+    nlohmann::json one = {
+        {"kernel", result.kernel},     {"rows", result.rows},
+        {"seconds", result.seconds},   {"bytes", result.bytes},
+        {"flops", result.flops},       {"share_of_bound", ShareOfBound(bench, result)},
+        {"distance", result.distance}, {"right", result.IsRight()}};
     if (!result.peer.empty()) {
       one["peer"] = result.peer;
       one["peer_seconds"] = result.peer_seconds;
@@ -176,6 +209,7 @@ std::string KernelsAsJson(const KernelBench& bench) {
   }
   const nlohmann::json all = {{"device", bench.device},
                               {"bytes_per_second", bench.bandwidth},
+                              {"flops_per_second", bench.flops},
                               {"results", std::move(results)}};
   return all.dump(2) + "\n";
 }

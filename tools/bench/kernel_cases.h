@@ -20,7 +20,7 @@ struct LinearCase {
   int64_t outputs, inputs, rows;
 };
 
-// One row for each sequence, at the end of `context` positions.
+// The last rows of each sequence, which has `context` positions.
 struct AttentionCase {
   ElementType type;  // of the cache
   int64_t heads, kv_heads, head_dim;
@@ -28,6 +28,9 @@ struct AttentionCase {
   // Layers whose K and V lie in one block, of which the first is read: with one, the blocks of a
   // layer lie together (layer-major); with several, a block's layers do (block-major).
   int64_t layers = 1;
+  int64_t rows = 1;  // of each sequence; many: a chunk of a prompt
+
+  int64_t AllRows() const { return sequences * rows; }
 };
 
 absl::StatusOr<KernelResult> MeasureLinear(const DeviceBackend& device, const LinearCase& test);

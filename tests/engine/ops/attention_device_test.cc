@@ -29,6 +29,8 @@ class DeviceAttention : public OnDevice {
     const int64_t partials = std::max<int64_t>(plan.partials, 1) * args.heads;
     args.work = {.items = Put(plan.items),
                  .item_count = static_cast<int32_t>(plan.items.size()),
+                 .chunks = Put(plan.chunks),
+                 .chunk_count = static_cast<int32_t>(plan.chunks.size()),
                  .splits = Put(plan.splits),
                  .split_count = static_cast<int32_t>(plan.splits.size()),
                  .partial_sums = Take<float>(partials * head_dim),
@@ -72,6 +74,24 @@ TEST_P(DeviceAttention, AgreesWhereItIsSplitWindowedAndCapped) {
                     .sinks = true,
                     .blocks_at_once = 9,
                     .spare_items = 2},
+                   rng);
+    }
+  }
+}
+
+// Chunks of prompts beside rows that decode, split and not.
+TEST_P(DeviceAttention, AgreesForChunksOfEveryTypeAndWidth) {
+  SCOPED_TRACE(RerunHint());
+  std::mt19937 rng = SeededGenerator();
+  for (const ElementType type : kTypes) {
+    for (const int64_t dim : {64, 80, 96, 128, 256}) {
+      SCOPED_TRACE(testing::Message() << NameOf(type) << " " << dim);
+      ExpectAgrees({.shape = {type, 1, dim, 16},
+                    .group = 4,
+                    .lengths = {1, 2, 75},
+                    .rows_of_each = 18,
+                    .chunks = true,
+                    .chunks_at_once = dim == 128 ? 8 : 1},
                    rng);
     }
   }

@@ -156,6 +156,63 @@ TEST_P(AttentionKernel, AnItemMayBeginAndEndInTheMiddleOfATile) {
   }
 }
 
+// Chunks of ragged length beside rows that decode, the last of each not full.
+TEST_P(AttentionKernel, ChunksAgreeForEveryWidth) {
+  SCOPED_TRACE(RerunHint());
+  for (const int64_t dim : {64, 80, 96, 128, 256}) {
+    SCOPED_TRACE(testing::Message() << dim);
+    ExpectAgrees({.shape = {GetParam(), 1, dim, 16},
+                  .group = 4,
+                  .lengths = {1, 2, 37, 90},
+                  .rows_of_each = 19,
+                  .chunks = true});
+  }
+}
+
+TEST_P(AttentionKernel, ChunksAgreeForEveryGroup) {
+  SCOPED_TRACE(RerunHint());
+  for (const int64_t group : {1, 2, 4, 7, 8, 16, 20, 70}) {
+    SCOPED_TRACE(testing::Message() << group);
+    ExpectAgrees({.shape = {GetParam(), 1, 64, 16},
+                  .group = group,
+                  .lengths = {5, 50},
+                  .rows_of_each = group < 4 ? 66 / group : 11,
+                  .chunks = true});
+  }
+}
+
+TEST_P(AttentionKernel, ChunksKnowWindowsCapsSinksAndStrides) {
+  SCOPED_TRACE(RerunHint());
+  for (const int64_t window : {1, 17, 40, 99}) {
+    SCOPED_TRACE(testing::Message() << window);
+    ExpectAgrees({.shape = {GetParam(), 2, 64, 32, 1, /*layer_major=*/window == 40},
+                  .group = 2,
+                  .lengths = {20, 131},
+                  .rows_of_each = 45,
+                  .window = window,
+                  .softcap = window == 17 ? 0.5f : 0,
+                  .sinks = window >= 40,
+                  .chunks = true});
+  }
+}
+
+// Pieces in which a row sees nothing leave nothing; a piece may begin in the middle of a tile.
+TEST_P(AttentionKernel, ChunksAreSplitAndCombined) {
+  SCOPED_TRACE(RerunHint());
+  for (const int32_t cut : {0, 21, 95}) {
+    SCOPED_TRACE(testing::Message() << cut);
+    ExpectAgrees({.shape = {GetParam(), 1, 64, 16},
+                  .group = 4,
+                  .lengths = {17, 150},
+                  .rows_of_each = 40,
+                  .window = cut == 21 ? 70 : kNoWindow,
+                  .cut = cut,
+                  .spare_items = 2,
+                  .chunks = true,
+                  .chunks_at_once = cut == 0 ? 20 : 1});
+  }
+}
+
 // The kernels' judge here and the judge of all tables read the same meaning out of the same bytes.
 TEST_P(AttentionKernel, JudgesAgree) {
   SCOPED_TRACE(RerunHint());

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <random>
 
@@ -83,6 +84,28 @@ TEST(AttentionPlan, RowsOfOnePromptShareItems) {
   EXPECT_EQ(plan.items[3].rows, 2);
 }
 
+TEST(AttentionPlan, MoreRowsThanAnItemHasAreChunks) {
+  const AttentionPlan plan = PlanOf(
+      {{7, Table(0)}, {8, Table(0)}, {9, Table(1)}, {10, Table(1)}, {11, Table(1)}, {12, Table(1)}},
+      {.rows_per_item = 2,
+       .blocks_per_item = 1,
+       .blocks_at_once = 1,
+       .window = kNoWindow,
+       .least_tokens = 64,
+       .rows_per_chunk = 3,
+       .blocks_per_chunk = 1,
+       .chunk_blocks_at_once = 1});
+  ASSERT_EQ(plan.items.size(), 1u);
+  EXPECT_EQ(plan.items[0].rows, 2);
+  ASSERT_EQ(plan.chunks.size(), 2u);
+  EXPECT_EQ(plan.chunks[0].row, 2);
+  EXPECT_EQ(plan.chunks[0].rows, 3);
+  EXPECT_EQ(plan.chunks[0].end, 12);
+  EXPECT_EQ(plan.chunks[1].row, 5);
+  EXPECT_EQ(plan.chunks[1].rows, 1);
+  EXPECT_TRUE(plan.splits.empty());
+}
+
 TEST(AttentionPlan, APlanIsUsedAgainWithoutAllocating) {
   const AttentionPlanShape shape = {1, 1, 100, kNoWindow, 64};
   AttentionPlan plan;
@@ -102,8 +125,10 @@ void ExpectEveryPositionOnce(const std::vector<RowPlace>& rows, const AttentionP
     met[r].resize(static_cast<size_t>(rows[r].position + 1));
   }
   std::vector<int> owner(static_cast<size_t>(plan.partials), -1);
-  for (const AttentionItem& item : plan.items) {
-    ASSERT_LE(item.rows, shape.rows_per_item);
+  std::vector<AttentionItem> items = plan.items;
+  items.insert(items.end(), plan.chunks.begin(), plan.chunks.end());
+  for (const AttentionItem& item : items) {
+    ASSERT_LE(item.rows, std::max(shape.rows_per_item, shape.rows_per_chunk));
     ASSERT_LT(item.begin, item.end);
     for (int32_t i = 0; i < item.rows; ++i) {
       const size_t row = static_cast<size_t>(item.row) + static_cast<size_t>(i);
@@ -150,14 +175,22 @@ TEST(AttentionPlan, CoversEveryPositionOnceWithinAWave) {
         .blocks_per_item = static_cast<int32_t>(rng() % 8) + 1,
         .blocks_at_once = static_cast<int32_t>(rng() % 500) + 1,
         .window = rng() % 2 == 0 ? kNoWindow : static_cast<int64_t>(rng() % 300) + 1,
-        .least_tokens = rng() % 2 == 0 ? 64 : 256};
+        .least_tokens = rng() % 2 == 0 ? 64 : 256,
+        .rows_per_chunk = static_cast<int32_t>(rng() % 12),
+        .blocks_per_chunk = static_cast<int32_t>(rng() % 8) + 1,
+        .chunk_blocks_at_once = static_cast<int32_t>(rng() % 300) + 1};
     const AttentionPlan plan = PlanOf(rows, shape);
     ExpectEveryPositionOnce(rows, shape, plan);
     if (HasFatalFailure()) return;
-    if (!plan.splits.empty()) {
+    const auto is_cut = [](const AttentionItem& item) { return item.partial >= 0; };
+    if (std::any_of(plan.items.begin(), plan.items.end(), is_cut)) {
       EXPECT_LE(std::ssize(plan.items) * shape.blocks_per_item, shape.blocks_at_once);
-      EXPECT_LE(plan.partials, MostAttentionPartials(shape));
     }
+    if (std::any_of(plan.chunks.begin(), plan.chunks.end(), is_cut)) {
+      EXPECT_LE(std::ssize(plan.chunks) * shape.blocks_per_chunk, shape.chunk_blocks_at_once);
+    }
+    EXPECT_LE(plan.partials, MostAttentionPartials(shape));
+    EXPECT_LE(std::ssize(plan.chunks), MostAttentionChunks(std::ssize(rows), shape));
     EXPECT_LE(std::ssize(plan.items), MostAttentionItems(std::ssize(rows), shape));
   }
 }

@@ -29,6 +29,8 @@ struct AttentionProblem {
   int32_t blocks_at_once = 1;  // more than there are items: they are split
   int32_t cut = 0;  // where items that reach beyond are cut, in the middle of a tile if need be
   int32_t spare_items = 0;
+  bool chunks = false;         // rows that are more than an item's go to the kernel of chunks
+  int32_t chunks_at_once = 1;  // blocks of threads; more than there are chunks: they are split
   ElementType out_type = ElementType::kFp32;
 };
 
@@ -84,16 +86,24 @@ class AttentionRun {
     const auto heads = static_cast<int32_t>(heads_);
     const auto kv_heads = static_cast<int32_t>(problem_.shape.kv_heads);
     const auto head_dim = static_cast<int32_t>(problem_.shape.head_dim);
-    cuda::PlanAttention(places_,
-                        {.rows_per_item = cuda::RowsPerAttentionItem(heads, kv_heads, head_dim),
-                         .blocks_per_item = cuda::BlocksPerAttentionItem(heads, kv_heads, head_dim),
-                         .blocks_at_once = problem_.blocks_at_once,
-                         .window = problem_.window,
-                         .least_tokens = 64},
-                        plan_);
-    if (problem_.cut > 0) CutItems(problem_.cut);
+    cuda::PlanAttention(
+        places_,
+        {.rows_per_item = cuda::RowsPerAttentionItem(heads, kv_heads, head_dim),
+         .blocks_per_item = cuda::BlocksPerAttentionItem(heads, kv_heads, head_dim),
+         .blocks_at_once = problem_.blocks_at_once,
+         .window = problem_.window,
+         .least_tokens = 64,
+         .rows_per_chunk = problem_.chunks ? cuda::RowsPerChunk(heads, kv_heads, head_dim) : 0,
+         .blocks_per_chunk = cuda::BlocksPerChunk(heads, kv_heads, head_dim),
+         .chunk_blocks_at_once = problem_.chunks_at_once},
+        plan_);
+    if (problem_.cut > 0) {
+      CutItems(problem_.cut, plan_.items);
+      CutItems(problem_.cut, plan_.chunks);
+    }
     for (int32_t i = 0; i < problem_.spare_items; ++i) {
       plan_.items.push_back({});
+      if (problem_.chunks) plan_.chunks.push_back({});
       plan_.splits.push_back({});
     }
     return plan_;
@@ -161,6 +171,8 @@ class AttentionRun {
     call.scales = pool_.scales();
     call.items = plan_.items.data();
     call.item_count = static_cast<int32_t>(plan_.items.size());
+    call.chunks = plan_.chunks.data();
+    call.chunk_count = static_cast<int32_t>(plan_.chunks.size());
     call.splits = plan_.splits.data();
     call.split_count = static_cast<int32_t>(plan_.splits.size());
     return call;
@@ -176,9 +188,9 @@ class AttentionRun {
   }
 
   // As no plan does, but an item may be anything.
-  void CutItems(int32_t cut) {
-    for (size_t i = 0, whole = plan_.items.size(); i < whole; ++i) {
-      cuda::AttentionItem& item = plan_.items[i];
+  void CutItems(int32_t cut, std::vector<cuda::AttentionItem>& items) {
+    for (size_t i = 0, whole = items.size(); i < whole; ++i) {
+      cuda::AttentionItem& item = items[i];
       if (item.begin >= cut || item.end <= cut) continue;
       for (int32_t row = 0; row < item.rows; ++row) {
         plan_.splits.push_back({item.row + row, plan_.partials + row, item.rows, 2});
@@ -188,7 +200,7 @@ class AttentionRun {
       item.partial = plan_.partials;
       rest.partial = plan_.partials + item.rows;
       plan_.partials += 2 * item.rows;
-      plan_.items.push_back(rest);
+      items.push_back(rest);
     }
   }
 
