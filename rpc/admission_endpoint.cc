@@ -10,6 +10,11 @@
 
 namespace plimsoll {
 
+AdmissionEndpoint::AdmissionEndpoint(const Served& served) : served_(served) {
+  SetMessageAllocatorFor_ReserveCapacity(&reserve_messages_);
+  SetMessageAllocatorFor_BatchReserveCapacity(&batch_messages_);
+}
+
 grpc::ServerUnaryReactor* AdmissionEndpoint::ReserveCapacity(grpc::CallbackServerContext* context,
                                                              const v1::ReserveCapacityRequest* in,
                                                              v1::ReserveCapacityResponse* out) {

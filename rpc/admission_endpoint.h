@@ -4,6 +4,7 @@
 #pragma once
 
 #include "plimsoll/v1/admission.grpc.pb.h"
+#include "rpc/arena_messages.h"
 #include "rpc/served.h"
 #include "rpc/session.h"
 
@@ -11,7 +12,7 @@ namespace plimsoll {
 
 class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
  public:
-  explicit AdmissionEndpoint(const Served& served) : served_(served) {}
+  explicit AdmissionEndpoint(const Served& served);
   ~AdmissionEndpoint() override;
 
   grpc::ServerUnaryReactor* ReserveCapacity(grpc::CallbackServerContext* context,
@@ -42,6 +43,9 @@ class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
 
   const Served& served_;
   Sessions sessions_{served_.sessions};
+  ArenaMessages<v1::ReserveCapacityRequest, v1::ReserveCapacityResponse> reserve_messages_{1024};
+  ArenaMessages<v1::BatchReserveCapacityRequest, v1::BatchReserveCapacityResponse> batch_messages_{
+      16 << 10};
 };
 
 }  // namespace plimsoll

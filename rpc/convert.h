@@ -46,6 +46,7 @@ absl::StatusOr<std::vector<std::string>> ReservationIdsFrom(
 
 // `now` is the sender's clock; what is left of the lease goes over the wire, not the instant.
 wire::Reservation ToWire(const Reservation& reservation, Instant now);
+void ToWire(const Reservation& reservation, Instant now, wire::Reservation& out);
 absl::StatusOr<Reservation> FromWire(const wire::Reservation& in, Instant now);
 
 wire::Rejection ToWire(const Refusal& refusal);
@@ -63,7 +64,7 @@ absl::StatusOr<CapacityReport> FromWire(const wire::Capacity& in);
 template <class Response>
 void SetOutcome(const Answer& answer, Instant now, Response* out) {
   if (const auto* reservation = std::get_if<Reservation>(&answer)) {
-    *out->mutable_reservation() = ToWire(*reservation, now);
+    ToWire(*reservation, now, *out->mutable_reservation());
   } else {
     *out->mutable_rejection() = ToWire(std::get<Refusal>(answer));
   }

@@ -66,7 +66,10 @@ class DecisionTimer {
 
 // Whether nobody waits for the answer any more. gRPC runs a handler whose deadline has passed.
 inline bool CallerIsGone(const grpc::CallbackServerContext& context) {
-  return context.IsCancelled() || context.deadline() <= std::chrono::system_clock::now();
+  constexpr auto kNever = std::chrono::system_clock::time_point::max();
+  const auto deadline = context.deadline();
+  if (deadline != kNever && deadline <= std::chrono::system_clock::now()) return true;
+  return context.IsCancelled();
 }
 
 // Ends a call that needs no reactor of its own.
