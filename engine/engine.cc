@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <random>
 #include <system_error>
 #include <utility>
 
@@ -162,12 +163,15 @@ absl::Status Engine::Parts::Start(const EngineOptions& options, const Clock& clo
   absl::StatusOr<std::unique_ptr<KvCache>> cache_made =
       KvCache::Create({.capacity = first_blocks,
                        .block_tokens = plan.block_tokens,
+                       .eviction = options.eviction,
+                       .hash_seed = uint64_t{std::random_device()()} << 32 | std::random_device()(),
                        .most = options.max_blocks.value_or(plan.blocks)});
   if (!cache_made.ok()) return cache_made.status();
   cache = *std::move(cache_made);
   AdmissionOptions admission_options = options.admission;
   if (admission_options.epoch.empty()) admission_options.epoch = RandomEpoch();
   admission_options.max_context = model.max_context;
+  admission_options.last_token_is_computed = true;
   absl::StatusOr<std::unique_ptr<AdmissionController>> controller =
       AdmissionController::Create(admission_options, *cache, clock);
   if (!controller.ok()) return controller.status();

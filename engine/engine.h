@@ -56,6 +56,8 @@ struct EngineOptions {
   // How K and V are stored; default: fp16 for fp16 models, bf16 otherwise.
   std::optional<ElementType> kv_type = std::nullopt;
   LoopOptions loop = {};
+  // What becomes of blocks that were computed and that prefix_hashes name; off: they are not kept.
+  Eviction eviction = Eviction::kOff;
   AdmissionOptions admission = {};  // an empty epoch is replaced; max_context becomes the model's
   bool reference = false;           // scalar operations, the judge of the fast ones; CPU only
   bool poison_pool = false;  // fills the pool with NaN first, so that a test sees a stray read

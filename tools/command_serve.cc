@@ -227,11 +227,27 @@ absl::Status Serve(const Configured& configured, const Reloader::Source& source)
   manager.Notify("READY=1");
   const Watchdog watchdog(
       manager, [&server = **server](Duration limit) { return server.CheckItself(limit); }, log);
-  Reloader reloader(configured.effective, source, **server, log);
+  Reloader reloader(configured.effective, source, **server, pool->admission(), log);
   ServeUntilStopped(signals, reloader);
   manager.Notify("STOPPING=1");
   Drain(**server, signals, arguments->drain_timeout, clock);
   return absl::OkStatus();
+}
+
+// What an engine keeps of what was computed.
+void AddKeepingArguments(CLI::App& command, ServeText& text) {
+  command
+      .add_option(
+          "--eviction", text.eviction,
+          "of an engine: keep blocks that prefix_hashes name for who begins with the same,\n"
+          "and when their room is needed, let those go first that came first (fifo), were\n"
+          "used least lately (lru), or are least likely to come back (learned)")
+      ->check(CLI::IsMember({"off", "fifo", "lru", "learned"}))
+      ->capture_default_str();
+  command.add_option(
+      "--swap", text.swap,
+      "memory of the host, such as 8GiB, in which requests that stop for others are\n"
+      "kept where that takes less time than starting over; default: none");
 }
 
 void AddPoolArguments(CLI::App& command, ServeText& text) {
@@ -247,10 +263,6 @@ void AddPoolArguments(CLI::App& command, ServeText& text) {
       ->excludes(memory);
   command.add_option("--export", text.export_socket,
                      "a Unix socket at which other processes of this user map the pool");
-  command.add_option(
-      "--swap", text.swap,
-      "memory of the host, such as 8GiB, in which requests that stop for others are\n"
-      "kept where that takes less time than starting over; default: none");
   command.add_option(
       "--max-blocks", text.max_blocks,
       "what `plimsoll resize` may make of the pool; default: what it has at the start");
@@ -312,6 +324,7 @@ void AddLearningArguments(CLI::App& command, ServeText& text) {
 
 void AddServeArguments(CLI::App& command, ServeText& text) {
   AddPoolArguments(command, text);
+  AddKeepingArguments(command, text);
   command.add_option("--listen", text.listen, "host:port or unix:/path, one or more")
       ->capture_default_str();
   command.add_option("--http", text.http, "host:port for probes and people, or none")

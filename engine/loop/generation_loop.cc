@@ -269,6 +269,7 @@ void GenerationLoop::State::EndOver() {
   admission.With([&](AdmissionController& controller) {
     for (const auto& each : ended) {
       if (swap != nullptr) swap->Forget(each->sequence);
+      if (each->status.ok()) controller.NamePrefix(each->request.reservation_id);
       controller.EndSequence(each->request.reservation_id);
     }
   });
@@ -319,9 +320,17 @@ absl::StatusOr<int64_t> GenerationLoop::Submit(GenerationRequest request,
     const absl::StatusOr<Reservation> reservation = controller.Get(id);
     if (!reservation.ok()) return reservation.status();
     PLIMSOLL_RETURN_IF_ERROR(CheckWithin(request, *reservation));
+    const Tokens there = reservation->prefix_blocks.value() * controller.cache().block_tokens();
+    PLIMSOLL_RETURN_IF_ERROR(CheckBeyond(request, there, *reservation));
     return controller.BeginSequence(id);
   };
-  const absl::StatusOr<SequenceId> sequence = state_->admission.With(begin);
+  Tokens found;
+  const absl::StatusOr<SequenceId> sequence =
+      state_->admission.With([&](AdmissionController& controller) {
+        absl::StatusOr<SequenceId> began = begin(controller);
+        if (began.ok()) found = controller.cache().Length(*began);
+        return began;
+      });
   if (!sequence.ok()) return sequence.status();
   {
     MutexLock lock(state_->mutex);
@@ -329,6 +338,7 @@ absl::StatusOr<int64_t> GenerationLoop::Submit(GenerationRequest request,
       const int64_t ticket = state_->next_ticket++;
       auto generation =
           std::make_shared<Generation>(ticket, std::move(request), std::move(listener), *sequence);
+      generation->computed = generation->reached = found.value();
       state_->tickets.emplace(ticket, generation);
       state_->arrivals.push_back(std::move(generation));
       state_->work.notify_one();

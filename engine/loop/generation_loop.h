@@ -9,6 +9,9 @@
 // room is suspended, or another is in its place (see step_room.h), and later computes its tokens
 // again or gets them back from swap space; its listener notices nothing but time.
 //
+// Where the cache shares prefixes, a sequence goes on after the blocks that its reservation found,
+// and its own are named by its reservation's prefix_hashes when it ends.
+//
 // Invariants: a sequence never takes more blocks than its reservation was promised; a step
 // allocates nothing, on host or device, but tables of blocks that grow under a policy that promises
 // less, and lists of what is swapped; a token is delivered once, in order, before OnFinished, and
@@ -48,7 +51,8 @@ struct GenerationRequest {
   Tokens max_new_tokens;        // > 0; prompt + new within the reservation
   SamplingOptions sampling = {};
   bool stop_at_eos = true;  // where the model has an end-of-sequence token; it is delivered too
-  // OnLogits hears every position, the last new token's too, which costs one row more.
+  // OnLogits hears every position that is computed, so none of a prefix that was there, and the
+  // last new token's too, which costs one row more.
   bool all_logits = false;
 };
 

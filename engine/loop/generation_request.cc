@@ -65,4 +65,13 @@ absl::Status CheckWithin(const GenerationRequest& request, const Reservation& re
   return absl::OkStatus();
 }
 
+absl::Status CheckBeyond(const GenerationRequest& request, Tokens found,
+                         const Reservation& reservation) {
+  const int64_t prompt = std::ssize(request.prompt);
+  if (prompt > found.value()) return absl::OkStatus();
+  return BadField("prompt tokens", prompt,
+                  "more than the " + std::to_string(found.value()) +
+                      " that the prefix_hashes of reservation " + reservation.id + " found");
+}
+
 }  // namespace plimsoll

@@ -13,5 +13,8 @@ namespace plimsoll {
 absl::Status CheckRequest(const GenerationRequest& request, const ModelConfig& model);
 // Whether the reservation has room for it.
 absl::Status CheckWithin(const GenerationRequest& request, const Reservation& reservation);
+// Whether there is something to compute after so many tokens that the reservation found.
+absl::Status CheckBeyond(const GenerationRequest& request, Tokens found,
+                         const Reservation& reservation);
 
 }  // namespace plimsoll

@@ -90,6 +90,9 @@ struct AdmissionOptions {
   uint64_t retry_seed = 0;
   Bytes idempotency_bytes = Bytes(64 << 20);
   Learning learning = Learning::kNever;
+  // Of a prompt that is there already, the block with its last token is computed again, so that
+  // there is something to go on from. For who runs sequences and does not cut them by itself.
+  bool last_token_is_computed = false;
 };
 
 // Called once with the outcome of a queued request, from inside the controller: it must not call
@@ -187,6 +190,9 @@ class AdmissionController {
   // Names blocks of the running sequence, as KvCache::Name does, and counts for its tenant what
   // that gives back: who names them in the cache itself leaves the tenant with more than it holds.
   void Name(std::string_view id, const BlockNames& names);
+  // Names blocks of the running sequence, all of whose tokens are computed, as far as the request's
+  // prefix_hashes do; none where it did not begin with them, or was suspended since.
+  void NamePrefix(std::string_view id);
   // Whether someone released the reservation whose sequence runs.
   bool StopRequested(std::string_view id) const;
   // How many were, since the start: while it stays the same, StopRequested says what it said.
@@ -229,6 +235,15 @@ class AdmissionController {
   // where it is less than what is live, promised and guaranteed to tenants, or than a request that
   // was let start may yet need. O(blocks + reservations).
   absl::StatusOr<PoolResized> Resize(Blocks total, const PreparePool& prepare);
+
+  // Other quotas and policies from now on, as AdmissionOptions has them; all of them or none. What
+  // is held stays as it was let in, so a maximum below what a tenant holds, and a minimum that is
+  // not there, take effect as reservations end. InvalidArgument naming the field;
+  // FailedPrecondition, with the numbers, where a reservation that is not promised the whole could
+  // not end beside what others are guaranteed, or a quantile policy would begin with requests that
+  // it knows nothing of. O(reservations + tenants).
+  absl::Status Reconfigure(const Quotas& quotas, const PolicyOptions& policy,
+                           const std::map<std::string, PolicyOptions>& classes);
 
   // While draining, new requests, and those that wait already, are told to wait with DRAINING.
   void SetDraining(bool draining);

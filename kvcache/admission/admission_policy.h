@@ -42,6 +42,8 @@ struct PolicyOptions {
   Policy policy = Policy::kNeverEvict;
   double watermark = 0.01;      // share of the pool, in [0, 1)
   double overflow_goal = 0.01;  // of decisions to start something, in (0, 0.5]
+
+  friend bool operator==(const PolicyOptions&, const PolicyOptions&) = default;
 };
 
 // A request that wants to start, or to start over.

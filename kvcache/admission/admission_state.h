@@ -34,7 +34,7 @@ struct AdmissionController::State {
 
   // Deciding.
   // What the request's prompt is called in the cache. A view of the request.
-  static Prompt PromptOf(const ReservationRequest& request);
+  Prompt PromptOf(const ReservationRequest& request) const;
   PrefixFound FindPrefix(const ReservationRequest& request) const;
   absl::Status Validate(const ReservationRequest& request) const;
   Verdict Decide(const ReservationRequest& request, const Ahead& ahead) const;
@@ -45,6 +45,7 @@ struct AdmissionController::State {
   AdmissionView ViewFor(const std::string& tenant, int64_t seniority) const;
   // The same for one who holds a reservation: it may grow while nobody new is let in.
   AdmissionView ViewForHolder(const std::string& tenant, int64_t seniority) const;
+  AdmissionView ViewForHolder(const ReservationRecord& record) const;
   // Whether the policy of its class lets it start.
   bool MayStart(const ReservationRequest& request, const RequestClass& its, Blocks free) const;
   // The same for one that stopped before: with room for some steps of all that grow.
@@ -126,10 +127,17 @@ struct AdmissionController::State {
   void TellRoom();
   // Blocks that the pool must have so that everybody who holds a reservation can end.
   Blocks LeastTotal() const;
+  // Whether everybody who holds a reservation can end under these quotas.
+  absl::Status CheckHolders(const Quotas& quotas) const;
+  // Whether somebody holds or waits under it.
+  bool InUse(const RequestClass& its) const;
+  void ReplacePolicies(PolicySet successor);
+  void ReplaceQuotas(const Quotas& quotas);
   // Gives back everything that the reservation holds, and counts how it ended.
   void Finish(ReservationRecord& record, Instant now, EndCause how);
   // Counts for a tenant what became available, or was taken, since so much was.
   void CountChange(TenantAccount& account, Blocks available_before);
+  void GrantOwed();
   void CountEnd(TenantAccount& account, EndCause how);
   void EndWhatIsOver(Instant now);
   // Ends the lease, the wait or the claim, or grants the promotion, that is due first; false where
@@ -149,7 +157,7 @@ struct AdmissionController::State {
   void CheckInvariants() const;
   void CheckTenants() const;
 
-  const AdmissionOptions options;
+  AdmissionOptions options;  // of these, quotas and policies change
   KvCache& cache;
   const Clock& clock;
   ReservationBook book;
@@ -158,8 +166,9 @@ struct AdmissionController::State {
   WaitQueue queue;
   PolicySet policies;
   StalledHolders stalled;
-  Blocks promised_whole;  // to requests that are promised the whole
-  int64_t suspended = 0;  // reservations whose sequences are
+  Blocks promised_whole;           // to requests that are promised the whole
+  int64_t first_since_quotas = 1;  // number of the first reservation under the quotas of now
+  int64_t suspended = 0;           // reservations whose sequences are
   ReturnRate returns;
   RemainingTokens remaining;  // of held reservations
   bool draining = false;

@@ -82,7 +82,8 @@ absl::Status AdmissionController::State::Validate(const ReservationRequest& requ
   PLIMSOLL_RETURN_IF_ERROR(ValidateTokens("max_new_tokens", request.max_new_tokens, 0));
   PLIMSOLL_RETURN_IF_ERROR(ValidatePriority(request.priority));
   PLIMSOLL_RETURN_IF_ERROR(ValidateName("resumes", request.resumes));
-  if (policies.Find(request.request_class) == nullptr) {
+  const RequestClass* const its = policies.Find(request.request_class);
+  if (its == nullptr || !its->offered()) {
     return BadField("request_class", Excerpt(request.request_class), policies.Known());
   }
   if (request.ttl < Duration::zero() || request.ttl > options.max_ttl) {
@@ -91,8 +92,11 @@ absl::Status AdmissionController::State::Validate(const ReservationRequest& requ
   return ValidateHashes(request, cache.block_tokens());
 }
 
-Prompt AdmissionController::State::PromptOf(const ReservationRequest& request) {
-  return {.salt = request.tenant, .names = BlockNames::OfHashes(request.prefix_hashes)};
+Prompt AdmissionController::State::PromptOf(const ReservationRequest& request) const {
+  const BlockNames names = BlockNames::OfHashes(request.prefix_hashes);
+  if (!options.last_token_is_computed) return {.salt = request.tenant, .names = names};
+  const int64_t before_last = (request.prompt_tokens - Tokens(1)) / cache.block_tokens();
+  return {.salt = request.tenant, .names = names.Subrange(0, std::min(names.size(), before_last))};
 }
 
 PrefixFound AdmissionController::State::FindPrefix(const ReservationRequest& request) const {
@@ -138,6 +142,17 @@ AdmissionView AdmissionController::State::ViewForHolder(const std::string& tenan
   return view;
 }
 
+// One that was let start with less than the whole ends only if it gets what was in sight then.
+AdmissionView AdmissionController::State::ViewForHolder(const ReservationRecord& record) const {
+  AdmissionView view = ViewForHolder(record.request.tenant, record.seniority);
+  if (record.number < first_since_quotas && !record.its_class->promises_whole()) {
+    const TenantRoom room = tenants.RoomOf(record.request.tenant);
+    view.left = room.holders_left;
+    view.most_ever = room.holders_most_ever;
+  }
+  return view;
+}
+
 Verdict AdmissionController::State::Decide(const ReservationRequest& request,
                                            const Ahead& ahead) const {
   AdmissionView view = ViewFor(request.tenant, kNoSeniority);
@@ -180,7 +195,7 @@ Verdict AdmissionController::State::DecideNewcomer(const ReservationRequest& req
 // can give room back only by finishing. It may grow while the server drains, for the same reason.
 Verdict AdmissionController::State::DecideExtension(const ReservationRecord& record,
                                                     Tokens total) const {
-  AdmissionView view = ViewForHolder(record.request.tenant, record.seniority);
+  AdmissionView view = ViewForHolder(record);
   view.shared = record.terms.blocks;
   return DecideNeverEvict(view, total);
 }

@@ -95,10 +95,17 @@ void AdmissionController::State::CountChange(TenantAccount& account, Blocks avai
     tenants.Take(account, available_before - available);
   } else {
     tenants.GiveBack(account, available - available_before);
+    if (tenants.owes()) GrantOwed();
   }
   if (queue.size() == 0) return;
   if (!more) queue.Return(account.use.tenant);
   queue.Stir(account.purse);
+}
+
+// Of minimums that were raised: who waits for one may be served now.
+void AdmissionController::State::GrantOwed() {
+  tenants.Grant(cache.available());
+  for (size_t purse = 0; purse < tenants.purses(); ++purse) queue.Stir(purse);
 }
 
 void AdmissionController::State::Finish(ReservationRecord& record, Instant now, EndCause how) {

@@ -43,20 +43,23 @@ void RequestClass::Reported(bool overflowed) {
 
 absl::StatusOr<PolicySet> PolicySet::Create(const PolicyOptions& server,
                                             const std::map<std::string, PolicyOptions>& classes,
-                                            Blocks total, Tokens block_tokens) {
+                                            Blocks total, Tokens block_tokens,
+                                            std::shared_ptr<GrowthForecast> forecast) {
   if (classes.size() > kMostClasses) {
     return BadField("classes", static_cast<int64_t>(classes.size()), "at most 16");
   }
   PolicySet set;
+  set.forecast_ = std::move(forecast);
   const auto is_quantile = [](const auto& c) { return c.second.policy == Policy::kQuantile; };
-  if (server.policy == Policy::kQuantile ||
-      std::any_of(classes.begin(), classes.end(), is_quantile)) {
+  const bool wanted = server.policy == Policy::kQuantile ||
+                      std::any_of(classes.begin(), classes.end(), is_quantile);
+  if (wanted && set.forecast_ == nullptr) {
     set.forecast_ = std::make_shared<GrowthForecast>(total, block_tokens);
   }
   const auto add = [&](const std::string& name, const PolicyOptions& options) {
     auto policy = AdmissionPolicy::Create(options, total, block_tokens, set.forecast_);
     if (!policy.ok()) return policy.status();
-    set.classes_.emplace_back(name, options.policy, *std::move(policy));
+    set.classes_.emplace_back(name, options, *std::move(policy));
     return absl::OkStatus();
   };
   PLIMSOLL_RETURN_IF_ERROR(add("", server));
@@ -68,6 +71,43 @@ absl::StatusOr<PolicySet> PolicySet::Create(const PolicyOptions& server,
     if (!added.ok()) return Annotate(added, "classes." + Excerpt(name));
   }
   return set;
+}
+
+absl::StatusOr<PolicySet> PolicySet::Successor(const PolicyOptions& server,
+                                               const std::map<std::string, PolicyOptions>& classes,
+                                               Blocks total, Tokens block_tokens,
+                                               int64_t suspended) const {
+  absl::StatusOr<PolicySet> made = Create(server, classes, total, block_tokens, forecast_);
+  const int64_t unknown = growing() + suspended;
+  if (made.ok() && forecast_ == nullptr && made->forecast_ != nullptr && unknown > 0) {
+    return absl::FailedPreconditionError("a quantile policy cannot begin while " +
+                                         std::to_string(unknown) +
+                                         " requests run under a watermark that nobody forecast");
+  }
+  return made;
+}
+
+void PolicySet::Replace(PolicySet successor,
+                        const std::function<bool(const RequestClass&)>& in_use) {
+  const bool same_forecast = forecast_ == successor.forecast_;
+  forecast_ = successor.forecast_;
+  std::list<RequestClass> before = std::exchange(classes_, {});
+  while (!successor.classes_.empty()) {
+    const RequestClass& wanted = successor.classes_.front();
+    const auto same = std::find_if(before.begin(), before.end(), [&](const RequestClass& its) {
+      return its.offered() && its.name() == wanted.name() && its.options() == wanted.options() &&
+             (same_forecast || its.promises_whole());
+    });
+    if (same == before.end()) {
+      classes_.splice(classes_.end(), successor.classes_, successor.classes_.begin());
+    } else {
+      classes_.splice(classes_.end(), before, same);
+      successor.classes_.pop_front();
+    }
+  }
+  before.remove_if([&](const RequestClass& its) { return !in_use(its); });
+  for (RequestClass& its : before) its.Retire();
+  classes_.splice(classes_.end(), before);
 }
 
 RequestClass* PolicySet::Find(std::string_view name) {
@@ -83,10 +123,11 @@ const RequestClass* PolicySet::Find(std::string_view name) const {
 }
 
 std::string PolicySet::Known() const {
-  if (classes_.size() == 1) return "none, as this server has no classes";
   std::string known;
-  for (size_t i = 1; i < classes_.size(); ++i) known += (i > 1 ? ", " : "") + classes_[i].name();
-  return "none or one of " + known;
+  for (const RequestClass& its : classes_) {
+    if (its.offered() && !its.name().empty()) known += (known.empty() ? "" : ", ") + its.name();
+  }
+  return known.empty() ? "none, as this server has no classes" : "none or one of " + known;
 }
 
 bool PolicySet::all_promise_whole() const {

@@ -5,6 +5,9 @@
 // and what runs under a watermark counts too. What is promised in full to others, and what is kept
 // for tenants, is no room of theirs.
 //
+// Classes may change while requests run: what does not change goes on, and a class that is gone, or
+// is under another policy, stays for those who run or wait under it and is nobody else's.
+//
 // A step of a class is over when as many extensions were reported as it has requests; what
 // overflows within one step counts once.
 //
@@ -13,12 +16,13 @@
 // Errors: InvalidArgument from Create, naming the class and the field.
 #pragma once
 
+#include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kvcache/admission/admission_policy.h"
@@ -28,12 +32,16 @@ namespace plimsoll {
 
 class RequestClass {
  public:
-  RequestClass(std::string name, Policy kind, std::unique_ptr<AdmissionPolicy> policy)
-      : name_(std::move(name)), kind_(kind), policy_(std::move(policy)) {}
+  RequestClass(std::string name, const PolicyOptions& options,
+               std::unique_ptr<AdmissionPolicy> policy)
+      : name_(std::move(name)), options_(options), policy_(std::move(policy)) {}
 
   const std::string& name() const { return name_; }
   // Its requests are promised all they may ever use.
-  bool promises_whole() const { return kind_ == Policy::kNeverEvict; }
+  bool promises_whole() const { return options_.policy == Policy::kNeverEvict; }
+  const PolicyOptions& options() const { return options_; }
+  bool offered() const { return offered_; }  // to newcomers
+  void Retire() { offered_ = false; }
   const AdmissionPolicy& policy() const { return *policy_; }
   int64_t running() const { return running_; }
 
@@ -48,7 +56,8 @@ class RequestClass {
   void Reported(bool overflowed);
 
   std::string name_;
-  Policy kind_;
+  PolicyOptions options_;
+  bool offered_ = true;
   std::unique_ptr<AdmissionPolicy> policy_;
   int64_t running_ = 0;
   int64_t reported_ = 0;     // extensions in this step
@@ -59,9 +68,20 @@ class PolicySet {
  public:
   static absl::StatusOr<PolicySet> Create(const PolicyOptions& server,
                                           const std::map<std::string, PolicyOptions>& classes,
-                                          Blocks total, Tokens block_tokens);
+                                          Blocks total, Tokens block_tokens) {
+    return Create(server, classes, total, block_tokens, nullptr);
+  }
+  // A set to Replace this one with. FailedPrecondition where a forecast is wanted for the first
+  // time while requests run, or stand still (`suspended`), that it would not know of.
+  absl::StatusOr<PolicySet> Successor(const PolicyOptions& server,
+                                      const std::map<std::string, PolicyOptions>& classes,
+                                      Blocks total, Tokens block_tokens, int64_t suspended) const;
+  // From now on this one, which Successor made; `in_use` says whose classes are still wanted.
+  // Classes that are, and those that did not change, stay where they are.
+  void Replace(PolicySet successor, const std::function<bool(const RequestClass&)>& in_use);
 
-  // Null where there is no such class; the server's own where the name is empty.
+  // Null where there is no such class; the server's own where the name is empty. Of two of one
+  // name, the one that is offered.
   RequestClass* Find(std::string_view name);
   const RequestClass* Find(std::string_view name) const;
   // "want one of chat, batch", for a message.
@@ -77,9 +97,13 @@ class PolicySet {
 
  private:
   PolicySet() = default;
+  static absl::StatusOr<PolicySet> Create(const PolicyOptions& server,
+                                          const std::map<std::string, PolicyOptions>& classes,
+                                          Blocks total, Tokens block_tokens,
+                                          std::shared_ptr<GrowthForecast> forecast);
 
   std::shared_ptr<GrowthForecast> forecast_;  // null where no class asks it
-  std::vector<RequestClass> classes_;         // the first is the server's
+  std::list<RequestClass> classes_;           // the first is the server's, the last are retired
 };
 
 }  // namespace plimsoll

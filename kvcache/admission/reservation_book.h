@@ -53,6 +53,7 @@ struct ReservationRecord {
   std::optional<SequenceId> sequence = std::nullopt;  // the one that runs on it
   // Until one runs: the one that holds the prefix that was there, and the promise.
   std::optional<SequenceId> prepared = std::nullopt;
+  bool by_hashes = false;            // its sequence began with the request's prefix_hashes
   LeaseKeeper* keeper = nullptr;     // who hears of its end
   bool kept = false;                 // its keeper holds the lease open
   TenantAccount* account = nullptr;  // its tenant's, while it is held

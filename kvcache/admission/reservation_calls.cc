@@ -98,6 +98,7 @@ absl::StatusOr<SequenceId> AdmissionController::BeginSequence(std::string_view i
   }
   state_->SignOfLife(record, now);
   state_->leases.Remove(record.number);
+  record.by_hashes = record.prepared.has_value();
   record.sequence = record.prepared ? std::exchange(record.prepared, std::nullopt)
                                     : state_->cache.Begin(record.terms.blocks);
   state_->Settle(now);
@@ -120,6 +121,19 @@ void AdmissionController::Name(std::string_view id, const BlockNames& names) {
   state_->cache.Name(*(*found)->sequence, names);
   state_->CountChange(*(*found)->account, before);
   state_->Settle(state_->clock.Now());
+}
+
+void AdmissionController::NamePrefix(std::string_view id) {
+  const absl::StatusOr<ReservationRecord*> found = state_->FindRunning(id);
+  PLIMSOLL_CHECK(found.ok(), found.status().message());
+  const ReservationRecord& record = **found;
+  if (!record.by_hashes) return;
+  const KvCache& cache = state_->cache;
+  const BlockNames names = BlockNames::OfHashes(record.request.prefix_hashes);
+  const int64_t named = cache.Named(*record.sequence)->value();
+  const int64_t full = cache.Length(*record.sequence) / cache.block_tokens();
+  const int64_t count = std::min(names.size(), full);
+  if (count > named) Name(id, names.Subrange(named, count - named));
 }
 
 bool AdmissionController::StopRequested(std::string_view id) const {

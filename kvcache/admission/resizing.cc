@@ -11,7 +11,8 @@ namespace plimsoll {
 // where nobody else runs.
 Blocks AdmissionController::State::LeastTotal() const {
   const BlockCounts counts = cache.counts();
-  Blocks least = std::max(Blocks(1), counts.live + counts.reserved + tenants.kept());
+  Blocks least =
+      std::max({Blocks(1), counts.live + counts.reserved + tenants.kept(), tenants.guaranteed()});
   if (policies.all_promise_whole()) return least;
   book.SeeAll([&](const ReservationRecord& record) {
     if (record.ended || record.its_class->promises_whole()) return;
@@ -47,6 +48,7 @@ absl::StatusOr<PoolResized> AdmissionController::Resize(Blocks total, const Prep
   if (prepared.ok()) {
     cache.Resize(total, *moves);
     state.tenants.Resized(total);
+    if (state.tenants.owes()) state.tenants.Grant(cache.available());
     state.policies.Resized(total);
     if (!state.policies.all_promise_whole()) state.TellRoom();
     for (size_t purse = 0; purse < state.tenants.purses(); ++purse) state.queue.Stir(purse);

@@ -76,6 +76,7 @@ void AdmissionController::SuspendSequence(std::string_view id, const PreemptSequ
   record.terms.prefix_blocks = Blocks(0);
   state_->NotePromised(record, std::exchange(record.terms.blocks, Blocks(0)));
   record.suspended = true;
+  record.by_hashes = false;
   record.reported.reset();  // what it waits from now on is no part of its pace
   state_->remaining.Remove(record.number);
   ++state_->suspended;
@@ -87,7 +88,7 @@ Reason AdmissionController::ResumeSequence(std::string_view id, const RestartSeq
   ReservationRecord& record = state_->Running(id);
   PLIMSOLL_CHECK(record.suspended, id);
   const Demand demand = DemandToResume(record);
-  const AdmissionView view = state_->ViewForHolder(record.request.tenant, record.seniority);
+  const AdmissionView view = state_->ViewForHolder(record);
   Verdict verdict = DecideEver(view, demand.prompt + demand.max_new);
   const RequestClass& its = *record.its_class;
   verdict.needed = its.policy().AtStart(demand);

@@ -54,14 +54,12 @@ void AddCounts(const TenantUse& from, TenantUse& to) {
 
 TenantBook::TenantBook(const Quotas& quotas, Blocks total)
     : total_(total), most_of_others_(quotas.others.most) {
-  purses_.push_back({.guaranteed = quotas.others.guaranteed, .used = Blocks(0)});
-  guaranteed_ = quotas.others.guaranteed;
+  AddPurse(quotas.others.guaranteed);
   for (const auto& [tenant, quota] : quotas.tenants) {
     TenantUse use{.tenant = tenant, .quota = quota, .blocks = Blocks(0)};
     busy_.push_back({.use = std::move(use), .purse = purses_.size(), .listed = true, .busy = true});
     by_name_.emplace(tenant, std::prev(busy_.end()));
-    purses_.push_back({.guaranteed = quota.guaranteed, .used = Blocks(0)});
-    guaranteed_ += quota.guaranteed;
+    AddPurse(quota.guaranteed);
   }
   kept_ = guaranteed_;
 }
@@ -77,12 +75,16 @@ TenantRoom TenantBook::RoomOf(std::string_view tenant) const {
   const size_t index = account == nullptr ? 0 : account->purse;
   const Blocks most = account == nullptr ? most_of_others_ : account->use.quota.most;
   const Blocks held = account == nullptr ? Blocks(0) : account->use.blocks;
+  const Blocks once = account == nullptr ? most : std::max(most, account->once_allowed);
   const Purse& purse = purses_[index];
+  const Blocks not_of_others = total_ - (guaranteed_ - purse.guaranteed);
   return {.kept_for_others = kept_ - purse.unused(),
           .own = purse.unused(),
           .left = most > held ? most - held : Blocks(0),
-          .most_ever = std::min(most, total_ - (guaranteed_ - purse.guaranteed)),
-          .purse = index};
+          .most_ever = std::min(most, not_of_others),
+          .purse = index,
+          .holders_left = once > held ? once - held : Blocks(0),
+          .holders_most_ever = std::min(once, not_of_others)};
 }
 
 TenantAccount& TenantBook::Open(std::string_view tenant) {
@@ -105,6 +107,7 @@ void TenantBook::ForgetOne() {
 }
 
 void TenantBook::Note(TenantAccount& account) {
+  if (account.use.reservations == 0) account.once_allowed = Blocks(0);
   const bool busy = account.listed || !account.idle();
   if (busy == account.busy) return;
   account.busy = busy;
@@ -131,6 +134,52 @@ void TenantBook::GiveBack(TenantAccount& account, Blocks n) {
   SetUsed(purse, purse.used - n);
 }
 
+absl::Status TenantBook::Check(const Quotas& quotas) const { return CheckQuotas(quotas, total_); }
+
+void TenantBook::Replace(const Quotas& quotas, Blocks available) {
+  most_of_others_ = quotas.others.most;
+  purses_.clear();
+  guaranteed_ = Blocks(0);
+  AddPurse(quotas.others.guaranteed);
+  for (const TenantAccount* each : All()) {
+    TenantAccount& account = *by_name_.find(each->use.tenant)->second;
+    account.once_allowed = std::max(account.once_allowed, account.use.quota.most);
+    account.use.quota = {.guaranteed = Blocks(0), .most = most_of_others_};
+    account.purse = 0;
+    account.listed = false;
+  }
+  for (const auto& [tenant, quota] : quotas.tenants) {
+    TenantAccount& account = Open(tenant);
+    account.use.quota = quota;
+    account.purse = purses_.size();
+    account.listed = true;
+    AddPurse(quota.guaranteed);
+    Note(account);
+  }
+  kept_ = owed_ = Blocks(0);
+  for (Purse& purse : purses_) {
+    purse.granted = Blocks(0);
+    owed_ += purse.guaranteed;
+  }
+  for (const TenantAccount* each : All()) {
+    purses_[each->purse].used += each->use.blocks;
+    Note(*by_name_.find(each->use.tenant)->second);
+  }
+  Grant(available);
+}
+
+void TenantBook::Grant(Blocks available) {
+  for (Purse& purse : purses_) {
+    const Blocks held = std::min(std::max(purse.granted, purse.used), purse.guaranteed);
+    const Blocks spare = available - kept_;
+    const Blocks granted = held + std::min(purse.guaranteed - held, spare);
+    kept_ -= purse.unused();
+    owed_ -= granted - purse.granted;
+    purse.granted = granted;
+    kept_ += purse.unused();
+  }
+}
+
 void TenantBook::Resized(Blocks total) {
   PLIMSOLL_CHECK(guaranteed_ <= total, guaranteed_, total);
   total_ = total;
@@ -152,14 +201,16 @@ void TenantBook::CheckInvariants() const {
     used[account->purse] += account->use.blocks;
     PLIMSOLL_CHECK(!account->idle() || account->use.blocks == Blocks(0), account->use.tenant,
                    account->use.blocks);
-    PLIMSOLL_CHECK(account->use.blocks <= account->use.quota.most, account->use.tenant,
-                   account->use.blocks, account->use.quota.most);
+    const Blocks most = std::max(account->use.quota.most, account->once_allowed);
+    PLIMSOLL_CHECK(account->use.blocks <= most, account->use.tenant, account->use.blocks, most);
   }
-  Blocks kept;
+  Blocks kept, owed;
   for (size_t i = 0; i < purses_.size(); ++i) {
     PLIMSOLL_CHECK(used[i] == purses_[i].used, i, used[i], purses_[i].used);
     kept += purses_[i].unused();
+    owed += purses_[i].guaranteed - purses_[i].granted;
   }
+  PLIMSOLL_CHECK(owed == owed_, owed, owed_);
   PLIMSOLL_CHECK(kept == kept_, kept, kept_);
 }
 

@@ -28,11 +28,15 @@ namespace plimsoll {
 struct TenantQuota {
   Blocks guaranteed = Blocks(0);
   Blocks most = Blocks(std::numeric_limits<int64_t>::max());  // at least 1, and `guaranteed`
+
+  friend bool operator==(const TenantQuota&, const TenantQuota&) = default;
 };
 
 struct Quotas {
   std::map<std::string, TenantQuota> tenants = {};
   TenantQuota others = {};
+
+  friend bool operator==(const Quotas&, const Quotas&) = default;
 };
 
 // One tenant, or those together that came and went and are no longer told apart.

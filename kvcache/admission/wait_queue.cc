@@ -180,6 +180,20 @@ std::optional<size_t> WaitQueue::TakeStirred() {
   return stirred_.extract(stirred_.begin()).value();
 }
 
+void WaitQueue::Repurse(size_t purses,
+                        const std::function<size_t(const std::string& tenant)>& purse_of) {
+  by_purse_.resize(std::max(by_purse_.size(), purses));
+  for (auto& entry : lines_) {
+    TakeOut(entry);
+    entry.second.aside = false;
+    entry.second.purse = purse_of(entry.first);
+    PutIn(entry, *entry.second.ranks.begin());
+  }
+  by_purse_.resize(purses);
+  stirred_.clear();
+  for (size_t purse = 0; purse < purses; ++purse) Stir(purse);
+}
+
 void WaitQueue::Promote(Instant now) {
   now_ = std::max(now_, now);
   while (!promotions_.empty() && promotions_.begin()->first <= now) {

@@ -87,6 +87,14 @@ class WaitQueue {
   std::optional<size_t> TakeStirred();
   void Stir(size_t purse) { stirred_.insert(purse); }
 
+  // Tenants have other purses now, of so many. Nobody is aside any more.
+  void Repurse(size_t purses, const std::function<size_t(const std::string& tenant)>& purse_of);
+  // Each who waits.
+  template <class See>
+  void SeeAll(See see) const {
+    for (const auto& [ticket, place] : waiters_) see(place.waiter);
+  }
+
   // Who has waited long enough by then counts as one class higher.
   void Promote(Instant now);
   std::optional<Instant> EarliestPromotion() const;

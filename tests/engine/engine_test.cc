@@ -52,6 +52,119 @@ std::vector<int32_t> Generate(Engine& engine, std::vector<int32_t> prompt, int64
   return listener->tokens;
 }
 
+ReservationRequest Named(const std::vector<int32_t>& prompt, int64_t count, const char* tenant) {
+  ReservationRequest request{.tenant = tenant,
+                             .prompt_tokens = Tokens(std::ssize(prompt)),
+                             .max_new_tokens = Tokens(count)};
+  // Of blocks of 4 tokens; what a hash is made of is the client's business.
+  uint64_t hash = 7;
+  for (size_t i = 0; i < prompt.size() / 4 * 4; ++i) {
+    hash = hash * 1'000'003 + static_cast<uint64_t>(prompt[i]);
+    if (i % 4 == 3) request.prefix_hashes.push_back(hash);
+  }
+  return request;
+}
+
+// Submits and does not step.
+std::shared_ptr<Collector> Start(Engine& engine, const ReservationRequest& request,
+                                 const std::vector<int32_t>& prompt, Blocks* found = nullptr) {
+  const auto answer = engine.admission().With(
+      [&](AdmissionController& admission) { return admission.Reserve(request); });
+  PLIMSOLL_CHECK(answer.ok() && std::holds_alternative<Reservation>(*answer));
+  if (found != nullptr) *found = std::get<Reservation>(*answer).prefix_blocks;
+  const auto listener = std::make_shared<Collector>();
+  const auto ticket = engine.loop().Submit({.reservation_id = std::get<Reservation>(*answer).id,
+                                            .prompt = prompt,
+                                            .max_new_tokens = request.max_new_tokens},
+                                           listener);
+  PLIMSOLL_CHECK(ticket.ok(), ticket.status());
+  return listener;
+}
+
+// What was computed for one is not computed again for the next of its tenant, and nobody can tell
+// by the tokens.
+TEST(Engine, WhatAPromptBeginsWithIsComputedOnce) {
+  EngineOptions options = CpuEngine();
+  options.blocks = Blocks(40);
+  const SimulatedClock clock;
+  const auto plain = Engine::Create(options, clock);
+  options.eviction = Eviction::kLru;
+  const auto sharing = Engine::Create(options, clock);
+  ASSERT_TRUE(plain.ok() && sharing.ok());
+  Engine& engine = **sharing;
+  const std::vector<int32_t> twelve = {5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+  std::vector<int32_t> longer = twelve;
+  longer.insert(longer.end(), {17, 18, 19, 20, 21});
+  struct Case {
+    const std::vector<int32_t>& prompt;
+    const char* tenant;
+    int64_t found, computed;
+  };
+  for (const Case& each :
+       {Case{twelve, "a", 0, 12}, Case{twelve, "a", 2, 4}, Case{longer, "a", 3, 5},
+        Case{longer, "b", 0, 17}, Case{longer, "a", 4, 1}}) {
+    const int64_t before = engine.loop().Stats().prompt_tokens;
+    Blocks found;
+    const auto said = Start(engine, Named(each.prompt, 6, each.tenant), each.prompt, &found);
+    while (engine.loop().Step()) {
+    }
+    EXPECT_EQ(found, Blocks(each.found));
+    EXPECT_EQ(engine.loop().Stats().prompt_tokens - before, each.computed);
+    EXPECT_EQ(said->tokens, Generate(**plain, each.prompt, 6));
+  }
+  engine.admission().With([](AdmissionController& admission) { admission.CheckInvariants(); });
+}
+
+// Under a policy that promises less, with room for about half of what runs.
+TEST(Engine, PrefixesAreSharedWhereRequestsStopForEachOther) {
+  EngineOptions options = CpuEngine();
+  options.blocks = Blocks(40);
+  const SimulatedClock clock;
+  const auto plain = Engine::Create(options, clock);
+  options.blocks = Blocks(24);
+  options.eviction = Eviction::kLru;
+  options.admission.policy = {.policy = Policy::kWatermark, .watermark = 0};
+  const auto sharing = Engine::Create(options, clock);
+  ASSERT_TRUE(plain.ok() && sharing.ok());
+  Engine& engine = **sharing;
+  std::vector<std::vector<int32_t>> prompts;
+  for (int32_t last = 0; last < 6; ++last) {
+    prompts.push_back({1, 2, 3, 4, 5, 6, 7, 8, 9, 20 + last / 2, 30 + last});
+  }
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::shared_ptr<Collector>> said;
+    for (const auto& prompt : prompts) said.push_back(Start(engine, Named(prompt, 20, ""), prompt));
+    while (engine.loop().Step()) {
+    }
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      ASSERT_TRUE(said[i]->status.ok()) << said[i]->status;
+      EXPECT_EQ(said[i]->tokens, Generate(**plain, prompts[i], 20)) << round << " " << i;
+    }
+  }
+  EXPECT_GT(engine.loop().Stats().preempted, 0) << "the test no longer sees one stop";
+  engine.admission().With([](AdmissionController& admission) { admission.CheckInvariants(); });
+}
+
+TEST(Engine, APromptThatIsShorterThanWhatItFoundIsRefused) {
+  EngineOptions options = CpuEngine();
+  options.blocks = Blocks(40);
+  options.eviction = Eviction::kLru;
+  const SimulatedClock clock;
+  const auto engine = Engine::Create(options, clock);
+  const std::vector<int32_t> prompt = {5, 6, 7, 8, 9, 10, 11, 12, 13};
+  Start(**engine, Named(prompt, 2, ""), prompt);
+  while ((*engine)->loop().Step()) {
+  }
+  const auto answer = (*engine)->admission().With(
+      [&](AdmissionController& admission) { return admission.Reserve(Named(prompt, 2, "")); });
+  const auto refused =
+      (*engine)->loop().Submit({.reservation_id = std::get<Reservation>(*answer).id,
+                                .prompt = {5, 6, 7, 8},
+                                .max_new_tokens = Tokens(1)},
+                               std::make_shared<Collector>());
+  EXPECT_THAT(refused.status().message(), HasSubstr("prompt tokens=4: want more than the 8"));
+}
+
 TEST(Engine, APoolOfExactlyTheBlocksAskedForIsCommitted) {
   EngineOptions options = CpuEngine();
   options.blocks = Blocks(10);

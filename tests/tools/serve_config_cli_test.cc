@@ -151,5 +151,44 @@ TEST(ServeConfigCli, SighupTakesWhatCanChangeAndNamesTheRest) {
   EXPECT_EQ(said.find("token-"), std::string::npos) << "no token is shown: " << said;
 }
 
+// Seven of ten blocks are held when the maximum becomes three, and a class comes.
+TEST(ServeConfigCli, SighupTakesQuotasAndClasses) {
+  const TempDir folder;
+  const std::string start = std::string(kLedgerFile) + "lease: \"10m\"\n";
+  const std::string file = folder.Write("c", start + "quota: \"a=0:8\"\n");
+  ServerProcess server({"--config", file});
+  ASSERT_NE(server.address(), "") << server.output();
+  const auto reserve = [&](int blocks, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {PlimsollProgram(),          "reserve",  "--server",
+                                          server.address(),           "--format", "json",
+                                          "--max-new-tokens",         "0",        "--prompt-tokens",
+                                          std::to_string(16 * blocks)};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return nlohmann::json::parse(RunProgram(arguments).out, nullptr, false);
+  };
+  const nlohmann::json held = reserve(7, {"--tenant", "a"});
+  ASSERT_EQ(held.at("decision"), "admitted");
+  folder.Write("c", start + "quota: \"a=0:3\"\nquota: \"b=11:11\"\n");
+  server.Signal(SIGHUP);
+  EXPECT_TRUE(server.Says("config_kept why=\"quotas.b.guaranteed=11"));
+  EXPECT_EQ(reserve(1, {"--tenant", "a"}).at("decision"), "admitted") << "as before";
+  folder.Write("c", start + "quota: \"a=0:3\"\nclass: \"chat=watermark:0.1\"\n");
+  server.Signal(SIGHUP);
+  EXPECT_TRUE(
+      server.Says("config_reloaded class=\" -> chat=watermark:0.1\" quota=\"a=0:8 -> a=0:3\""))
+      << server.output();
+  EXPECT_EQ(reserve(1, {"--tenant", "a"}).at("reason"), "TENANT_QUOTA");
+  EXPECT_EQ(reserve(1, {"--tenant", "b", "--class", "chat"}).at("decision"), "admitted");
+  EXPECT_EQ(RunProgram({PlimsollProgram(), "release", held.at("reservation_id"), "--server",
+                        server.address()})
+                .exit_code,
+            0);
+  EXPECT_EQ(reserve(2, {"--tenant", "a"}).at("decision"), "admitted");
+  EXPECT_EQ(reserve(1, {"--tenant", "a"}).at("reason"), "TENANT_QUOTA");
+  server.Signal(SIGTERM);
+  server.Wait();
+  EXPECT_EQ(server.output().find("needs_restart"), std::string::npos) << server.output();
+}
+
 }  // namespace
 }  // namespace plimsoll

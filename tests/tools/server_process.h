@@ -5,6 +5,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -59,6 +60,14 @@ class ServerProcess {
   pid_t pid() const { return pid_; }
 
   void Signal(int signal) { kill(pid_, signal); }
+  // Whether it said this, or says it before it is silent for ten seconds.
+  bool Says(const std::string& text) {
+    while (output_.find(text) == std::string::npos) {
+      pollfd more = {.fd = pipe_, .events = POLLIN, .revents = 0};
+      if (poll(&more, 1, 10'000) <= 0 || !ReadMore()) return false;
+    }
+    return true;
+  }
   // Its exit code, or 128 plus the signal that ended it, once it has ended.
   int Wait() {
     if (pid_ == 0) return exit_code_;

@@ -1,6 +1,9 @@
 #include "tools/serve/reload.h"
 
+#include <algorithm>
+#include <array>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace plimsoll {
@@ -8,18 +11,32 @@ namespace {
 
 // Tokens themselves may change; whether there are any may not.
 bool ChangesLive(const std::string& name, bool has_tokens) {
-  return name == "log_level" || (name == "tokens" && has_tokens);
+  static constexpr std::array<std::string_view, 6> kLive = {"class",  "log_level", "overflow_goal",
+                                                            "policy", "quota",     "watermark"};
+  if (name == "tokens") return has_tokens;
+  return std::find(kLive.begin(), kLive.end(), name) != kLive.end();
 }
 
 }  // namespace
 
-Reloader::Reloader(std::vector<Setting> running, Source source, Server& server, Log& log)
-    : running_(std::move(running)), source_(std::move(source)), server_(server), log_(log) {}
+Reloader::Reloader(std::vector<Setting> running, Source source, Server& server,
+                   SharedAdmission& admission, Log& log)
+    : running_(std::move(running)),
+      source_(std::move(source)),
+      server_(server),
+      admission_(admission),
+      log_(log) {}
 
 void Reloader::Reload() {
   const absl::Status taken = Take();
   if (taken.ok()) return;
   log_.Write(LogLevel::kError, "config_kept", {{"why", std::string(taken.message())}});
+}
+
+absl::Status Reloader::Reconfigure(const AdmissionOptions& wanted) {
+  return admission_.With([&](AdmissionController& admission) {
+    return admission.Reconfigure(wanted.quotas, wanted.policy, wanted.classes);
+  });
 }
 
 absl::Status Reloader::Take() {
@@ -28,6 +45,7 @@ absl::Status Reloader::Take() {
   const absl::StatusOr<ServeArguments> arguments = ReadServeArguments(configured->text);
   if (!arguments.ok()) return arguments.status();
   PLIMSOLL_RETURN_IF_ERROR(server_.ReloadCertificates());
+  PLIMSOLL_RETURN_IF_ERROR(Reconfigure(arguments->engine.admission));
   const bool has_tokens =
       arguments->server.tokens && server_.SetTokens(*arguments->server.tokens).ok();
   log_.SetLevel(arguments->log.level);

@@ -1,7 +1,8 @@
 // SIGHUP: reads the configuration again and takes what can change while serving.
 //
-// Tokens, certificates and the level of the log change at once; anything else that differs is named
-// as wanting a restart. What cannot be read, or makes no sense, changes nothing.
+// Tokens, certificates, the level of the log, quotas and policies change at once (what is held
+// stays as it was let in, see AdmissionController::Reconfigure); anything else that differs is
+// named as wanting a restart. What cannot be read, or makes no sense, changes nothing.
 //
 // Threads: one. Cost: that of a start's arguments. Errors: in the log.
 #pragma once
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kvcache/admission/shared_admission.h"
 #include "rpc/log.h"
 #include "rpc/server.h"
 #include "tools/serve/configuration.h"
@@ -20,16 +22,20 @@ class Reloader {
  public:
   using Source = std::function<absl::StatusOr<Configured>()>;
 
-  // `server` and `log` outlive it; `running` are the settings that they were started with.
-  Reloader(std::vector<Setting> running, Source source, Server& server, Log& log);
+  // `server`, `admission` and `log` outlive it; `running` are the settings that they were started
+  // with.
+  Reloader(std::vector<Setting> running, Source source, Server& server, SharedAdmission& admission,
+           Log& log);
   void Reload();
 
  private:
   absl::Status Take();
+  absl::Status Reconfigure(const AdmissionOptions& wanted);
 
   std::vector<Setting> running_;
   const Source source_;
   Server& server_;
+  SharedAdmission& admission_;
   Log& log_;
 };
 

@@ -45,6 +45,9 @@ absl::Status CheckSources(const ServeText& text) {
   if (ledger && !text.export_socket.empty()) {
     return absl::InvalidArgumentError("--export: a ledger has no memory that others could map");
   }
+  if (ledger && text.eviction != "off") {
+    return absl::InvalidArgumentError("--eviction: a ledger holds no tokens that could be kept");
+  }
   if (ledger && !text.swap.empty()) {
     return absl::InvalidArgumentError("--swap: a ledger has no memory that could be kept");
   }
@@ -106,6 +109,7 @@ absl::StatusOr<ServeArguments> ReadServeArguments(const ServeText& text) {
   }
   if (text.blocks) arguments.engine.blocks = Blocks(*text.blocks);
   if (text.max_blocks) arguments.engine.max_blocks = Blocks(*text.max_blocks);
+  arguments.engine.eviction = EvictionFromName(text.eviction).value_or(Eviction::kOff);
   arguments.engine.export_socket = text.export_socket;
   arguments.engine.model_path = text.model;
   arguments.engine.device = text.device;

@@ -25,6 +25,7 @@ struct ServeText {
   std::optional<int64_t> max_blocks;
   std::string export_socket;
   std::string swap;  // empty: none
+  std::string eviction = "off";
   std::vector<std::string> listen = {"127.0.0.1:8470"};
   std::string http = "127.0.0.1:8471";
   std::vector<std::string> http_names;

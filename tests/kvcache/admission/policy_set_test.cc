@@ -35,7 +35,7 @@ class RequestClassSteps : public testing::Test {
   }
 
   std::vector<bool> steps_;
-  RequestClass class_{"chat", Policy::kQuantile, std::make_unique<Listening>(steps_)};
+  RequestClass class_{"chat", {.policy = Policy::kQuantile}, std::make_unique<Listening>(steps_)};
 };
 
 using Steps = std::vector<bool>;

@@ -100,6 +100,38 @@ TEST_F(PrefixAdmissionTest, HashesOfThoseWhoWaitAreBounded) {
   EXPECT_TRUE(wait(1).ok());
 }
 
+// Of three blocks that are there, the one with the last token is computed again; and a running
+// sequence names what it computed, unless it was suspended.
+TEST_F(PrefixAdmissionTest, WhoRunsSequencesComputesTheLastTokenAndNamesTheRest) {
+  admission_ = nullptr;
+  AdmissionOptions options{.epoch = "e1"};
+  options.policy = {.policy = Policy::kWatermark, .watermark = 0};
+  options.last_token_is_computed = true;
+  Restart(options);
+  const auto run = [&](const std::string& tenant, bool suspended) {
+    ReservationRequest request = Named({1, 2, 3}, 3, tenant);
+    request.max_new_tokens = Tokens(16);
+    const Reservation held = Reserve(request);
+    const SequenceId id = Must(admission_->BeginSequence(held.id));
+    if (suspended) {
+      admission_->SuspendSequence(held.id);
+      EXPECT_EQ(admission_->ResumeSequence(held.id), Reason::kNone);
+    }
+    cache_->Commit(*cache_->PlanAppend(id, Tokens(48) - cache_->Length(id)));
+    admission_->NamePrefix(held.id);
+    admission_->NamePrefix(held.id);
+    admission_->EndSequence(held.id);
+    admission_->CheckInvariants();
+    return held.prefix_blocks;
+  };
+  EXPECT_EQ(run("t", false), Blocks(0));
+  EXPECT_EQ(cache_->counts().cached, Blocks(3));
+  EXPECT_EQ(run("t", false), Blocks(2));
+  EXPECT_EQ(cache_->counts().cached, Blocks(3)) << "what it computed again was there";
+  EXPECT_EQ(run("other", true), Blocks(0));
+  EXPECT_EQ(run("other", false), Blocks(0)) << "nobody knows what it found as it resumed";
+}
+
 TEST_F(PrefixAdmissionTest, ALeaseThatEndsLetsGoOfThePrefix) {
   Serve({1, 2});
   Reserve(Named({1, 2}, 4));
