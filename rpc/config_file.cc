@@ -4,8 +4,10 @@
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -44,18 +46,25 @@ bool IsJson(const std::string& text) {
   return first != std::string::npos && text[first] == '{';
 }
 
+// What a parser says of a file, without the file's own control characters.
+std::string Plain(std::string message) {
+  const auto is_control = [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; };
+  std::replace_if(message.begin(), message.end(), is_control, '?');
+  return message;
+}
+
 absl::Status ParseConfig(const std::string& text, v1::ServerConfig* config) {
   if (IsJson(text)) {
     const auto parsed = google::protobuf::util::JsonStringToMessage(text, config);
     if (parsed.ok()) return absl::OkStatus();
     const std::string message(parsed.message());  // and the place, drawn in further lines
-    return absl::InvalidArgumentError(message.substr(0, message.find('\n')));
+    return absl::InvalidArgumentError(Plain(message.substr(0, message.find('\n'))));
   }
   FirstError error;
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
   if (parser.ParseFromString(text, config)) return absl::OkStatus();
-  return absl::InvalidArgumentError(error.text());
+  return absl::InvalidArgumentError(Plain(error.text()));
 }
 
 std::string ValueOf(const Message& message, const FieldDescriptor& field) {
@@ -83,6 +92,22 @@ Setting SettingOf(const Message& message, const FieldDescriptor& field) {
     setting.values.push_back(reflection.GetRepeatedString(message, &field, i));
   }
   return setting;
+}
+
+bool IsUtf8(const std::string& text) {
+  // Writing leaves out what is none.
+  using Json = nlohmann::json;
+  return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::ignore)) == text;
+}
+
+// What the text format lets pass, and JSON could not say again.
+absl::Status CheckUtf8(const std::vector<Setting>& settings) {
+  for (const Setting& setting : settings) {
+    for (const std::string& value : setting.values) {
+      if (!IsUtf8(value)) return BadField(setting.name, Excerpt(value), "UTF-8");
+    }
+  }
+  return absl::OkStatus();
 }
 
 // Whether `text` is a value of the field.
@@ -128,6 +153,8 @@ absl::StatusOr<std::vector<Setting>> ReadConfigFile(const std::string& path) {
   config.GetReflection()->ListFields(config, &set);
   std::vector<Setting> settings;
   for (const FieldDescriptor* field : set) settings.push_back(SettingOf(config, *field));
+  const absl::Status text_is_utf8 = CheckUtf8(settings);
+  if (!text_is_utf8.ok()) return Annotate(text_is_utf8, path);
   return settings;
 }
 

@@ -1,7 +1,7 @@
 // Writes what the fuzzers begin with: small files of each kind that are accepted, and the words
 // that such files are made of.
 //
-//   make_seeds FOLDER    FOLDER/config/*, FOLDER/safetensors/*, FOLDER/gguf/*, FOLDER/*.dict
+//   make_seeds FOLDER    FOLDER/config/* and so on, one folder for each kind; FOLDER/*.dict
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -117,6 +117,57 @@ void WriteGgufs(const fs::path& folder) {
   seeds.Finish();
 }
 
+void WriteSettings(const fs::path& folder) {
+  Seeds seeds(folder, "server_config");
+  seeds.Add("blocks: 100  # so many\nlisten: \"127.0.0.1:0\"\nlisten: 'unix:/x'\nwatermark: 0.5\n");
+  seeds.Add("class: \"a=quantile:0.1\" learning: true utilization: nan");
+  seeds.Add(R"({"blocks": "100", "quota": ["a=1:2", "*=0"], "noReflection": true, "lease": "3s"})");
+  for (const char* const word : {"blocks", "listen", "watermark", "quota", "http_name", "tokens",
+                                 "utilization", "no_learning", "1e308", "infinity", "true"}) {
+    seeds.Word(word);
+  }
+  seeds.Finish();
+}
+
+void WriteTokens(const fs::path& folder) {
+  Seeds seeds(folder, "tokens");
+  seeds.Add("# who\nrouter:admission:0123456789abcdef\n\nops:admin:sha256:" + std::string(64, 'a'));
+  for (const char* const word : {":read:", ":admission:", ":admin:", "sha256:"}) seeds.Word(word);
+  seeds.Finish();
+}
+
+// The first byte says which format is asked for.
+void WriteTraces(const fs::path& folder) {
+  Seeds seeds(folder, "traces");
+  seeds.Add(
+      "0"
+      R"({"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [1, 2]})"
+      "\n"
+      R"({"timestamp": 27, "input_length": 1, "output_length": 0, "hash_ids": [1]})");
+  seeds.Add(
+      "0TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,4808,10\n"
+      "2023-11-16 18:17:04.0319600,3180,8\n");
+  seeds.Add("0num_prefill_tokens,num_decode_tokens,pd_ratio\n374,44,8.5\n1,1,1\n");
+  for (const char* const word : {"timestamp", "input_length", "hash_ids", "2024-02-29 23:59:60",
+                                 "+00:00", "ContextTokens", "num_decode_tokens"}) {
+    seeds.Word(word);
+  }
+  seeds.Finish();
+}
+
+void WriteRequests(const fs::path& folder) {
+  Seeds seeds(folder, "http");
+  seeds.Add(std::string(1, '\0') + "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  seeds.Add(std::string(1, '\0') + "HEAD / HTTP/1.1\r\nHost: [::1]:80\r\nRange: bytes=0-9\r\n\r\n");
+  for (const char* const word :
+       {"Content-Length: 5\\x0d\\x0a", "Transfer-Encoding: chunked\\x0d\\x0a",
+        "Expect: 100-continue", "Last-Event-ID: ", "Accept-Encoding: gzip", "%2f", "HTTP/1.0",
+        "/api/v1/watch"}) {
+    seeds.Word(word);
+  }
+  seeds.Finish();
+}
+
 }  // namespace
 }  // namespace plimsoll
 
@@ -128,5 +179,9 @@ int main(int argc, char** argv) {
   plimsoll::WriteConfigs(argv[1]);
   plimsoll::WriteSafetensors(argv[1]);
   plimsoll::WriteGgufs(argv[1]);
+  plimsoll::WriteSettings(argv[1]);
+  plimsoll::WriteTokens(argv[1]);
+  plimsoll::WriteTraces(argv[1]);
+  plimsoll::WriteRequests(argv[1]);
   return 0;
 }

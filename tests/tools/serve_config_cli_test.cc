@@ -83,6 +83,8 @@ TEST(ServeConfigCli, AFileThatMakesNoSenseIsOneLineAndExitTwo) {
       {"device: \"none\"\nblokcs: 10\n", "c: line 2:"},
       {"device: \"none\"\nblocks: many\n", "c: line 2:"},
       {"blocks: 10\nblocks: 11\n", "c: line 2:"},
+      {"model: \"/m\xfe\"\n", ": want UTF-8"},
+      {"blocks: 'a\x1b[2J'\n", "c: line 1: Expected integer, got: 'a?[2J'"},
       {R"({"device": "none", "blokcs": 10})", "blokcs"},
       {R"({"device": "none", "blocks": 10)", "c: "},
       {"device: \"tpu\"\nblocks: 10\n", "--device"},
