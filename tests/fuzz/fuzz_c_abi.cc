@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@ namespace plimsoll {
 namespace {
 
 constexpr int64_t kMostBlocks = 96;
+constexpr size_t kMostSequences = 6;
 constexpr char kSmallModel[] = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64,
 "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 300,
 "num_key_value_heads": 2, "max_position_embeddings": 4096, "torch_dtype": "float16"})";
@@ -30,11 +32,9 @@ template <class Struct>
 class Sized {
  public:
   explicit Sized(Choices& choices) {
-    static constexpr std::array<size_t, 8> kSizes = {0, 0, 0, 0, 0, 8, sizeof(Struct) / 2, kAll};
-    const size_t other = choices.Of(kSizes);
-    size_ = other == 0 ? sizeof(Struct) : other;
-    if (choices.OneIn(40)) size_ = choices.OneIn(2) ? 0 : 5000;
-    if (choices.OneIn(60)) bytes_[kAll - 1] = 1;  // something newer is set
+    const int64_t kind = choices.Below(64);  // as a rule what it is
+    if (kind < 8) size_ = kSizes[static_cast<size_t>(kind)];
+    if (kind == 8) bytes_[kAll - 1] = 1;  // something newer is set
     bytes_[kAll] = kGuard;
     value().struct_size = size_;
   }
@@ -48,9 +48,11 @@ class Sized {
 
  private:
   static constexpr size_t kAll = sizeof(Struct) + 32;
+  static constexpr std::array<size_t, 8> kSizes = {0,    8,    sizeof(Struct) / 2, kAll,
+                                                   5000, kAll, sizeof(Struct) - 8, 16};
   static constexpr unsigned char kGuard = 0xA5;
   alignas(Struct) std::array<unsigned char, kAll + 1> bytes_ = {};
-  size_t size_;
+  size_t size_ = sizeof(Struct);
 };
 
 // Memory for a text, and what must hold of it after a call.
@@ -175,8 +177,14 @@ class Program {
     if (pools_.empty()) Create();
     return pools_.empty() ? nullptr : pools_[static_cast<size_t>(kind) % pools_.size()];
   }
-  int64_t Sequence() {
-    if (sequences_.empty() || choices_.OneIn(16)) return choices_.Number(40);
+  struct Place {
+    plimsoll_pool* pool;
+    int64_t sequence;
+  };
+  // As a rule one that is there.
+  Place Sequence() {
+    const int64_t kind = choices_.Below(32);
+    if (kind == 31 || sequences_.empty()) return {Pool(), choices_.Number(40)};
     return sequences_[static_cast<size_t>(choices_.Below(256)) % sequences_.size()];
   }
   const char* Id() {
@@ -222,6 +230,7 @@ class Program {
     plimsoll_pool* const pool = Pool();
     if (!Try([&](auto* e) { return plimsoll_pool_destroy(pool, e); })) return;
     std::erase(pools_, pool);
+    std::erase_if(sequences_, [pool](const Place& at) { return at.pool == pool; });
     gone_ = pool;
   }
 
@@ -244,14 +253,16 @@ class Program {
     plimsoll_pool* const pool = Pool();
     Try([&](auto* e) { return plimsoll_pool_find(pool, Prompt(), &blocks, e); });
   }
-  void Note(bool ok, const plimsoll_sequence& sequence) {
-    if (ok && sequence.id != 0) sequences_.push_back(sequence.id);
+  void Note(plimsoll_pool* pool, bool ok, const plimsoll_sequence& sequence) {
+    if (!ok || sequence.id == 0) return;
+    if (sequences_.size() == kMostSequences) sequences_.pop_front();
+    sequences_.push_back({pool, sequence.id});
   }
   void Begin() {
     Sized<plimsoll_sequence> sequence(choices_);
     plimsoll_pool* const pool = Pool();
     const int64_t total = choices_.Number(kMostBlocks * 4);
-    Note(Try([&](auto* e) {
+    Note(pool, Try([&](auto* e) {
            return plimsoll_sequence_begin(pool, Prompt(), total, sequence.get(), e);
          }),
          sequence.value());
@@ -260,63 +271,67 @@ class Program {
     Sized<plimsoll_sequence> sequence(choices_);
     plimsoll_pool* const pool = Pool();
     const char* const id = Id();
-    Note(
-        Try([&](auto* e) { return plimsoll_sequence_begin_reserved(pool, id, sequence.get(), e); }),
-        sequence.value());
+    Note(pool, Try([&](auto* e) {
+           return plimsoll_sequence_begin_reserved(pool, id, sequence.get(), e);
+         }),
+         sequence.value());
   }
   void Append() {
     Sized<plimsoll_block_copy> copy(choices_);
-    plimsoll_pool* const pool = Pool();
-    const int64_t sequence = Sequence(), tokens = choices_.Number(64);
+    const Place at = Sequence();
+    const int64_t tokens = choices_.Number(64);
     const int64_t lookahead = choices_.OneIn(3) ? choices_.Number(8) : 0;
     Try([&](auto* e) {
-      return plimsoll_sequence_append(pool, sequence, tokens, lookahead, copy.get(), e);
+      return plimsoll_sequence_append(at.pool, at.sequence, tokens, lookahead, copy.get(), e);
     });
   }
   void Truncate() {
-    plimsoll_pool* const pool = Pool();
-    const int64_t sequence = Sequence(), length = choices_.Number(64);
-    Try([&](auto* e) { return plimsoll_sequence_truncate(pool, sequence, length, e); });
+    const Place at = Sequence();
+    const int64_t length = choices_.Number(64);
+    Try([&](auto* e) { return plimsoll_sequence_truncate(at.pool, at.sequence, length, e); });
   }
   void Fork() {
     Sized<plimsoll_sequence> fork(choices_);
-    plimsoll_pool* const pool = Pool();
-    const int64_t sequence = Sequence(), total = choices_.Number(kMostBlocks * 4);
-    Note(Try([&](auto* e) { return plimsoll_sequence_fork(pool, sequence, total, fork.get(), e); }),
+    const Place at = Sequence();
+    const int64_t total = choices_.Number(kMostBlocks * 4);
+    Note(at.pool, Try([&](auto* e) {
+           return plimsoll_sequence_fork(at.pool, at.sequence, total, fork.get(), e);
+         }),
          fork.value());
   }
   void Name() {
-    plimsoll_pool* const pool = Pool();
-    const int64_t sequence = Sequence();
-    Try([&](auto* e) { return plimsoll_sequence_name(pool, sequence, Prompt(), e); });
+    const Place at = Sequence();
+    Try([&](auto* e) { return plimsoll_sequence_name(at.pool, at.sequence, Prompt(), e); });
   }
   void Get() {
     Sized<plimsoll_sequence> state(choices_);
-    plimsoll_pool* const pool = Pool();
-    const int64_t sequence = Sequence();
-    Try([&](auto* e) { return plimsoll_sequence_get(pool, sequence, state.get(), e); });
+    const Place at = Sequence();
+    Try([&](auto* e) { return plimsoll_sequence_get(at.pool, at.sequence, state.get(), e); });
   }
+  // With just enough room, one too little, or any.
   void Table() {
-    std::array<int32_t, 9> blocks;
-    blocks.fill(-7);
-    const auto room = static_cast<size_t>(choices_.Below(9));
+    const Place at = Sequence();
+    plimsoll_sequence state{};
+    state.struct_size = sizeof(state);
+    const bool known = plimsoll_sequence_get(at.pool, at.sequence, &state, nullptr) == PLIMSOLL_OK;
+    const auto exact = static_cast<size_t>(known ? state.blocks : 0);
+    const int64_t kind = choices_.Below(16);
+    const size_t room = kind < 6 ? exact : kind < 12 && exact > 0 ? exact - 1 : size_t(kind);
+    std::vector<int32_t> blocks(room + 2, -7);
     size_t count = 0;
-    plimsoll_pool* const pool = Pool();
-    const int64_t sequence = Sequence();
     const bool ok = Try([&](auto* e) {
-      return plimsoll_sequence_table(pool, sequence, blocks.data(), room, &count, e);
+      return plimsoll_sequence_table(at.pool, at.sequence, blocks.data(), room, &count, e);
     });
-    PLIMSOLL_CHECK(!ok || count <= room, count, room);
+    PLIMSOLL_CHECK(ok == (known && exact <= room), exact, room);
     for (size_t i = 0; i < blocks.size(); ++i) {
-      PLIMSOLL_CHECK(
-          (ok && i < count) ? blocks[i] >= 0 && blocks[i] < kMostBlocks : blocks[i] == -7, i,
-          blocks[i]);
+      const bool written = ok && i < exact;
+      PLIMSOLL_CHECK(written ? blocks[i] >= 0 && blocks[i] < kMostBlocks : blocks[i] == -7, i,
+                     blocks[i]);
     }
   }
   void EndSequence() {
-    plimsoll_pool* const pool = Pool();
-    const int64_t sequence = Sequence();
-    Try([&](auto* e) { return plimsoll_sequence_end(pool, sequence, e); });
+    const Place at = Sequence();
+    Try([&](auto* e) { return plimsoll_sequence_end(at.pool, at.sequence, e); });
   }
 
   plimsoll_request* Request(Sized<plimsoll_request>& sized) {
@@ -432,7 +447,8 @@ class Program {
   std::vector<plimsoll_pool*> pools_;
   plimsoll_pool* gone_ = nullptr;
   std::vector<std::unique_ptr<Sized<plimsoll_prompt>>> prompt_;
-  std::vector<int64_t> sequences_, tickets_;
+  std::deque<Place> sequences_;
+  std::vector<int64_t> tickets_;
   std::vector<std::string> ids_;
   int64_t now_ = 0;
 };

@@ -1,5 +1,5 @@
-// Any text as a trace, in each of its formats and in the one that its first line tells. What is
-// accepted keeps what the reader promises.
+// Any text as a trace, in each of its formats and in the one that its first line tells, and lines
+// of numbers that the bytes choose. What is accepted keeps what the reader promises.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "kvcache/base/check.h"
 #include "kvcache/sizing/block_demand.h"
+#include "tests/fuzz/choices.h"
 #include "tests/fuzz/judge.h"
 #include "tools/replay/trace.h"
 
@@ -28,6 +29,16 @@ void JudgeTrace(const std::vector<TraceRequest>& requests) {
   PLIMSOLL_CHECK(requests.empty() || requests.front().arrival == Duration::zero());
 }
 
+std::string LinesOfNumbers(Choices& choices) {
+  std::string lines;
+  while (!choices.over()) {
+    lines += "{\"timestamp\": " + std::to_string(choices.Number(4000)) +
+             ", \"input_length\": " + std::to_string(choices.Number(1000)) +
+             ", \"output_length\": " + std::to_string(choices.Number(1000)) + "}\n";
+  }
+  return lines;
+}
+
 }  // namespace
 }  // namespace plimsoll
 
@@ -36,7 +47,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   static constexpr std::array<std::optional<TraceFormat>, 4> kFormats = {
       std::nullopt, TraceFormat::kMooncake, TraceFormat::kAzure, TraceFormat::kLengths};
-  std::istringstream in(std::string(reinterpret_cast<const char*>(data) + 1, size - 1));
+  Choices choices(data + 1, size - 1);
+  std::istringstream in(data[0] < 128
+                            ? std::string(reinterpret_cast<const char*>(data) + 1, size - 1)
+                            : LinesOfNumbers(choices));
   const absl::StatusOr<std::vector<TraceRequest>> requests =
       ReadTrace(in, "fuzz", kFormats[data[0] % kFormats.size()]);
   if (requests.ok()) JudgeTrace(*requests);

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <set>
 #include <string>
 #include <string_view>
@@ -168,6 +169,20 @@ void WriteRequests(const fs::path& folder) {
   seeds.Finish();
 }
 
+// Where any bytes are calls, long sequences of them are what short ones cannot find.
+void WriteCalls(const fs::path& folder) {
+  for (const char* const kind : {"cache", "calls", "session", "c_abi"}) {
+    Seeds seeds(folder, kind);
+    for (uint32_t seed = 0; seed < 16; ++seed) {
+      std::mt19937 random(seed);
+      std::string bytes(64 * (seed + 1), '\0');
+      for (char& byte : bytes) byte = static_cast<char>(random());
+      seeds.Add(bytes);
+    }
+    seeds.Finish();
+  }
+}
+
 }  // namespace
 }  // namespace plimsoll
 
@@ -183,5 +198,6 @@ int main(int argc, char** argv) {
   plimsoll::WriteTokens(argv[1]);
   plimsoll::WriteTraces(argv[1]);
   plimsoll::WriteRequests(argv[1]);
+  plimsoll::WriteCalls(argv[1]);
   return 0;
 }
