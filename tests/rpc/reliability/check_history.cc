@@ -1,8 +1,10 @@
-// Judges a recorded history: check_history TOTAL_BLOCKS FILE... Prints what it is made of and every
-// fault; exit code 1 where there is one.
+// Judges a recorded history: check_history TOTAL_BLOCKS learning|forgetful FILE... Prints what it
+// is made of and every fault; exit code 1 where there is one. The word says what becomes of
+// promises when the server is killed.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <string>
 
 #include "tests/rpc/reliability/history_check.h"
 
@@ -25,25 +27,33 @@ bool ReadInto(const char* path, std::vector<plimsoll::HistoryEvent>& events) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int64_t total = argc > 2 ? std::atoll(argv[1]) : 0;
-  if (total <= 0) {
-    std::fprintf(stderr, "check_history: want TOTAL_BLOCKS FILE...\n");
+  const int64_t total = argc > 3 ? std::atoll(argv[1]) : 0;
+  const std::string kind = argc > 3 ? argv[2] : "";
+  if (total <= 0 || (kind != "learning" && kind != "forgetful")) {
+    std::fprintf(stderr, "check_history: want TOTAL_BLOCKS learning|forgetful FILE...\n");
     return 2;
   }
   std::vector<plimsoll::HistoryEvent> events;
-  for (int i = 2; i < argc; ++i) {
+  for (int i = 3; i < argc; ++i) {
     if (!ReadInto(argv[i], events)) return 2;
   }
-  const plimsoll::HistoryReport report =
-      plimsoll::CheckHistory(std::move(events), {.total_blocks = total});
-  std::printf(
-      "{\"seconds\": %.1f, \"calls\": %lld, \"answered\": %lld, \"decisions\": %lld, \"grants\": "
-      "%lld, "
-      "\"server_lives\": %lld, \"clients_killed\": %lld, \"peak_blocks\": %lld, \"faults\": %zu}\n",
-      report.seconds, static_cast<long long>(report.calls), static_cast<long long>(report.answered),
-      static_cast<long long>(report.decisions), static_cast<long long>(report.grants),
-      static_cast<long long>(report.server_lives), static_cast<long long>(report.clients_killed),
-      static_cast<long long>(report.peak_blocks), report.faults.size());
+  const plimsoll::HistoryReport report = plimsoll::CheckHistory(
+      std::move(events), {.total_blocks = total, .learning = kind == "learning"});
+  std::printf("{\"seconds\": %.1f, \"seconds_up\": %.1f", report.seconds, report.seconds_up);
+  const auto count = [](const char* name, int64_t value) {
+    std::printf(", \"%s\": %lld", name, static_cast<long long>(value));
+  };
+  count("calls", report.calls);
+  count("answered", report.answered);
+  count("decisions", report.decisions);
+  count("slowest_second", report.slowest_second);
+  count("grants", report.grants);
+  count("claims", report.claims);
+  count("server_lives", report.server_lives);
+  count("clients_killed", report.clients_killed);
+  count("peak_blocks", report.peak_blocks);
+  count("faults", static_cast<int64_t>(report.faults.size()));
+  std::printf("}\n");
   for (const std::string& fault : report.faults) std::fprintf(stderr, "%s\n", fault.c_str());
   return report.faults.empty() ? 0 : 1;
 }

@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kKinds = {"send", "answer", "killed", "server",
                                                     "capacity"};
-constexpr std::array<std::string_view, 4> kOperations = {"reserve", "extend", "renew", "release"};
+constexpr std::array<std::string_view, 5> kOperations = {"reserve", "extend", "renew", "release",
+                                                         "claim"};
 constexpr std::array<std::string_view, 6> kOutcomes = {"granted", "refused", "done",
                                                        "lost",    "stale",   "failed"};
 
@@ -138,9 +139,10 @@ HistoryLog::HistoryLog(const std::string& path)
 
 HistoryLog::~HistoryLog() { close(file_); }
 
-void HistoryLog::Write(const HistoryEvent& event) const {
-  const std::string line = ToLine(event);
-  PLIMSOLL_CHECK(write(file_, line.data(), line.size()) == static_cast<ssize_t>(line.size()),
+void HistoryLog::WriteAll(std::span<const HistoryEvent> events) const {
+  std::string lines;
+  for (const HistoryEvent& event : events) lines += ToLine(event);
+  PLIMSOLL_CHECK(write(file_, lines.data(), lines.size()) == static_cast<ssize_t>(lines.size()),
                  errno);
 }
 

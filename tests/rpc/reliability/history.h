@@ -8,21 +8,24 @@
 //
 // Nanoseconds are of CLOCK_MONOTONIC, which all processes of a machine share. A send is written
 // before its message leaves and an answer after it came, so what the server did lies between. The
-// <name> is the request's id where it reserves, else the reservation's; "-" where there is none.
+// <name> is the request's id where it reserves, else the reservation's; "-" where there is none. A
+// claim names what an earlier life of the server called it, and is answered with its name in this.
+// What goes in one message is as many sends, and as many answers.
 //
-// Threads: any, for one log. Cost: a write per event, so that a process may be killed at any time.
-// Errors: a line that is none of these is nullopt.
+// Threads: any, for one log. Cost: a system call per write, so that a process may be killed at any
+// time. Errors: a line that is none of these is nullopt.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace plimsoll {
 
 enum class HistoryKind : uint8_t { kSend, kAnswer, kClientKilled, kServer, kCapacity };
-enum class HistoryOperation : uint8_t { kReserve, kExtend, kRenew, kRelease };
+enum class HistoryOperation : uint8_t { kReserve, kExtend, kRenew, kRelease, kClaim };
 enum class HistoryOutcome : uint8_t {
   kGranted,  // a reservation, new or as it is now
   kRefused,  // wait or never
@@ -62,7 +65,8 @@ class HistoryLog {
   HistoryLog(const HistoryLog&) = delete;
   HistoryLog& operator=(const HistoryLog&) = delete;
 
-  void Write(const HistoryEvent& event) const;
+  void Write(const HistoryEvent& event) const { WriteAll({&event, 1}); }
+  void WriteAll(std::span<const HistoryEvent> events) const;  // at once
 
  private:
   const int file_;

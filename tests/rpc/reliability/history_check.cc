@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kMostFaults = 20;
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+constexpr int64_t kSecond = 1'000'000'000;
 
 std::string EpochOf(const std::string& reservation) {
   return reservation.substr(0, reservation.rfind('-'));
@@ -39,9 +40,10 @@ class Checker {
     }
     EndUnanswered(events.empty() ? 0 : events.back().at);
     CheckCapacity();
+    CountSeconds();
     if (!saw_capacity_) Fault("leak", "nobody looked what was free at the end");
     if (!last_free_) Fault("leak", "at the end " + last_capacity_);
-    report_.grants = static_cast<int64_t>(held_.size());
+    report_.grants = std::ssize(held_) - renamed_;
     return std::move(report_);
   }
 
@@ -59,8 +61,9 @@ class Checker {
         killed_[event.client] = event.at;
         return;
       case HistoryKind::kServer:
-        if (event.started) ++report_.server_lives;
+        if (event.started) server_starts_.push_back(event.at);
         if (!event.started) server_deaths_.push_back(event.at);
+        report_.server_lives = std::ssize(server_starts_);
         return;
       case HistoryKind::kCapacity:
         saw_capacity_ = true;
@@ -96,7 +99,11 @@ class Checker {
     ++report_.answered;
     const bool decided =
         sent.operation == HistoryOperation::kReserve || sent.operation == HistoryOperation::kExtend;
-    if (decided && event.outcome != HistoryOutcome::kFailed) ++report_.decisions;
+    if (decided && event.outcome != HistoryOutcome::kFailed) {
+      ++report_.decisions;
+      ++decisions_in_[event.at / kSecond];
+      last_decision_ = event.at;
+    }
     if (event.at - sent.at > sent.max_wait + rules_.answer_slack) {
       Fault("wait", absl::StrFormat("client %d waited %.1f s for call %d, which was to wait %.1f s",
                                     event.client, Seconds(event.at - sent.at), event.call,
@@ -109,6 +116,9 @@ class Checker {
 
   void Granted(const HistoryEvent& sent, const HistoryEvent& answer) {
     if (sent.operation == HistoryOperation::kReserve) return Reserved(sent, answer);
+    if (sent.operation == HistoryOperation::kClaim) ++report_.claims;
+    const bool renamed = sent.operation == HistoryOperation::kClaim && answer.name != sent.name;
+    if (renamed) return Renamed(sent, answer);
     const auto found = held_.find(sent.name);
     if (found == held_.end() || answer.name != sent.name) {
       return Fault("names", absl::StrFormat("asked about %s, client %d heard about %s", sent.name,
@@ -136,21 +146,60 @@ class Checker {
     const int64_t asked = sent.name == "-" ? sent.at : first_sent_.at(sent.name);
     held.sure_until = asked + std::min(sent.ttl, rules_.confirm_window);
     held.sizes.emplace_back(answer.at, answer.blocks);
+    NameGrant(answer, sent.name);
+  }
+
+  void NameGrant(const HistoryEvent& answer, const std::string& request) {
     life_began_.try_emplace(EpochOf(answer.name), answer.at);
-    if (sent.name == "-") return;
+    if (request == "-") return;
     const auto [known, first] =
-        granted_to_.emplace(EpochOf(answer.name) + " " + sent.name, answer.name);
+        granted_to_.emplace(EpochOf(answer.name) + " " + request, answer.name);
     if (!first) {
-      Fault("names", absl::StrFormat("request %s was granted %s and %s", sent.name, known->second,
+      Fault("names", absl::StrFormat("request %s was granted %s and %s", request, known->second,
                                      answer.name));
     }
+  }
+
+  // The same promise under the name of another life: whoever claims it was granted it before.
+  void Renamed(const HistoryEvent& sent, const HistoryEvent& answer) {
+    const auto earlier = held_.find(sent.name);
+    if (earlier == held_.end()) {
+      return Fault("record", absl::StrFormat("client %d claimed %s, which nobody was granted",
+                                             sent.client, sent.name));
+    }
+    Held& before = earlier->second;
+    before.release_sent = std::min(before.release_sent, answer.at);
+    const Held now{.request = before.request,
+                   .from = answer.at,
+                   .sure_until = sent.at + before.ttl,
+                   .ttl = before.ttl,
+                   .sizes = {{answer.at, answer.blocks}}};
+    const auto [found, fresh] = held_.try_emplace(answer.name, now);
+    if (fresh) {
+      ++renamed_;
+      return NameGrant(answer, now.request);
+    }
+    if (found->second.request != now.request) {
+      Fault("names", absl::StrFormat("%s is called %s, which answered the request %s", sent.name,
+                                     answer.name, found->second.request));
+    }
+    found->second.sure_until = std::max(found->second.sure_until, now.sure_until);
+  }
+
+  void LostClaim(const HistoryEvent& sent, const HistoryEvent& answer, Held& held) {
+    if (answer.at < std::min(held.sure_until, held.release_sent)) {
+      Fault("leases", absl::StrFormat("%s was claimed in time by client %d and lost", sent.name,
+                                      sent.client));
+    }
+    held.release_sent = std::min(held.release_sent, answer.at);
   }
 
   // Lost in a server's own life, or with it.
   void Lost(const HistoryEvent& sent, const HistoryEvent& answer, bool same_life) {
     const auto found = held_.find(sent.name);
     if (found == held_.end() || sent.operation == HistoryOperation::kRelease) return;
-    const Held& held = found->second;
+    Held& held = found->second;
+    if (sent.operation == HistoryOperation::kClaim) return LostClaim(sent, answer, held);
     if (held.release_sent <= answer.at) return;
     if (DeathOf(EpochOf(sent.name)) <= answer.at) return;
     if (!same_life) {
@@ -185,7 +234,8 @@ class Checker {
   void CheckCapacity() {
     std::vector<std::pair<int64_t, int64_t>> changes;  // when, blocks; what ends comes first
     for (const auto& [name, held] : held_) {
-      const int64_t end = std::min({held.release_sent, held.sure_until, DeathOf(EpochOf(name))});
+      const int64_t death = rules_.learning ? kNever : DeathOf(EpochOf(name));
+      const int64_t end = std::min({held.release_sent, held.sure_until, death});
       int64_t before = 0;
       for (const auto& [since, blocks] : held.sizes) {
         if (since >= end) break;
@@ -205,6 +255,21 @@ class Checker {
     }
   }
 
+  // What of the record a server served, and its slowest whole second.
+  void CountSeconds() {
+    for (const int64_t start : server_starts_) {
+      const auto death = std::upper_bound(server_deaths_.begin(), server_deaths_.end(), start);
+      const int64_t end = std::min(death == server_deaths_.end() ? kNever : *death, last_decision_);
+      if (end > start) report_.seconds_up += Seconds(end - start);
+      for (int64_t second = start / kSecond + 1; second < end / kSecond; ++second) {
+        const auto found = decisions_in_.find(second);
+        const int64_t decisions = found == decisions_in_.end() ? 0 : found->second;
+        const bool slower = report_.slowest_second < 0 || decisions < report_.slowest_second;
+        if (slower) report_.slowest_second = decisions;
+      }
+    }
+  }
+
   void Fault(const std::string& kind, const std::string& what) {
     if (report_.faults.size() < kMostFaults) report_.faults.push_back(kind + ": " + what);
   }
@@ -218,7 +283,9 @@ class Checker {
   std::unordered_map<std::string, int64_t> first_sent_;      // by request
   std::unordered_map<std::string, int64_t> life_began_;      // by epoch
   std::map<int64_t, int64_t> killed_;
-  std::vector<int64_t> server_deaths_;
+  std::vector<int64_t> server_starts_, server_deaths_;
+  std::unordered_map<int64_t, int64_t> decisions_in_;  // by second
+  int64_t last_decision_ = 0, renamed_ = 0;
   bool saw_capacity_ = false, last_free_ = true;
   std::string last_capacity_;
 };

@@ -15,7 +15,7 @@ using testing::IsEmpty;
 
 constexpr HistoryRules kRules{.total_blocks = 10, .confirm_window = 500, .answer_slack = 100};
 
-HistoryReport Check(const std::vector<std::string>& lines) {
+HistoryReport Check(const std::vector<std::string>& lines, const HistoryRules& rules = kRules) {
   std::vector<HistoryEvent> events;
   for (const std::string& line : lines) {
     const std::optional<HistoryEvent> event = FromLine(line);
@@ -23,7 +23,7 @@ HistoryReport Check(const std::vector<std::string>& lines) {
     EXPECT_EQ(ToLine(*event), line + "\n");
     events.push_back(*event);
   }
-  return CheckHistory(std::move(events), kRules);
+  return CheckHistory(std::move(events), rules);
 }
 
 // Two clients of a pool of ten blocks: six each, one after the other.
@@ -104,6 +104,82 @@ TEST(HistoryCheck, AServerThatDiedPromisesNothing) {
              "send 70 2 2 release f-1 0 0", "answer 80 2 2 done - 0", "capacity 200 10 10 0"})
           .faults,
       IsEmpty());
+}
+
+// A server that learns, and a holder of six blocks of ten who claims them after its death.
+constexpr HistoryRules kLearning{
+    .total_blocks = 10, .confirm_window = 500, .answer_slack = 100, .learning = true};
+std::vector<std::string> Claimed() {
+  return {"server 1 started",
+          "send 10 1 1 reserve r1 1000 0",
+          "answer 20 1 1 granted e-1 6",
+          "server 25 killed",
+          "server 28 started",
+          "send 30 1 2 claim e-1 1000 0",
+          "answer 40 1 2 granted f-1 6",
+          "send 50 1 3 release f-1 0 0",
+          "answer 60 1 3 done - 0",
+          "capacity 2000 10 10 0"};
+}
+
+TEST(HistoryCheck, APromiseThatIsClaimedIsTheSameInTheNextLife) {
+  const HistoryReport report = Check(Claimed(), kLearning);
+  EXPECT_THAT(report.faults, IsEmpty());
+  EXPECT_EQ(report.claims, 1);
+  EXPECT_EQ(report.grants, 1);
+  EXPECT_EQ(report.peak_blocks, 6) << "once, whatever it is called";
+  std::vector<std::string> again = Claimed();
+  again.insert(again.begin() + 7, {"send 42 1 9 claim e-1 1000 0", "answer 44 1 9 granted f-1 6"});
+  EXPECT_THAT(Check(again, kLearning).faults, IsEmpty()) << "claiming again is no fault";
+}
+
+TEST(HistoryCheck, FindsWhatALearningServerPromisedToOthers) {
+  std::vector<std::string> taken = Claimed();
+  taken.insert(taken.begin() + 5, {"send 29 2 1 reserve r2 1000 0", "answer 29 2 1 granted f-2 5"});
+  taken.insert(taken.end() - 1, {"send 70 2 2 release f-2 0 0", "answer 80 2 2 done - 0"});
+  EXPECT_THAT(Check(taken, kLearning).faults, testing::Contains(HasSubstr("at 29 ns 11 blocks")))
+      << "before it was claimed";
+  taken.erase(taken.begin() + 7, taken.begin() + 11);  // nobody claims
+  EXPECT_THAT(Check(taken, kLearning).faults, ElementsAre(HasSubstr("at 29 ns 11 blocks")));
+  EXPECT_THAT(Check(taken).faults, IsEmpty()) << "one that forgets may";
+}
+
+TEST(HistoryCheck, FindsClaimsThatAreLost) {
+  for (const char* const said : {"lost", "stale"}) {
+    std::vector<std::string> lost = Claimed();
+    lost[6] = std::string("answer 40 1 2 ") + said + " - 0";
+    lost.erase(lost.begin() + 7, lost.begin() + 9);
+    EXPECT_THAT(Check(lost, kLearning).faults, ElementsAre(HasSubstr("e-1 was claimed in time")));
+    lost[5] = "send 509 1 2 claim e-1 1000 0";
+    lost[6] = std::string("answer 511 1 2 ") + said + " - 0";
+    EXPECT_THAT(Check(lost, kLearning).faults, IsEmpty()) << "too late";
+  }
+}
+
+TEST(HistoryCheck, FindsClaimsThatAreConfused) {
+  std::vector<std::string> confused = Claimed();
+  confused.insert(confused.begin() + 5,
+                  {"send 29 2 1 reserve r2 1000 0", "answer 29 2 1 granted f-1 1"});
+  EXPECT_THAT(Check(confused, kLearning).faults,
+              ElementsAre(HasSubstr("e-1 is called f-1, which answered the request r2")));
+  confused = Claimed();
+  confused[5] = "send 30 1 2 claim e-7 1000 0";
+  EXPECT_THAT(Check(confused, kLearning).faults,
+              testing::Contains(HasSubstr("record: client 1 claimed e-7")));
+}
+
+// In seconds 1 and 2 a server runs all the time; in second 2 it decides once.
+TEST(HistoryCheck, CountsDecisionsOfSecondsInWhichAServerRan) {
+  const HistoryReport report =
+      Check({"server 500000000 started", "send 1000000001 1 1 reserve r1 1000 0",
+             "answer 1000000002 1 1 refused - 0", "send 1000000003 1 2 reserve r2 1000 0",
+             "answer 1000000004 1 2 refused - 0", "send 2000000001 1 3 reserve r3 1000 0",
+             "answer 2000000002 1 3 refused - 0", "send 3000000001 1 4 reserve r4 1000 0",
+             "answer 3100000000 1 4 refused - 0", "server 3500000000 killed",
+             "capacity 4000000000 10 10 0"},
+            {.total_blocks = 10});
+  EXPECT_EQ(report.slowest_second, 1);
+  EXPECT_NEAR(report.seconds_up, 2.6, 1e-9) << "until the last decision";
 }
 
 // The call that was granted may be one whose answer nobody heard: its lease began then.
