@@ -53,6 +53,7 @@ DrivenService::DrivenService(Learning learning, Planner planner)
           .memory = {},
           .health = *health_,
           .decisions = decisions_,
+          .sessions = sessions_,
           .started = clock.WallNow(),
           .draining = draining_,
           .planner = std::move(planner)} {

@@ -44,6 +44,7 @@ class DrivenService {
   Housekeeper housekeeper_;
   const std::shared_ptr<HealthMonitor> health_;
   DurationHistogram decisions_;
+  SessionCounts sessions_;
   Draining draining_;
   const Served served_;
   AdmissionEndpoint admission_endpoint_{served_};

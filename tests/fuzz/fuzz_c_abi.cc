@@ -14,68 +14,16 @@
 #include "absl/status/status.h"
 #include "kvcache/base/check.h"
 #include "kvcache/c/plimsoll.h"
+#include "tests/fuzz/c_memory.h"
 #include "tests/fuzz/choices.h"
 #include "tests/fuzz/judge.h"
+#include "tests/fuzz/small_model.h"
 
 namespace plimsoll {
 namespace {
 
 constexpr int64_t kMostBlocks = 96;
 constexpr size_t kMostSequences = 6;
-constexpr char kSmallModel[] = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64,
-"intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 300,
-"num_key_value_heads": 2, "max_position_embeddings": 4096, "torch_dtype": "float16"})";
-
-// A structure with room behind it for what a newer version would have there, and a byte that
-// nobody may touch.
-template <class Struct>
-class Sized {
- public:
-  explicit Sized(Choices& choices) {
-    const int64_t kind = choices.Below(64);  // as a rule what it is
-    if (kind < 8) size_ = kSizes[static_cast<size_t>(kind)];
-    if (kind == 8) bytes_[kAll - 1] = 1;  // something newer is set
-    bytes_[kAll] = kGuard;
-    value().struct_size = size_;
-  }
-  ~Sized() { PLIMSOLL_CHECK(bytes_[kAll] == kGuard); }
-  Sized(const Sized&) = delete;
-  Sized& operator=(const Sized&) = delete;
-
-  Struct& value() { return *reinterpret_cast<Struct*>(bytes_.data()); }
-  Struct* get() { return &value(); }
-  bool whole() const { return size_ == sizeof(Struct); }
-
- private:
-  static constexpr size_t kAll = sizeof(Struct) + 32;
-  static constexpr std::array<size_t, 8> kSizes = {0,    8,    sizeof(Struct) / 2, kAll,
-                                                   5000, kAll, sizeof(Struct) - 8, 16};
-  static constexpr unsigned char kGuard = 0xA5;
-  alignas(Struct) std::array<unsigned char, kAll + 1> bytes_ = {};
-  size_t size_ = sizeof(Struct);
-};
-
-// Memory for a text, and what must hold of it after a call.
-class Text {
- public:
-  explicit Text(size_t capacity) : bytes_(capacity + 1, kGuard) {
-    text_ = {.data = capacity == 0 ? nullptr : bytes_.data(), .capacity = capacity, .length = 0};
-  }
-  plimsoll_text* get() { return &text_; }
-  size_t length() const { return text_.length; }
-  std::string Written() const {
-    PLIMSOLL_CHECK(bytes_.back() == kGuard);
-    if (text_.capacity == 0) return "";
-    const auto end = std::find(bytes_.begin(), bytes_.end() - 1, '\0');
-    PLIMSOLL_CHECK(end != bytes_.end() - 1, "no zero byte");
-    return {bytes_.begin(), end};
-  }
-
- private:
-  static constexpr char kGuard = 0x5A;
-  std::vector<char> bytes_;
-  plimsoll_text text_;
-};
 
 class Program {
  public:
@@ -87,53 +35,14 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   void Step() {
-    switch (choices_.Below(25)) {
-      case 0:
-        return Create();
-      case 1:
-        return Destroy();
-      case 2:
-        return Find();
-      case 3:
-      case 4:
-        return Begin();
-      case 5:
-        return BeginReserved();
-      case 6:
-      case 7:
-      case 8:
-        return Append();
-      case 9:
-        return Truncate();
-      case 10:
-        return Fork();
-      case 11:
-        return Name();
-      case 12:
-        return Get();
-      case 13:
-        return Table();
-      case 14:
-        return EndSequence();
-      case 15:
-      case 16:
-      case 17:
-        return Ask();
-      case 18:
-        return TakeAnswer();
-      case 19:
-        return ExtendOrRenew();
-      case 20:
-        return Release();
-      case 21:
-        return MoveTime();
-      case 22:
-        return Drain();
-      case 23:
-        return Snapshot();
-      default:
-        return choices_.OneIn(8) ? Plan() : Ask();
-    }
+    using P = Program;
+    static constexpr std::array<void (P::*)(), 25> kMoves = {
+        &P::Create,        &P::Destroy,     &P::Find,          &P::Begin,  &P::Begin,
+        &P::BeginReserved, &P::Append,      &P::Append,        &P::Append, &P::Append,
+        &P::Truncate,      &P::Fork,        &P::Name,          &P::Get,    &P::Table,
+        &P::Table,         &P::EndSequence, &P::Ask,           &P::Ask,    &P::Ask,
+        &P::TakeAnswer,    &P::Release,     &P::ExtendOrRenew, &P::Govern, &P::Snapshot};
+    (this->*choices_.Of(kMoves))();
   }
   void Judge() {
     for (plimsoll_pool* pool : pools_) {
@@ -405,6 +314,17 @@ class Program {
     plimsoll_pool* const pool = Pool();
     const char* const id = Id();
     Try([&](auto* e) { return plimsoll_release(pool, id, e); });
+  }
+  // What is done to the whole.
+  void Govern() {
+    switch (choices_.Below(6)) {
+      case 0:
+        return Drain();
+      case 1:
+        return choices_.OneIn(4) ? Plan() : MoveTime();
+      default:
+        return MoveTime();
+    }
   }
   void MoveTime() {
     plimsoll_pool* const pool = Pool();

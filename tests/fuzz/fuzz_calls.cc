@@ -12,14 +12,11 @@
 #include "tests/fuzz/direct_call.h"
 #include "tests/fuzz/driven_service.h"
 #include "tests/fuzz/judge.h"
+#include "tests/fuzz/small_model.h"
 #include "tests/fuzz/wire_choices.h"
 
 namespace plimsoll {
 namespace {
-
-constexpr char kSmallModel[] = R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64,
-"intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 300,
-"num_key_value_heads": 2, "max_position_embeddings": 4096, "torch_dtype": "float16"})";
 
 Duration FromWire(const google::protobuf::Duration& time) {
   return std::chrono::seconds(time.seconds()) + std::chrono::nanoseconds(time.nanos());
