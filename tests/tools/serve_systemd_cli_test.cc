@@ -9,6 +9,8 @@
 #include <cstring>
 
 #include "rpc/descriptor.h"
+#include "tests/rpc/raw_peer.h"
+#include "tests/support/eventually.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/server_process.h"
 
@@ -72,6 +74,26 @@ TEST(ServeSystemd, GivesNoSignsOfLifeThatNobodyAskedFor) {
                                        "WATCHDOG_USEC=150000", "WATCHDOG_PID=1"});
   EXPECT_EQ(manager.Hear(), "READY=1");
   EXPECT_EQ(manager.Hear(200), "");
+}
+
+// Row 12 of tests/rpc/reliability: while all descriptors are taken, the server still answers
+// itself.
+TEST(ServeSystemd, RunningOutOfDescriptorsIsNoReasonToBeKilled) {
+  Manager manager;
+  ServerProcess server(kLedger, {"env", "NOTIFY_SOCKET=" + manager.path(), "WATCHDOG_USEC=300000",
+                                 "/bin/sh", "-c", "ulimit -n 80; exec \"$0\" \"$@\""});
+  ASSERT_EQ(manager.Hear(), "READY=1");
+  std::vector<RawPeer> crowd;
+  while (crowd.size() < 100) crowd.emplace_back(server.address());
+  ASSERT_TRUE(crowd.back().IsCutOffWithin(std::chrono::seconds(10))) << "there is room for it";
+  while (!manager.Hear(0).empty()) {  // what was said before
+  }
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(manager.Hear(300), "WATCHDOG=1") << "time " << i;
+  crowd.clear();
+  const auto served = [&] {
+    return RunProgram({PlimsollProgram(), "capacity", "--server", server.address()}).exit_code == 0;
+  };
+  EXPECT_TRUE(Eventually(served));
 }
 
 // All threads are stopped: a process that looks alive, and does not answer.

@@ -1,4 +1,4 @@
-// What one caller, or very many, may cost a server process: rows 10, 11 and 26.
+// What one caller, or very many, or a full disk, may cost a server process: rows 10, 11, 21 and 26.
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -6,8 +6,10 @@
 #include <optional>
 
 #include "tests/rpc/raw_call.h"
+#include "tests/rpc/raw_peer.h"
 #include "tests/rpc/reliability/raw_http2.h"
 #include "tests/rpc/reliability/served_process.h"
+#include "tests/rpc/test_session.h"
 
 namespace plimsoll {
 namespace {
@@ -84,6 +86,50 @@ TEST(Load, IdleConnectionsCostLittleAndGiveItBack) {
   }
   EXPECT_LT(peaks[0] - before, kConnections * 40 * 1024);
   EXPECT_LT(peaks[1] - peaks[0], kConnections * 10 * 1024);
+}
+
+// Row 11: a thousand sessions, each holding a block, and as many again.
+TEST(Load, SessionsByTheThousandCostLittleAndGiveItBack) {
+  constexpr int kConnections = 20, kSessions = 50;
+  ServedProcess server;
+  const std::unique_ptr<Client> client = server.Connect();
+  ASSERT_TRUE(client->GetCapacity().ok());
+  const int64_t before = server.PeakBytes();
+  v1::Hello hello;
+  hello.mutable_ttl()->set_nanos(100'000'000);
+  std::vector<int64_t> peaks;
+  for (int wave = 0; wave < 2; ++wave) {
+    std::vector<std::unique_ptr<TestSession>> sessions;
+    for (int i = 0; i < kConnections; ++i) {
+      const auto channel = ChannelTo(server.address());
+      for (int j = 0; j < kSessions; ++j) {
+        sessions.push_back(std::make_unique<TestSession>(channel));
+        ASSERT_FALSE(sessions.back()->Greet(hello).resume_token().empty()) << i << ", " << j;
+        ASSERT_TRUE(sessions.back()->Reserve(1).has_reservation()) << i << ", " << j;
+      }
+    }
+    EXPECT_EQ(server.Now().reservations, kConnections * kSessions);
+    EXPECT_EQ(Refused(client->Reserve(RequestOf(16, 0))).reason, Reason::kNoFreeBlocks);
+    peaks.push_back(server.PeakBytes());
+    for (const auto& session : sessions) session->Cut();
+    sessions.clear();
+    EXPECT_TRUE(Eventually([&] { return server.AllFree(); })) << "wave " << wave;
+  }
+  EXPECT_LT(peaks[0] - before, kConnections * kSessions * 40 * 1024);
+  EXPECT_LT(peaks[1] - peaks[0], kConnections * kSessions * 10 * 1024);
+}
+
+// Row 21: a server writes nothing but its log, and lines that do not fit cost nobody else anything.
+TEST(Load, AFullDiskUnderTheLogCostsOnlyLines) {
+  ServedProcess server({"--max-connections", "2"},
+                       {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>/dev/full"});
+  const std::unique_ptr<Client> client = server.Connect();
+  const Reservation granted = Granted(client->Reserve(RequestOf(16, 0)));
+  std::vector<RawPeer> crowd;  // of which each that is one too many is worth a line
+  for (int i = 0; i < 5; ++i) crowd.emplace_back(server.address());
+  EXPECT_TRUE(crowd.back().IsCutOffWithin(seconds(10)));
+  EXPECT_TRUE(client->Release(granted.id).ok());
+  EXPECT_EQ(Granted(client->Reserve(RequestOf(16'000, 0))).blocks, Blocks(1000));
 }
 
 // Row 26: one tenant has a hundred calls in the queue for each of another, which waits for one turn

@@ -113,7 +113,7 @@ TEST_F(Restart, ARequestIsGrantedOnceHoweverOftenItIsAsked) {
 // Row 15: whoever was connected asks again and again from the moment that the server is back, and
 // all are served soon.
 TEST_F(Restart, ManyClientsAreServedSoonAfterAnOutage) {
-  constexpr int kClients = 200;
+  constexpr int kClients = 1000;
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < kClients; ++i) {
     clients.push_back(server_->Connect());

@@ -19,9 +19,9 @@ namespace plimsoll {
 
 class ServedProcess {
  public:
-  // A ledger of 1000 blocks at a free port, unless `more` says otherwise.
-  explicit ServedProcess(std::vector<std::string> more = {})
-      : process_(Arguments(std::move(more))) {
+  // A ledger of 1000 blocks at a free port, unless `more` says otherwise; started by `before`.
+  explicit ServedProcess(std::vector<std::string> more = {}, std::vector<std::string> before = {})
+      : process_(Arguments(std::move(more)), std::move(before)) {
     PLIMSOLL_CHECK(!address().empty(), process_.output());
   }
 
