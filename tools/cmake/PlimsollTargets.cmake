@@ -81,7 +81,7 @@ function(plimsoll_test name)
     endif()
   endforeach()
   # What is tested is compiled as ever; most tests run for milliseconds, and compile for seconds.
-  if(PLIMSOLL_SANITIZE AND NOT arg_COMPUTES)
+  if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" AND NOT arg_COMPUTES)
     target_compile_options(${name} PRIVATE -O0)
   endif()
   if(NOT arg_TIMEOUT)
