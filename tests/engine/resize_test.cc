@@ -119,7 +119,7 @@ void DecodeAcrossResizes(Policy policy, std::optional<Bytes> swap = std::nullopt
   const int seed = testing::UnitTest::GetInstance()->random_seed();
   SCOPED_TRACE("rerun with --gtest_random_seed=" + std::to_string(seed));
   std::mt19937 random(static_cast<uint32_t>(seed));
-  const std::vector<Work> all = WorkOf(random, 24);
+  const std::vector<Work> all = WorkOf(random, 48);
   const SimulatedClock clock;
   const auto engine = EngineOf(16, 40, clock, policy, swap);
   std::vector<std::shared_ptr<Collector>> heard(all.size());
