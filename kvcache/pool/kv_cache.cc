@@ -125,7 +125,7 @@ std::span<const BlockId> KvCache::AppendPromised(SequenceId id, Tokens n) {
   Sequence& sequence = sequences_.At(id);
   PLIMSOLL_CHECK(n > Tokens(0) && n <= counts_.total.value() * block_tokens_, id, n);
   // Only a fork or the index can hold a block besides.
-  const bool may_share = prefixes_.has_value() || sequence.next_fork != nullptr;
+  const bool may_share = prefixes_.has_value() || sequence.next_fork != &sequence;
   PLIMSOLL_CHECK(!may_share || !SharedTail(sequence), id);
   const Tokens length = sequence.length + n;
   const Tokens there = std::ssize(sequence.blocks) * block_tokens_;
