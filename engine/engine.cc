@@ -131,7 +131,8 @@ absl::Status Engine::Parts::MakeDecoder(const EngineOptions& options) {
 }
 
 // Everything else is there. What it took beyond its prediction the pool has less, unless it was
-// asked for by its blocks. Of a CPU others take memory as well, and a slab is taken already.
+// asked for by its blocks: what the plan left out of its budget stays free for what a first prompt
+// may still take. Of a CPU others take memory as well, and a slab is taken already.
 absl::Status Engine::Parts::SizePool(const EngineOptions& options) {
   first_blocks = plan.blocks;
   const bool on_cpu = device.backend->ops().device == Device::kCpu;
@@ -142,7 +143,8 @@ absl::Status Engine::Parts::SizePool(const EngineOptions& options) {
   Bytes room = there->free / chunk * chunk;
   if (!options.blocks) {
     const Bytes taken = free_at_start - std::min(there->free, free_at_start);
-    room = std::min(room, std::max(plan.device_bytes - taken, Bytes(0)));
+    const Bytes budget = plan.budget_bytes - plan.margin_bytes;
+    room = std::min(room, std::max(budget - taken, Bytes(0)));
   }
   const Blocks fitting = BlocksFittingIn(room, layout.block_bytes);
   if (fitting >= first_blocks) return absl::OkStatus();

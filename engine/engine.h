@@ -2,10 +2,10 @@
 //
 // Create plans the memory with the same code as `plimsoll plan`, loads the weights, makes the
 // decoder with its graphs, commits the pool last and reports predicted beside measured bytes for
-// each stage. Where a GPU has less left then than was planned, the pool has fewer blocks, or Create
-// fails if it was asked for by its blocks. Activations on the CPU are fp32;
-// what they and the rotary table take beyond the plan's formula is counted as runtime, so that the
-// prediction is of this engine and the pool is what is really left.
+// each stage. Where less of the budget is left on a GPU then than was planned, the pool has fewer
+// blocks, or Create fails if it was asked for by its blocks and they are not there. Activations on
+// the CPU are fp32; what they and the rotary table take beyond the plan's formula is counted as
+// runtime, so that the prediction is of this engine and the pool is what is really left.
 //
 // Threads: the parts say for themselves. Errors: those of reading the model; ResourceExhausted with
 // both figures when the memory is not there; Unimplemented for a model the decoder cannot run.
