@@ -71,6 +71,7 @@ struct Generation {
   int64_t computed = 0;
   int64_t reached = 0;  // the most that was ever computed
   int64_t stops = 0;    // times it was suspended
+  bool named = false;   // its request's prefix_hashes are those of its prompt
   bool suspended = false;
   std::optional<FinishReason> reason;  // set once the last token is chosen
   bool over = false;                   // nothing of it is left to compute

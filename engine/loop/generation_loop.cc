@@ -269,7 +269,7 @@ void GenerationLoop::State::EndOver() {
   admission.With([&](AdmissionController& controller) {
     for (const auto& each : ended) {
       if (swap != nullptr) swap->Forget(each->sequence);
-      if (each->status.ok()) controller.NamePrefix(each->request.reservation_id);
+      if (each->status.ok() && each->named) controller.NamePrefix(each->request.reservation_id);
       controller.EndSequence(each->request.reservation_id);
     }
   });
@@ -316,11 +316,14 @@ absl::StatusOr<int64_t> GenerationLoop::Submit(GenerationRequest request,
                                                std::shared_ptr<GenerationListener> listener) {
   PLIMSOLL_RETURN_IF_ERROR(CheckRequest(request, state_->decoder.model()));
   const std::string id = request.reservation_id;
+  bool named = false;
   const auto begin = [&](AdmissionController& controller) -> absl::StatusOr<SequenceId> {
     const absl::StatusOr<Reservation> reservation = controller.Get(id);
     if (!reservation.ok()) return reservation.status();
     PLIMSOLL_RETURN_IF_ERROR(CheckWithin(request, *reservation));
-    const Tokens there = reservation->prefix_blocks.value() * controller.cache().block_tokens();
+    const Tokens block_tokens = controller.cache().block_tokens();
+    const Tokens there = reservation->prefix_blocks.value() * block_tokens;
+    named = HasFullBlocksOf(request, *reservation, block_tokens);
     PLIMSOLL_RETURN_IF_ERROR(CheckBeyond(request, there, *reservation));
     return controller.BeginSequence(id);
   };
@@ -339,6 +342,7 @@ absl::StatusOr<int64_t> GenerationLoop::Submit(GenerationRequest request,
       auto generation =
           std::make_shared<Generation>(ticket, std::move(request), std::move(listener), *sequence);
       generation->computed = generation->reached = found.value();
+      generation->named = named;
       state_->tickets.emplace(ticket, generation);
       state_->arrivals.push_back(std::move(generation));
       state_->work.notify_one();

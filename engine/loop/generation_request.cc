@@ -74,4 +74,10 @@ absl::Status CheckBeyond(const GenerationRequest& request, Tokens found,
                       " that the prefix_hashes of reservation " + reservation.id + " found");
 }
 
+bool HasFullBlocksOf(const GenerationRequest& request, const Reservation& reservation,
+                     Tokens block_tokens) {
+  return Tokens(std::ssize(request.prompt)) / block_tokens >=
+         reservation.prompt_tokens / block_tokens;
+}
+
 }  // namespace plimsoll

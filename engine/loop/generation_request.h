@@ -16,5 +16,9 @@ absl::Status CheckWithin(const GenerationRequest& request, const Reservation& re
 // Whether there is something to compute after so many tokens that the reservation found.
 absl::Status CheckBeyond(const GenerationRequest& request, Tokens found,
                          const Reservation& reservation);
+// Whether its prompt has every full block of the prompt that was reserved for, so that each of the
+// reservation's prefix_hashes stands for a block of it.
+bool HasFullBlocksOf(const GenerationRequest& request, const Reservation& reservation,
+                     Tokens block_tokens);
 
 }  // namespace plimsoll

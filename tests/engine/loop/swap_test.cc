@@ -6,6 +6,7 @@
 
 #include <random>
 #include <string>
+#include <utility>
 
 namespace plimsoll {
 namespace {
@@ -202,6 +203,40 @@ TEST(Swap, CopiesAreMeasuredWhereNobodySaysWhatTheyCost) {
                               {.block_bytes = Bytes(64), .blocks = Blocks(1)})
                 .status(),
             absl::InternalError("copies: pretended"));
+}
+
+// Reserves with the hashes of the prompt's first two blocks.
+void SubmitNamed(SwapStack& stack, GenerationRequest request, std::shared_ptr<Collector> listener) {
+  const auto answer = stack.admission.With([&](AdmissionController& controller) {
+    return controller.Reserve({.prompt_tokens = Tokens(std::ssize(request.prompt)),
+                               .max_new_tokens = request.max_new_tokens,
+                               .prefix_hashes = {21, 22}});
+  });
+  PLIMSOLL_CHECK(answer.ok() && std::holds_alternative<Reservation>(*answer));
+  request.reservation_id = std::get<Reservation>(*answer).id;
+  PLIMSOLL_CHECK(stack.loop->Submit(std::move(request), std::move(listener)).ok());
+}
+
+// Two that share two found blocks, and grow to six blocks each in a pool of eight.
+TEST(Swap, WhoBeganWithAFoundPrefixIsKeptAndComesBack) {
+  SwapStack stack({.engine = {.blocks = Blocks(8), .eviction = Eviction::kLru}});
+  const GenerationRequest finder = Request({1, 2, 3, 4, 5, 6, 7, 8, 9}, 1),
+                          one = Request({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, 12),
+                          two = Request({1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14}, 12);
+  SubmitNamed(stack, finder, std::make_shared<Collector>());
+  stack.Stack::RunAll();  // which leaves alone what is cached and nobody holds
+  const auto first = std::make_shared<Collector>(), second = std::make_shared<Collector>();
+  SubmitNamed(stack, one, first);
+  SubmitNamed(stack, two, second);
+  stack.Stack::RunAll();
+  const LoopStats stats = stack.loop->Stats();
+  EXPECT_EQ(stats.prompt_tokens, 9 + 3 + 3) << "the first blocks were found";
+  EXPECT_EQ(stats.swapped_out, 1);
+  EXPECT_EQ(stats.swapped_in, 1);
+  EXPECT_EQ(stats.recomputed_tokens, 0);
+  EXPECT_EQ(first->tokens, Alone(one));
+  EXPECT_EQ(second->tokens, Alone(two));
+  EXPECT_EQ(stack.swap->counts().held, Blocks(0));
 }
 
 class SwapProperty : public testing::TestWithParam<PolicyOptions> {};

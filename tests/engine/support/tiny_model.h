@@ -83,6 +83,7 @@ struct TinyEngine {
     Tokens block_tokens = Tokens(4);
     Blocks blocks = Blocks(64);
     Decoder::Options decoder = {.max_batched_tokens = Tokens(64), .max_logit_rows = 64};
+    Eviction eviction = Eviction::kOff;
   };
 
   TinyEngine(const TinyModel& model, const Ops& ops, const Options& options,
@@ -90,8 +91,9 @@ struct TinyEngine {
       : layout(*CacheLayoutFor(model.config, options.kv, options.block_tokens)),
         arena(*device.CreateArena(options.blocks.value() * layout.block_bytes,
                                   device.ChunkGranule())),
-        cache(
-            *KvCache::Create({.capacity = options.blocks, .block_tokens = options.block_tokens})) {
+        cache(*KvCache::Create({.capacity = options.blocks,
+                                .block_tokens = options.block_tokens,
+                                .eviction = options.eviction})) {
     PLIMSOLL_CHECK(arena->Commit({0, arena->chunks()}).ok());
     const std::vector<std::byte> nan(static_cast<size_t>(arena->committed_bytes().value()),
                                      std::byte{0xff});
