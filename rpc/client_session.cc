@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/synchronization/blocking_counter.h"
-#include "kvcache/admission/admission_controller.h"
 #include "kvcache/base/errors.h"
 #include "rpc/address.h"
 #include "rpc/attempts.h"
@@ -88,7 +87,7 @@ void ClientSession::Ask(const Action& action, OutcomeHandler done) {
 bool ClientSession::Holds(const std::string& id) const {
   absl::MutexLock lock(&state_->mutex);
   if (!state_->held.Has(id)) return false;
-  return !state_->broke || state_->clock.Now() < *state_->broke + state_->ttl;
+  return state_->stream != nullptr || state_->clock.Now() < state_->proven + state_->ttl;
 }
 
 std::string ClientSession::IdNow(const std::string& id) const {
@@ -108,7 +107,8 @@ void ClientSession::State::Ask(std::vector<Asked> group) {
         auto* const reserve = std::get_if<ReserveAction>(&each.action);
         // Asked again it is the same request, which is granted once.
         if (reserve != nullptr && !reserve->validate_only && reserve->request.request_id.empty()) {
-          reserve->request.request_id = RandomEpoch() + RandomEpoch();
+          reserve->request.request_id = RandomRequestId();
+          each.named_here = true;
         }
         // Whatever becomes of a release, it is not claimed any more.
         if (auto* const release = std::get_if<ReleaseAction>(&each.action)) {

@@ -66,8 +66,9 @@ class ClientSession {
   // One without waiting. `done` is called exactly once.
   void Ask(const Action& action, OutcomeHandler done);
 
-  // Whether it is held: granted here, neither released nor lost. Also false while the stream is
-  // gone for longer than the ttl.
+  // Whether it is held: granted here, neither released nor lost. Also false while there is no
+  // stream and the last that the server answered was asked longer ago than the ttl: it may have
+  // been given to others.
   bool Holds(const std::string& id) const;
   // What the server calls it: after a claim, not as it was granted. `id` where it is not held.
   std::string IdNow(const std::string& id) const;

@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -24,6 +23,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "kvcache/admission/admission_controller.h"
 #include "plimsoll/v1/admission.pb.h"
 #include "rpc/client_calls.h"
 #include "rpc/client_holdings.h"
@@ -33,13 +33,16 @@ namespace plimsoll {
 
 inline constexpr size_t kMostInOneMessage = 256;
 
+inline std::string RandomRequestId() { return RandomEpoch() + RandomEpoch(); }
+
 struct ClientSession::State {
   // An operation without a result so far.
   struct Asked {
     Action action;
     OutcomeHandler done;  // empty: whoever waited was told something else
     Instant since = {};
-    bool sent = false;  // over some stream, so that it may have been done
+    bool sent = false;        // over some stream, so that it may have been done
+    bool named_here = false;  // a reservation whose request_id nobody else knows
   };
   using Stream = grpc::ClientReaderWriter<v1::SessionRequest, v1::SessionResponse>;
   using Results = std::vector<std::pair<OutcomeHandler, Outcome>>;
@@ -63,9 +66,11 @@ struct ClientSession::State {
   };
   End Converse();
   v1::SessionRequest Hello() ABSL_LOCKS_EXCLUDED(mutex);
-  absl::StatusOr<bool> Welcomed(const v1::Welcome& welcome, Stream& its) ABSL_LOCKS_EXCLUDED(mutex);
+  absl::StatusOr<bool> Welcomed(const v1::Welcome& welcome, Instant sent, Stream& its)
+      ABSL_LOCKS_EXCLUDED(mutex);
   void NoteClaimsLocked(Renewal& outcome, bool resumed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  void AskAgainLocked(bool resumed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void ReleaseUnderNewIdsLocked(const Renewal& outcome) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void AskAgainLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Heard(const v1::SessionResponse& response) ABSL_LOCKS_EXCLUDED(mutex);
   void TakeResultLocked(const v1::OperationResult& result, Results& results)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -97,9 +102,12 @@ struct ClientSession::State {
   ClientHoldings held ABSL_GUARDED_BY(mutex);
   std::vector<std::string> unclaimed ABSL_GUARDED_BY(mutex);  // of held, since the stream broke
   bool claiming ABSL_GUARDED_BY(mutex) = false;               // by more than one hello
+  bool same_session ABSL_GUARDED_BY(mutex) = false;  // as that of the last stream with operations
   std::string token ABSL_GUARDED_BY(mutex);
   Duration ttl ABSL_GUARDED_BY(mutex) = Duration::zero();
-  std::optional<Instant> broke ABSL_GUARDED_BY(mutex);  // nullopt while there is a stream
+  // When the last thing was asked that the server answered: it counts no ttl from before that. When
+  // the stream is found to be gone, it may have been for long.
+  Instant proven ABSL_GUARDED_BY(mutex) = {};
   std::thread thread;
 };
 

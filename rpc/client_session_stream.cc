@@ -61,10 +61,11 @@ ClientSession::State::End ClientSession::State::Converse() {
   v1::SessionResponse response;
   End end;
   absl::StatusOr<bool> claims_left = false;
+  const Instant sent = clock.Now();
   if (its->Write(Hello())) {
     const std::optional<v1::Welcome> welcome = ReadWelcome(*its, response);
     if (welcome) {
-      claims_left = Welcomed(*welcome, *its);
+      claims_left = Welcomed(*welcome, sent, *its);
       end.welcomed = claims_left.ok();
       end.claims_left = claims_left.ok() && *claims_left;
       // What is left is for the next hello, of a stream that resumes this session.
@@ -95,7 +96,8 @@ v1::SessionRequest ClientSession::State::Hello() {
 }
 
 // Whether there is more to claim, with another hello: one takes a thousand.
-absl::StatusOr<bool> ClientSession::State::Welcomed(const v1::Welcome& welcome, Stream& its) {
+absl::StatusOr<bool> ClientSession::State::Welcomed(const v1::Welcome& welcome, Instant sent,
+                                                    Stream& its) {
   if (welcome.resume_token().empty()) {
     return absl::InternalError("bad answer from the server: no welcome");
   }
@@ -110,12 +112,14 @@ absl::StatusOr<bool> ClientSession::State::Welcomed(const v1::Welcome& welcome, 
     token = welcome.resume_token();
     ttl = Bounds().DurationIn("ttl", welcome.ttl(), kLongestDuration);
     NoteClaimsLocked(*outcome, welcome.resumed());
+    // Of several hellos each but the first goes on with the session of the one before.
+    same_session = welcome.resumed() && (same_session || !claiming);
     claims_left = !unclaimed.empty();
     claiming = claims_left;
     if (!claims_left) {
-      AskAgainLocked(welcome.resumed());
+      AskAgainLocked();
       stream = &its;
-      broke.reset();
+      proven = sent;
     }
   }
   Lose(std::move(outcome->lost));
@@ -131,6 +135,7 @@ void ClientSession::State::NoteClaimsLocked(Renewal& outcome, bool resumed) {
     if (!its.claimed_id.empty()) held.Claimed(its.claimed_id, its.id);
     had.insert(its.id);
   }
+  ReleaseUnderNewIdsLocked(outcome);
   const size_t claimed = std::min(unclaimed.size(), kMostClaims);
   unclaimed.erase(unclaimed.begin(), unclaimed.begin() + static_cast<std::ptrdiff_t>(claimed));
   if (!resumed || claiming) return;
@@ -139,20 +144,43 @@ void ClientSession::State::NoteClaimsLocked(Renewal& outcome, bool resumed) {
   }
 }
 
+// What was let go of while a hello claimed it is had again under an id that its release, which is
+// not sent yet, does not know.
+void ClientSession::State::ReleaseUnderNewIdsLocked(const Renewal& outcome) {
+  std::map<std::string, std::string> ids_now;
+  for (const Reservation& its : outcome.renewed) {
+    if (!its.claimed_id.empty() && !held.Has(its.claimed_id)) ids_now[its.claimed_id] = its.id;
+  }
+  if (ids_now.empty()) return;
+  for (auto& [number, its] : asked) {
+    auto* const release = std::get_if<ReleaseAction>(&its.action);
+    if (release == nullptr) continue;
+    const auto found = ids_now.find(release->id);
+    if (found != ids_now.end()) release->id = found->second;
+  }
+}
+
 // What the stream before left without an answer comes first, in its order. Of another session only
-// those that somebody waits for: what they did is gone with theirs.
-void ClientSession::State::AskAgainLocked(bool resumed) {
+// those that somebody waits for: what they did is gone with theirs. There a reservation is another
+// request: under its name a server of the same life would answer with the one that ended.
+void ClientSession::State::AskAgainLocked() {
   unanswered = 0;
-  std::vector<uint64_t> again;
+  std::set<uint64_t> again;
   for (auto next = asked.begin(); next != asked.end();) {
     const auto its = next++;
-    if (!its->second.sent) continue;
-    if (its->second.done || resumed) {
-      again.push_back(its->first);
+    Asked& each = its->second;
+    if (!each.sent) continue;
+    if (each.done || same_session) {
+      again.insert(its->first);
+      if (each.named_here && !same_session) {
+        std::get<ReserveAction>(each.action).request.request_id = RandomRequestId();
+      }
     } else {
       asked.erase(its);
     }
   }
+  // Those that the stream before did not get to ask again.
+  std::erase_if(unsent, [&again](const auto& group) { return again.contains(group.front()); });
   for (auto id = again.rbegin(); id != again.rend(); ++id) unsent.push_front({*id});
 }
 
@@ -180,6 +208,7 @@ void ClientSession::State::TakeResultLocked(const v1::OperationResult& result, R
   Outcome outcome = read.ok() ? *std::move(read) : Outcome(read.status());
   const Asked its = std::move(found->second);
   asked.erase(found);
+  proven = std::max(proven, its.since);
   NoteLocked(its, outcome);
   if (its.done) results.emplace_back(its.done, std::move(outcome));
 }
@@ -206,7 +235,6 @@ void ClientSession::State::NoteLocked(const Asked& its, Outcome& outcome) {
 void ClientSession::State::Detach(bool all_is_unclaimed) {
   absl::MutexLock lock(&mutex);
   stream = nullptr;
-  if (!broke) broke = clock.Now();
   if (all_is_unclaimed) unclaimed = held.GrantedIds();
   const auto nobody_writes = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex) { return !writing; };
   mutex.Await(absl::Condition(&nobody_writes));

@@ -201,10 +201,12 @@ void ReservationHolder::SetDueLocked(const std::string& granted_id, Instant due)
   due_.emplace(due, granted_id);
 }
 
+// But for those that are due soon, as what was just taken is: a server that goes on failing is not
+// asked without a pause.
 void ReservationHolder::AllAreDueLocked(Instant now) {
   due_.clear();
   for (auto& [granted_id, kept] : kept_) {
-    kept.due = std::min(kept.due, now);
+    if (kept.due > now + kSoon) kept.due = now;
     due_.emplace(kept.due, granted_id);
   }
 }

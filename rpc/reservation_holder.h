@@ -16,9 +16,10 @@
 // With HolderOptions::session all of that goes over one stream, which is the lease: nothing is
 // renewed, and a holder that dies is noticed at once.
 //
-// Threads: any; one of its own renews. Callbacks come on that thread or on threads of the client:
-// they must not block, and must not destroy the holder. Cost: a lock and a map per call beside the
-// client's. Errors: the client's.
+// Threads: any; one of its own renews. Callbacks come on that thread, on threads of the client, and
+// on_lost also on the caller's, within an Extend or Renew that finds a loss: they must not block,
+// and must not destroy the holder. Cost: a lock and a map per call beside the client's. Errors: the
+// client's.
 #pragma once
 
 #include <condition_variable>

@@ -10,8 +10,9 @@
 // configured safe capacity is granted by the client itself and marked `local`; by default there is
 // none.
 //
-// Threads: any call from any thread. Callbacks come on threads of the library: they must not block,
-// and must not call back into the client.
+// Threads: any call from any thread. Callbacks come on threads of the library, and on_lost also on
+// the caller's, within a call that finds a loss: they must not block, and must not call back into
+// the client.
 #ifndef PLIMSOLL_CLIENT_H_
 #define PLIMSOLL_CLIENT_H_
 

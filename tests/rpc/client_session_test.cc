@@ -115,6 +115,22 @@ TEST_F(ClientSessionTest, AWireThatIsCutIsResumedWithinTheTtl) {
   EXPECT_TRUE(Lost().empty());
 }
 
+// As who was stopped for longer than the ttl would, who notices late that the stream is gone.
+TEST_F(ClientSessionTest, WithoutAStreamItHoldsForTheTtlFromTheLastAnswer) {
+  SessionOptions options = Options(seconds(60));
+  options.ttl = seconds(2);
+  session_ = std::move(ClientSession::Open(options)).value();
+  const std::string id = Granted(session_->Reserve(RequestOf(100, 0))).id;
+  std::this_thread::sleep_for(options.ttl);
+  EXPECT_TRUE(session_->Holds(id)) << "the stream is there";
+  const auto cut = std::chrono::steady_clock::now();
+  wire_.Cut();
+  EXPECT_TRUE(Eventually([&] { return !session_->Holds(id); }));
+  EXPECT_LT(std::chrono::steady_clock::now() - cut, options.ttl);
+  wire_.Mend();
+  EXPECT_TRUE(Eventually([&] { return session_->Holds(id); })) << "the server had it all the time";
+}
+
 TEST_F(ClientSessionTest, WhatOutlivedItsTtlIsLostAndSaid) {
   ClientSession& session = Open();
   const std::string id = Granted(session.Reserve(RequestOf(100, 0))).id;

@@ -144,13 +144,13 @@ TEST(ReservationHolder, RefusesOptionsThatMeanNothing) {
       ReservationHolder::Create({.client = {.server = "nowhere"}}).status()));
 }
 
-// A ledger at one address, life after life, and a holder that goes on.
-// With a session and without.
+// A ledger at one address, life after life, and a holder that goes on: with a session and without.
 class HolderOfALedger : public testing::TestWithParam<bool> {
  protected:
   HolderOfALedger() {
     NextLife("e1", Blocks(100));
     holder_ = std::move(ReservationHolder::Create({.client = {.server = address_},
+                                                   .session = GetParam(),
                                                    .on_lost =
                                                        [this](const LostReservation& lost) {
                                                          const MutexLock lock(mutex_);
@@ -250,7 +250,8 @@ TEST_P(HolderOfALedger, IsToldWhereALifeDoesNotLearn) {
 }
 
 // A grant of a new life says that the others are to be claimed, long before they are due.
-TEST_P(HolderOfALedger, AGrantOfANewLifeMakesItClaim) {
+using RenewingHolder = HolderOfALedger;
+TEST_P(RenewingHolder, AGrantOfANewLifeMakesItClaim) {
   const std::string id = Hold(7);
   NextLife("e2", Blocks(100), Learning::kWhenTold);
   absl::StatusOr<Answer> answer = absl::UnknownError("");
@@ -264,6 +265,7 @@ TEST_P(HolderOfALedger, AGrantOfANewLifeMakesItClaim) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Session, HolderOfALedger, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(None, RenewingHolder, testing::Values(false));
 
 // What a stream's end does, at once, to what is held for an hour by a holder that renews.
 TEST(ReservationHolder, OverASessionItsEndIsNoticedAtOnce) {
