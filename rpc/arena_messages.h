@@ -1,9 +1,9 @@
 // The messages of one call in one piece of memory, which goes as it came: for methods whose
 // messages have parts of their own, each of which would be allocated and freed.
 //
-// Threads: gRPC's, each call its own. Cost: one allocation for a call whose messages fit `first`
-// bytes, and a few for a larger one; a request of n bytes takes a small multiple of n. Errors:
-// none.
+// Threads: gRPC's, each call its own. Cost: two allocations for a call whose messages fit `first`
+// bytes, and one for each string too long to lie within its message; a few more for a larger one.
+// A request of n bytes takes a small multiple of n. Errors: none.
 #pragma once
 
 #include <google/protobuf/arena.h>

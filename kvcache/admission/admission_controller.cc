@@ -87,9 +87,11 @@ absl::Status AdmissionController::Validate(const ReservationRequest& request) co
 Answer AdmissionController::CanAdmit(const ReservationRequest& request) const {
   const Instant now = state_->clock.Now();
   const auto repeat = state_->FindRepeat(request, now);
+  if (repeat.ok() && repeat->has_value()) {  // its class may be gone
+    return state_->Show(state_->Draft(request, (*repeat)->blocks, now), request.tenant);
+  }
   const Verdict verdict = state_->DecideNewcomer(request, now);
-  const bool known = repeat.ok() && repeat->has_value();
-  if (known || verdict.decision == Decision::kAdmitted) {
+  if (verdict.decision == Decision::kAdmitted) {
     return state_->Show(state_->Draft(request, verdict.needed, now), request.tenant);
   }
   return state_->Refuse(request.tenant, verdict, now);

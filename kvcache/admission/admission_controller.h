@@ -173,7 +173,8 @@ class AdmissionController {
   // The reservation of this life that stands for one of an earlier life: the same one each time it
   // is claimed. An id of this life is renewed. FailedPrecondition, STALE_EPOCH, when nothing is
   // learned any more; ResourceExhausted, with the numbers, where it does not fit what is left;
-  // NotFound where what was claimed has ended, or is another tenant's.
+  // NotFound where what was claimed has ended, is another tenant's, or is of a class or a ttl that
+  // nobody can have any more. InvalidArgument for what was never a claim.
   absl::StatusOr<Reservation> Claim(const ReservationClaim& claim, LeaseKeeper* keeper = nullptr);
   // The keeper keeps it from now on, as if it had asked for it.
   absl::StatusOr<Reservation> Keep(std::string_view id, LeaseKeeper& keeper);

@@ -7,6 +7,7 @@
 // Threads, cost, errors: see admission_controller.h.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,6 +38,12 @@ struct AdmissionController::State {
   Prompt PromptOf(const ReservationRequest& request) const;
   PrefixFound FindPrefix(const ReservationRequest& request) const;
   absl::Status Validate(const ReservationRequest& request) const;
+  // Of that, what no change of options makes right or wrong.
+  absl::Status ValidateForm(const ReservationRequest& request) const;
+  // The rest: whether a newcomer may have this class and ttl.
+  absl::Status ValidateNew(const ReservationRequest& request) const;
+  // The same, but that a repeat may always have what its first was given or waits for.
+  absl::Status ValidateOffered(const ReservationRequest& request) const;
   Verdict Decide(const ReservationRequest& request, const Ahead& ahead) const;
   // The same for a newcomer.
   Verdict DecideNewcomer(const ReservationRequest& request, Instant now) const;
@@ -74,6 +81,12 @@ struct AdmissionController::State {
   // What can be said at once; counts nothing as refused.
   absl::StatusOr<Answer> AnswerNow(const ReservationRequest& request, Instant now,
                                    LeaseKeeper* keeper = nullptr);
+  // The same, but that the tally hears of a grant only from TallyGrants: it never counts down.
+  absl::StatusOr<Answer> AnswerUntallied(const ReservationRequest& request, Instant now,
+                                         LeaseKeeper* keeper = nullptr);
+  // Those with this number or a later one.
+  void TallyGrants(int64_t first);
+  // Leaves the tally to its caller.
   ReservationRecord& Grant(const ReservationRequest& request, Blocks blocks, Instant now,
                            LeaseKeeper* keeper = nullptr);
   // Takes back a grant that nobody has heard of.
@@ -131,6 +144,8 @@ struct AdmissionController::State {
   absl::Status CheckHolders(const Quotas& quotas) const;
   // Whether somebody holds or waits under it.
   bool InUse(const RequestClass& its) const;
+  // Who waits under a class that promises in part and is not among these.
+  int64_t WaitingInPart(const std::map<std::string, PolicyOptions>& classes) const;
   void ReplacePolicies(PolicySet successor);
   void ReplaceQuotas(const Quotas& quotas);
   // Gives back everything that the reservation holds, and counts how it ended.

@@ -30,10 +30,9 @@ class AdmissionTally {
     int64_t admitted, wait, never;
   };
 
-  // A request of this class was answered; `times` is -1 where that is taken back.
-  void Decided(std::string_view request_class, Decision decision, int64_t times = 1) {
-    std::atomic<int64_t>& count = RowOf(request_class).counts[static_cast<size_t>(decision)];
-    count.store(count.load(std::memory_order_relaxed) + times, std::memory_order_relaxed);
+  // A request of this class was answered, for good: readers never see a count go down.
+  void Decided(std::string_view request_class, Decision decision) {
+    Count(RowOf(request_class).counts[static_cast<size_t>(decision)]);
   }
   void Refused(Reason reason) { Count(refused_[static_cast<size_t>(reason)]); }
   // A caller left the queue, with an answer or without.

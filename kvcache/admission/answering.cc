@@ -40,6 +40,20 @@ absl::StatusOr<std::optional<Reservation>> AdmissionController::State::FindRepea
 
 absl::StatusOr<Answer> AdmissionController::State::AnswerNow(const ReservationRequest& request,
                                                              Instant now, LeaseKeeper* keeper) {
+  const int64_t first = book.NextNumber();
+  absl::StatusOr<Answer> answer = AnswerUntallied(request, now, keeper);
+  TallyGrants(first);
+  return answer;
+}
+
+void AdmissionController::State::TallyGrants(int64_t first) {
+  for (int64_t number = first; number < book.NextNumber(); ++number) {
+    tally.Decided(book.Find(number)->request.request_class, Decision::kAdmitted);
+  }
+}
+
+absl::StatusOr<Answer> AdmissionController::State::AnswerUntallied(
+    const ReservationRequest& request, Instant now, LeaseKeeper* keeper) {
   const absl::StatusOr<std::optional<Reservation>> repeat = FindRepeat(request, now);
   if (!repeat.ok()) return repeat.status();
   if (repeat->has_value()) {
@@ -47,6 +61,8 @@ absl::StatusOr<Answer> AdmissionController::State::AnswerNow(const ReservationRe
     Attach(known, keeper, now);
     return View(known, now);
   }
+  // What it repeats may have been forgotten since it was validated, and with that its class.
+  PLIMSOLL_RETURN_IF_ERROR(ValidateOffered(request));
   const Verdict verdict = DecideNewcomer(request, now);
   if (verdict.decision != Decision::kAdmitted) return Refuse(request.tenant, verdict, now);
   return View(Grant(request, verdict.needed, now, keeper), now);
@@ -81,7 +97,6 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
   NotePromised(record, Blocks(0));
   leases.Set(record.number, record.terms.expires);
   ++counters.admitted;
-  tally.Decided(request.request_class, Decision::kAdmitted);
   Attach(record, keeper, now);
   return record;
 }
@@ -164,6 +179,7 @@ void AdmissionController::State::ServeWaiter(const Waiter& waiter, Blocks blocks
     return ServeRepeats(*known, now);
   }
   ReservationRecord& record = Grant(waiter.request, blocks, now, waiter.keeper);
+  tally.Decided(waiter.request.request_class, Decision::kAdmitted);
   ++counters.waited;
   ++record.account->use.waited;
   NoteLeft(waiter);

@@ -22,7 +22,7 @@ absl::StatusOr<BatchAnswer> AdmissionController::ReserveAll(
     }
   };
   for (size_t i = 0; i < requests.size(); ++i) {
-    absl::StatusOr<Answer> answer = state_->AnswerNow(requests[i], now);
+    absl::StatusOr<Answer> answer = state_->AnswerUntallied(requests[i], now);
     auto* const refusal = answer.ok() ? std::get_if<Refusal>(&*answer) : nullptr;
     if (answer.ok() && refusal == nullptr) {
       granted.push_back(std::get<Reservation>(*std::move(answer)));
@@ -34,6 +34,7 @@ absl::StatusOr<BatchAnswer> AdmissionController::ReserveAll(
     if (refusal == nullptr) return answer.status();
     return RefusedOne{.index = i, .refusal = *refusal};
   }
+  state_->TallyGrants(first);
   state_->Settle(now);
   return granted;
 }
@@ -56,7 +57,6 @@ void AdmissionController::State::Withdraw(ReservationRecord& record, Instant now
   TenantAccount& account = *record.account;
   tenants.GiveBack(account, cache.available() - before);  // who waits is as far as he was
   --counters.admitted;
-  tally.Decided(record.request.request_class, Decision::kAdmitted, -1);
   --account.use.admitted;
   --account.use.reservations;
   tenants.Note(account);

@@ -25,6 +25,10 @@ absl::Status ValidateName(std::string_view field, const std::string& name) {
   return BadField(field, std::to_string(name.size()) + " bytes", "at most 128 bytes");
 }
 
+std::string Text(Duration t) {
+  return std::to_string(std::chrono::duration_cast<milliseconds>(t).count()) + "ms";
+}
+
 absl::Status ValidateTokens(std::string_view field, Tokens n, int64_t least) {
   if (n.value() >= least && n.value() <= kMaxTokens) return absl::OkStatus();
   return BadField(field, n.value(), std::to_string(least) + " to " + std::to_string(kMaxTokens));
@@ -34,6 +38,11 @@ absl::Status ValidatePriority(int priority) {
   if (priority >= kLowestPriority && priority <= kHighestPriority) return absl::OkStatus();
   return BadField("priority", priority,
                   std::to_string(kLowestPriority) + " to " + std::to_string(kHighestPriority));
+}
+
+absl::Status ValidateTtl(Duration ttl, Duration most) {
+  if (ttl >= Duration::zero() && ttl <= most) return absl::OkStatus();
+  return BadField("ttl", Text(ttl), "0 (the default) to " + Text(most));
 }
 
 absl::Status ValidateHashes(const ReservationRequest& request, Tokens block_tokens) {
@@ -51,10 +60,6 @@ uint64_t Mixed(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
   x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
   return x ^ (x >> 31);
-}
-
-std::string Text(Duration t) {
-  return std::to_string(std::chrono::duration_cast<milliseconds>(t).count()) + "ms";
 }
 
 // More than any pool or context holds where the sum would overflow.
@@ -76,20 +81,34 @@ Demand DemandOf(const ReservationRequest& request) {
 }
 
 absl::Status AdmissionController::State::Validate(const ReservationRequest& request) const {
+  PLIMSOLL_RETURN_IF_ERROR(ValidateForm(request));
+  return ValidateOffered(request);
+}
+
+absl::Status AdmissionController::State::ValidateForm(const ReservationRequest& request) const {
   PLIMSOLL_RETURN_IF_ERROR(ValidateName("request_id", request.request_id));
   PLIMSOLL_RETURN_IF_ERROR(ValidateName("tenant", request.tenant));
   PLIMSOLL_RETURN_IF_ERROR(ValidateTokens("prompt_tokens", request.prompt_tokens, 1));
   PLIMSOLL_RETURN_IF_ERROR(ValidateTokens("max_new_tokens", request.max_new_tokens, 0));
   PLIMSOLL_RETURN_IF_ERROR(ValidatePriority(request.priority));
   PLIMSOLL_RETURN_IF_ERROR(ValidateName("resumes", request.resumes));
+  return ValidateHashes(request, cache.block_tokens());
+}
+
+absl::Status AdmissionController::State::ValidateNew(const ReservationRequest& request) const {
   const RequestClass* const its = policies.Find(request.request_class);
   if (its == nullptr || !its->offered()) {
     return BadField("request_class", Excerpt(request.request_class), policies.Known());
   }
-  if (request.ttl < Duration::zero() || request.ttl > options.max_ttl) {
-    return BadField("ttl", Text(request.ttl), "0 (the default) to " + Text(options.max_ttl));
-  }
-  return ValidateHashes(request, cache.block_tokens());
+  return ValidateTtl(request.ttl, options.max_ttl);
+}
+
+absl::Status AdmissionController::State::ValidateOffered(const ReservationRequest& request) const {
+  absl::Status status = ValidateNew(request);
+  if (status.ok() || request.request_id.empty()) return status;
+  const bool repeats = book.FindRequest(request) != nullptr ||
+                       queue.FindRequest(request.tenant, request.request_id).has_value();
+  return repeats ? absl::OkStatus() : status;
 }
 
 Prompt AdmissionController::State::PromptOf(const ReservationRequest& request) const {

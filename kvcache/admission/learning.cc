@@ -50,9 +50,14 @@ absl::StatusOr<ReservationRecord*> AdmissionController::State::Reclaim(
     if (known->request.tenant != claim.tenant) return NoReservation(claim.id, "another tenant's");
     return FindHeld(ReservationIdOf(options.epoch, known->number));
   }
+  // A life may have been told other classes and leases than the one before: that loses this claim.
+  if (const absl::Status offered = ValidateNew(request); !offered.ok()) {
+    return NoReservation(claim.id, std::string(offered.message()));
+  }
   const Verdict verdict = DecideClaim(request);
   if (verdict.decision != Decision::kAdmitted) return NoRoomFor(claim, verdict);
   ReservationRecord& record = Grant(request, verdict.needed, now);
+  tally.Decided(request.request_class, Decision::kAdmitted);
   book.NameClaimed(record, claim.id);
   return &record;
 }
@@ -64,7 +69,7 @@ absl::StatusOr<Reservation> AdmissionController::Claim(const ReservationClaim& c
                     "at most 128 bytes");
   }
   const ReservationRequest request = RequestOf(claim);
-  PLIMSOLL_RETURN_IF_ERROR(state_->Validate(request));
+  PLIMSOLL_RETURN_IF_ERROR(state_->ValidateForm(request));
   const Instant now = state_->clock.Now();
   state_->EndWhatIsOver(now);
   const absl::StatusOr<ReservationRecord*> found = state_->Reclaim(claim, request, now);

@@ -76,13 +76,13 @@ absl::StatusOr<PolicySet> PolicySet::Create(const PolicyOptions& server,
 absl::StatusOr<PolicySet> PolicySet::Successor(const PolicyOptions& server,
                                                const std::map<std::string, PolicyOptions>& classes,
                                                Blocks total, Tokens block_tokens,
-                                               int64_t suspended) const {
+                                               int64_t others) const {
   absl::StatusOr<PolicySet> made = Create(server, classes, total, block_tokens, forecast_);
-  const int64_t unknown = growing() + suspended;
+  const int64_t unknown = growing() + others;
   if (made.ok() && forecast_ == nullptr && made->forecast_ != nullptr && unknown > 0) {
-    return absl::FailedPreconditionError("a quantile policy cannot begin while " +
-                                         std::to_string(unknown) +
-                                         " requests run under a watermark that nobody forecast");
+    return absl::FailedPreconditionError(
+        "a quantile policy cannot begin while " + std::to_string(unknown) +
+        " requests run or wait under a watermark that nobody forecast");
   }
   return made;
 }

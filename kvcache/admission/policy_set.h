@@ -72,10 +72,11 @@ class PolicySet {
     return Create(server, classes, total, block_tokens, nullptr);
   }
   // A set to Replace this one with. FailedPrecondition where a forecast is wanted for the first
-  // time while requests run, or stand still (`suspended`), that it would not know of.
+  // time while requests run that it would not know of, or `others` that may go on under a class of
+  // now: those that stand still, and those that wait under a class that goes.
   absl::StatusOr<PolicySet> Successor(const PolicyOptions& server,
                                       const std::map<std::string, PolicyOptions>& classes,
-                                      Blocks total, Tokens block_tokens, int64_t suspended) const;
+                                      Blocks total, Tokens block_tokens, int64_t others) const;
   // From now on this one, which Successor made; `in_use` says whose classes are still wanted.
   // Classes that are, and those that did not change, stay where they are.
   void Replace(PolicySet successor, const std::function<bool(const RequestClass&)>& in_use);

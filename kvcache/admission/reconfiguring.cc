@@ -49,6 +49,17 @@ bool AdmissionController::State::InUse(const RequestClass& its) const {
   return in_use;
 }
 
+int64_t AdmissionController::State::WaitingInPart(
+    const std::map<std::string, PolicyOptions>& classes) const {
+  int64_t waiting = 0;
+  queue.SeeAll([&](const Waiter& waiter) {
+    const std::string& name = waiter.request.request_class;
+    if (name.empty() || classes.contains(name)) return;
+    waiting += policies.Find(name)->promises_whole() ? 0 : 1;
+  });
+  return waiting;
+}
+
 void AdmissionController::State::ReplacePolicies(PolicySet successor) {
   policies.Replace(std::move(successor), [this](const RequestClass& its) { return InUse(its); });
   // It was not counted while it was all.
@@ -73,8 +84,9 @@ absl::Status AdmissionController::Reconfigure(const Quotas& quotas, const Policy
   state.EndWhatIsOver(now);
   PLIMSOLL_RETURN_IF_ERROR(state.tenants.Check(quotas));
   PLIMSOLL_RETURN_IF_ERROR(state.CheckHolders(quotas));
+  const int64_t others = state.suspended + state.WaitingInPart(classes);
   absl::StatusOr<PolicySet> successor = state.policies.Successor(
-      policy, classes, state.cache.counts().total, state.cache.block_tokens(), state.suspended);
+      policy, classes, state.cache.counts().total, state.cache.block_tokens(), others);
   if (!successor.ok()) return successor.status();
   if (quotas != state.options.quotas) state.ReplaceQuotas(quotas);
   state.ReplacePolicies(*std::move(successor));

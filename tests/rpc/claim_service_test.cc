@@ -106,6 +106,25 @@ TEST_F(ClaimService, WhoClaimsWhatWasRevokedIsToldThat) {
   EXPECT_EQ(answer_.lost(0).cause(), v1::LOSS_CAUSE_REVOKED);
 }
 
+TEST_F(ClaimService, AClaimOfAClassThatIsGoneIsLostAlone) {
+  v1::RenewReservationsRequest request;
+  Add(request.mutable_claims(), "e1-7", 1);
+  Add(request.mutable_claims(), "e1-8", 1);
+  request.mutable_claims(0)->set_request_class("gone");
+  ASSERT_TRUE(Send(request).ok());
+  ASSERT_EQ(answer_.reservations_size(), 1);
+  EXPECT_EQ(answer_.reservations(0).claimed_id(), "e1-8");
+  ASSERT_EQ(answer_.lost_size(), 1);
+  EXPECT_EQ(answer_.lost(0).reservation_id(), "e1-7");
+  EXPECT_EQ(answer_.lost(0).cause(), v1::LOSS_CAUSE_NOT_FOUND);
+  v1::Hello hello;
+  *hello.mutable_claims() = request.claims();
+  TestSession session(server_.address());
+  const v1::Welcome welcome = session.Greet(hello);
+  ASSERT_EQ(welcome.reservations_size(), 1);
+  EXPECT_EQ(welcome.lost_size(), 1);
+}
+
 TEST_F(ClaimService, BadClaimsAreRefusedByName) {
   v1::RenewReservationsRequest request;
   EXPECT_EQ(Send(request).error_message(),

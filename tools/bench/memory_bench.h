@@ -30,7 +30,8 @@ double DifferenceOf(const MemoryStage& stage);
 
 absl::StatusOr<MemoryComparison> CompareMemory(const EngineOptions& options);
 
-// Adds the process on GPU number 0, as the library at that path tells it, or says why not.
+// Adds the process on the GPU at that PCI address, as the library at that path tells it, or says
+// why not.
 void AddGpuProcess(const std::string& nvml_library, const std::string& pci_bus_id,
                    MemoryComparison& comparison);
 

@@ -74,6 +74,27 @@ TEST_F(BatchTest, NobodyWhoWaitsIsOvertaken) {
   EXPECT_EQ(free(), Blocks(8));
 }
 
+// Readers of the tally look at any time, also within a batch: a count that goes up and down again
+// would be a restart to them.
+TEST_F(BatchTest, WhatIsTakenBackWasNeverTallied) {
+  Restart({.epoch = "e1", .classes = {{"granted", {}}, {"refused", {}}}});
+  const auto of = [](std::string its_class, int64_t blocks) {
+    ReservationRequest request = Of(blocks);
+    request.request_class = std::move(its_class);
+    return request;
+  };
+  AskAll({of("granted", 4), of("refused", 7)});
+  std::vector<AdmissionTally::ClassCounts> classes = admission_->tally().classes();
+  ASSERT_EQ(classes.size(), 2u) << "nothing was said of the first yet";
+  EXPECT_EQ(classes[1].name, "refused");
+  AskAll({of("granted", 4), of("granted", 5), of("", 1)});
+  classes = admission_->tally().classes();
+  ASSERT_EQ(classes.size(), 3u);
+  EXPECT_EQ(classes[0].admitted, 1);
+  EXPECT_EQ(classes[1].admitted, 0);
+  EXPECT_EQ(classes[2].admitted, 2);
+}
+
 // A grant of "two" that is taken back leaves its tenant what was kept for it.
 TEST_F(BatchTest, WhatIsTakenBackCountsForNoTenant) {
   Restart({.epoch = "e1",

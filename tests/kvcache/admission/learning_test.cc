@@ -160,6 +160,20 @@ TEST_F(LearningTest, ARepeatOfTheRequestGetsWhatWasClaimed) {
   EXPECT_TRUE(absl::IsInvalidArgument(admission_->Reserve(repeat).status()));
 }
 
+TEST_F(LearningTest, AClaimOfWhatNobodyCanHaveAnyMoreIsLost) {
+  ReservationClaim claim = ClaimOf("e1-1", 2);
+  claim.request_class = "gone";
+  const absl::Status lost = Lost(claim);
+  EXPECT_TRUE(absl::IsNotFound(lost));
+  EXPECT_EQ(lost.message(),
+            "no reservation e1-1: request_class=gone: want none, as this server has no classes");
+  claim = ClaimOf("e1-2", 2);
+  claim.ttl = seconds(3601);
+  EXPECT_TRUE(absl::IsNotFound(Lost(claim)));
+  claim.ttl = seconds(3600);
+  Claim(claim);
+}
+
 TEST_F(LearningTest, AHolderMayGrowWhileItLearns) {
   const std::string id = Claim(ClaimOf("e1-1", 6)).id;
   EXPECT_TRUE(IsAdmitted(Must(admission_->Extend(id, Tokens(16 * 7)))));

@@ -151,6 +151,110 @@ TEST_F(Reconfigure, WhoWaitsUnderAClassThatGoesIsServedUnderIt) {
   EXPECT_EQ(std::get<Reservation>(answers_.front().second).blocks, Blocks(2));
 }
 
+// The same request again is the same reservation, whatever became of its class.
+TEST_F(Reconfigure, ARepeatOfWhatWasGrantedUnderAClassThatWentIsTheSame) {
+  ASSERT_TRUE(SetClasses({{"chat", {}}}).ok());
+  ReservationRequest chat = RequestOf(16, 64);
+  chat.request_class = "chat";
+  chat.request_id = "r";
+  const std::string held = std::get<Reservation>(Must(admission_->Reserve(chat))).id;
+  ASSERT_TRUE(SetClasses({}).ok());
+  const auto id_of = [](const Answer& answer) { return std::get<Reservation>(answer).id; };
+  EXPECT_EQ(id_of(Must(admission_->Reserve(chat))), held);
+  const BatchAnswer batch = Must(admission_->ReserveAll(std::vector{chat}));
+  EXPECT_EQ(std::get<std::vector<Reservation>>(batch).front().id, held);
+  Must(admission_->ReserveOrWait(chat, seconds(1),
+                                 [&](const Answer& answer) { EXPECT_EQ(id_of(answer), held); }));
+  EXPECT_TRUE(admission_->Validate(chat).ok());
+  EXPECT_EQ(std::get<Reservation>(admission_->CanAdmit(chat)).blocks, Blocks(5));
+  Release(held);
+  ASSERT_TRUE(SetClasses({}).ok()) << "nobody is left of that class";
+  EXPECT_EQ(id_of(Must(admission_->Reserve(chat))), held) << "as long as it is remembered";
+  EXPECT_TRUE(admission_->Validate(chat).ok());
+  EXPECT_TRUE(IsAdmitted(admission_->CanAdmit(chat)));
+  chat.request_id.clear();
+  EXPECT_TRUE(absl::IsInvalidArgument(admission_->Reserve(chat).status())) << "it repeats nothing";
+}
+
+TEST_F(Reconfigure, ARepeatOfWhoWaitsUnderAClassThatWentWaitsWithIt) {
+  ASSERT_TRUE(SetClasses({{"chat", {}}}).ok());
+  const std::string all = Hold("b", 10);
+  ReservationRequest chat = RequestOf(16, 64);
+  chat.request_class = "chat";
+  chat.request_id = "r";
+  const auto wait = [&] {
+    return admission_->ReserveOrWait(chat, seconds(100), [this](const Answer& answer) {
+      answers_.emplace_back("chat", answer);
+    });
+  };
+  ASSERT_TRUE(wait().ok());
+  ASSERT_TRUE(SetClasses({}).ok());
+  EXPECT_TRUE(wait().ok());
+  Release(all);
+  ASSERT_THAT(Answered(), ElementsAre("chat", "chat"));
+  EXPECT_EQ(std::get<Reservation>(answers_[0].second).id,
+            std::get<Reservation>(answers_[1].second).id);
+}
+
+// Its class went with its first, and that ends, or leaves the queue, as the repeat comes.
+TEST_F(Reconfigure, ARepeatThatComesTooLateIsOfAClassThatWent) {
+  const AdmissionOptions options{
+      .epoch = "e1", .classes = {{"chat", {}}}, .idempotency_bytes = Bytes(0)};
+  Restart(options);
+  ReservationRequest chat = RequestOf(16, 64);
+  chat.request_class = "chat";
+  chat.request_id = "r";
+  Must(admission_->Reserve(chat));
+  ASSERT_TRUE(SetClasses({}).ok());
+  clock_.Advance(seconds(3600));
+  EXPECT_TRUE(absl::IsInvalidArgument(admission_->Reserve(chat).status()));
+  admission_->CheckInvariants();
+}
+
+TEST_F(Reconfigure, AHolderOfAClassThatWentMayClaimWhatItHolds) {
+  ASSERT_TRUE(SetClasses({{"chat", {}}}).ok());
+  const std::string held = Hold("a", 3, "chat");
+  ASSERT_TRUE(SetClasses({}).ok());
+  const ReservationClaim claim{.id = held,
+                               .tenant = "a",
+                               .prompt_tokens = Tokens(16),
+                               .max_new_tokens = Tokens(32),
+                               .request_class = "chat"};
+  EXPECT_EQ(Must(admission_->Claim(claim)).id, held);
+}
+
+// Who waits under a watermark that goes would start under it, beside a forecast that knows nothing
+// of that.
+TEST_F(Reconfigure, AForecastBeginsOnlyWhenNobodyWaitsUnderAWatermarkThatGoes) {
+  const PolicyOptions watermark{.policy = Policy::kWatermark, .watermark = 0};
+  const PolicyOptions quantile{.policy = Policy::kQuantile};
+  ASSERT_TRUE(SetClasses({{"chat", watermark}, {"batch", {}}}).ok());
+  const std::string all = Hold("b", 10);
+  const auto wait = [&](const std::string& its_class) {
+    ReservationRequest request = RequestOf(16, 64);
+    request.request_class = its_class;
+    const auto ticket = admission_->ReserveOrWait(request, seconds(100), [](const Answer&) {});
+    return Must(ticket).value_or(0);
+  };
+  wait("batch");
+  const int64_t ticket = wait("chat");
+  EXPECT_THAT(SetClasses({}, quantile).message(), HasSubstr("1 requests run or wait"));
+  ASSERT_TRUE(SetClasses({}).ok());
+  EXPECT_THAT(SetClasses({}, quantile).message(), HasSubstr("1 requests run or wait"));
+  admission_->CancelWait(ticket);
+  EXPECT_TRUE(SetClasses({}, quantile).ok());
+}
+
+TEST_F(Reconfigure, AForecastKnowsOfWhoWaitsUnderAWatermarkThatStays) {
+  const PolicyOptions watermark{.policy = Policy::kWatermark, .watermark = 0};
+  ASSERT_TRUE(SetClasses({{"chat", watermark}}).ok());
+  Hold("b", 10);
+  ReservationRequest chat = RequestOf(16, 64);
+  chat.request_class = "chat";
+  Must(admission_->ReserveOrWait(chat, seconds(100), [](const Answer&) {}));
+  EXPECT_TRUE(SetClasses({{"chat", watermark}}, {.policy = Policy::kQuantile}).ok());
+}
+
 // What runs under a watermark may need all of the pool yet.
 TEST_F(Reconfigure, WhoWasLetStartCanEnd) {
   const PolicyOptions watermark{.policy = Policy::kWatermark, .watermark = 0};
@@ -164,7 +268,7 @@ TEST_F(Reconfigure, WhoWasLetStartCanEnd) {
     ASSERT_TRUE(IsAdmitted(Must(admission_->Extend(held, Tokens(16 * blocks))))) << blocks;
   }
   EXPECT_THAT(SetClasses({{"chat", {.policy = Policy::kQuantile}}}).message(),
-              HasSubstr("1 requests run under a watermark"));
+              HasSubstr("1 requests run or wait under a watermark"));
   Release(held);
   EXPECT_TRUE(SetClasses({{"chat", {.policy = Policy::kQuantile}}}).ok());
 }
