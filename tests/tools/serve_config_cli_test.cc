@@ -187,6 +187,10 @@ TEST(ServeConfigCli, SighupTakesQuotasAndClasses) {
             0);
   EXPECT_EQ(reserve(2, {"--tenant", "a"}).at("decision"), "admitted");
   EXPECT_EQ(reserve(1, {"--tenant", "a"}).at("reason"), "TENANT_QUOTA");
+  folder.Write("c", start + "quota: \"a=0:4\"\nclass: \"chat=watermark:0.1\"\n");
+  server.Signal(SIGHUP);
+  EXPECT_TRUE(server.Says("config_reloaded quota=\"a=0:3 -> a=0:4\"\n"))
+      << "what differs from what ran, not from the start: " << server.output();
   server.Signal(SIGTERM);
   server.Wait();
   EXPECT_EQ(server.output().find("needs_restart"), std::string::npos) << server.output();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -49,15 +50,27 @@ absl::Status Reloader::Take() {
   const bool has_tokens =
       arguments->server.tokens && server_.SetTokens(*arguments->server.tokens).ok();
   log_.SetLevel(arguments->log.level);
+  Tell(configured->effective, has_tokens);
+  NoteRunning(configured->effective, has_tokens);
+  return absl::OkStatus();
+}
+
+void Reloader::Tell(const std::vector<Setting>& effective, bool has_tokens) const {
   std::vector<LogField> fields;
   std::string restart;
-  for (const auto& [name, change] : ChangesBetween(running_, configured->effective)) {
+  for (const auto& [name, change] : ChangesBetween(running_, effective)) {
     fields.push_back({name, change});
     if (!ChangesLive(name, has_tokens)) restart += (restart.empty() ? "" : ",") + name;
   }
   if (!restart.empty()) fields.push_back({"needs_restart", restart});
   log_.Write(restart.empty() ? LogLevel::kInfo : LogLevel::kWarning, "config_reloaded", fields);
-  return absl::OkStatus();
+}
+
+// What wants a restart runs as it was started.
+void Reloader::NoteRunning(const std::vector<Setting>& effective, bool has_tokens) {
+  const auto live = [&](const Setting& its) { return ChangesLive(its.name, has_tokens); };
+  std::erase_if(running_, live);
+  std::copy_if(effective.begin(), effective.end(), std::back_inserter(running_), live);
 }
 
 }  // namespace plimsoll

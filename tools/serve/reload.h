@@ -2,7 +2,9 @@
 //
 // Tokens, certificates, the level of the log, quotas and policies change at once (what is held
 // stays as it was let in, see AdmissionController::Reconfigure); anything else that differs is
-// named as wanting a restart. What cannot be read, or makes no sense, changes nothing.
+// named as wanting a restart. What cannot be read, or makes no sense, changes nothing, but that
+// good certificates are taken before it shows that the pool cannot do what is asked: the server
+// would take them by itself soon.
 //
 // Threads: one. Cost: that of a start's arguments. Errors: in the log.
 #pragma once
@@ -23,7 +25,7 @@ class Reloader {
   using Source = std::function<absl::StatusOr<Configured>()>;
 
   // `server`, `admission` and `log` outlive it; `running` are the settings that they were started
-  // with.
+  // with; it keeps those that run.
   Reloader(std::vector<Setting> running, Source source, Server& server, SharedAdmission& admission,
            Log& log);
   void Reload();
@@ -31,6 +33,8 @@ class Reloader {
  private:
   absl::Status Take();
   absl::Status Reconfigure(const AdmissionOptions& wanted);
+  void Tell(const std::vector<Setting>& effective, bool has_tokens) const;
+  void NoteRunning(const std::vector<Setting>& effective, bool has_tokens);
 
   std::vector<Setting> running_;
   const Source source_;
