@@ -46,7 +46,7 @@ TEST_P(ClientBatch, IsDoneInOrderWithAnOutcomeForEach) {
   EXPECT_EQ((*outcomes)[5].status().message(), "prompt_tokens=0: want 1 to 1099511627776");
   EXPECT_EQ(GrantOf((*outcomes)[6]).id, "");
   EXPECT_TRUE(absl::IsFailedPrecondition((*outcomes)[7].status()));
-  for (const size_t i : {0, 4}) EXPECT_TRUE(GrantOf((*outcomes)[i]).confirmed) << i;
+  for (const size_t i : {size_t{0}, size_t{4}}) EXPECT_TRUE(GrantOf((*outcomes)[i]).confirmed) << i;
   server_.clock.Advance(std::chrono::seconds(10));
   EXPECT_EQ(server_.Now().reservations, 2) << "longer than an unconfirmed one lives";
 }
