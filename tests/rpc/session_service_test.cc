@@ -347,7 +347,7 @@ TEST_F(SessionService, BadMessagesEndItWithOneLine) {
   EXPECT_EQ(end_of(request, false), "claims[0]: reservation_id=(0 bytes): want 1 to 128 bytes");
   request.mutable_hello()->mutable_claims(0)->set_reservation_id("e0-1");
   request.mutable_hello()->mutable_claims(0)->set_prompt_tokens(1);
-  request.mutable_hello()->mutable_claims(0)->set_request_class("none such");
+  request.mutable_hello()->mutable_claims(0)->set_request_class(std::string(129, 'x'));
   EXPECT_NE(end_of(request, false).find("request_class"), std::string::npos);
   request.Clear();
   for (int i = 0; i < 257; ++i) request.add_operations();
