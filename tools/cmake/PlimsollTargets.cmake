@@ -87,8 +87,10 @@ function(plimsoll_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
+  # One label, core+threads, and not a list of two: a list comes apart on its way to ctest.
+  list(JOIN arg_LABELS "+" label)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES
-    TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" RUN_SERIAL ${arg_SERIAL})
+    TIMEOUT ${arg_TIMEOUT} LABELS "${label}" RUN_SERIAL ${arg_SERIAL})
 endfunction()
 
 # plimsoll_bench(<name> SOURCES ... LIBRARIES ...): one Google Benchmark program in bin.
