@@ -5,7 +5,7 @@
 // it runs never has; what comes after them counts together, as "other".
 //
 // Threads: one writer, who holds the admission lock; readers on any thread, who hold none. Cost: a
-// relaxed addition, and a look at the names before it where a request has a class. Errors: none.
+// store, and a look at the names before it where a request has a class. Errors: none.
 #pragma once
 
 #include <array>
@@ -78,7 +78,10 @@ class AdmissionTally {
     rows_.store(rows + 1, std::memory_order_release);
     return by_class_[rows];
   }
-  static void Count(std::atomic<int64_t>& count) { count.fetch_add(1, std::memory_order_relaxed); }
+  // One writes: a locked addition would wait until its last publication has reached the readers.
+  static void Count(std::atomic<int64_t>& count) {
+    count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
 
   std::array<std::atomic<int64_t>, kReasons> refused_{};
   std::array<ClassRow, kClasses + 2> by_class_{};  // no class, the named ones, all others

@@ -66,12 +66,13 @@ void SnapshotPublisher::Publish(const AdmissionSnapshot& snapshot) {
   const Words words = ToWords(snapshot);
   static_assert(std::tuple_size_v<Words> == kWords);
   const int64_t sequence = 2 * snapshot.revision;
-  PLIMSOLL_CHECK(sequence > sequence_.load(std::memory_order_relaxed), snapshot.revision);
+  PLIMSOLL_CHECK(sequence > written_sequence_, snapshot.revision);
+  written_sequence_ = sequence;
   sequence_.store(sequence - 1, std::memory_order_relaxed);
   for (size_t i = 0; i < kWords; ++i) {
-    const bool same = i >= kOften && words_[i].load(std::memory_order_relaxed) == words[i];
-    if (!same) words_[i].store(words[i], std::memory_order_release);
+    if (written_[i] != words[i]) words_[i].store(words[i], std::memory_order_release);
   }
+  written_ = words;
   sequence_.store(sequence, std::memory_order_release);
 }
 

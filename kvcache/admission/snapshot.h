@@ -50,6 +50,9 @@ class SnapshotPublisher {
   // Twice the revision, or one less while that is being written.
   alignas(128) std::atomic<int64_t> sequence_{0};  // processors fetch lines in pairs
   std::array<std::atomic<int64_t>, kWords> words_{};
+  // What the owner wrote last, apart: to read it there it would wait for the readers' copies.
+  alignas(128) int64_t written_sequence_ = 0;
+  std::array<int64_t, kWords> written_{};
 };
 
 }  // namespace plimsoll

@@ -1,4 +1,4 @@
-// How many sequences really decode at once on the pool that the plan sized, and how fast.
+// How many sequences really decode at once on the pool that was planned, and how fast.
 //
 // For each context the number of sequences doubles until the pool refuses one more, or until a step
 // takes longer than the bound; then the most that keep the bound are searched for between the last
@@ -59,7 +59,7 @@ struct ConcurrencyRun {
 struct ConcurrencyReport {
   std::string model, device;
   ElementType kv_type = ElementType::kBf16;
-  Blocks blocks;
+  Blocks blocks, planned_blocks;  // that the pool has; that the plan gave it
   Tokens block_tokens;
   Bytes block_bytes, weights_bytes;
   std::optional<Duration> max_itl;

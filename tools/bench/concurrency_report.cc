@@ -71,12 +71,17 @@ std::string OutcomeText(const ConcurrencyRun& run) {
                          run.predicted == 1 ? "" : "s", Grouped(run.reached), why);
 }
 
+std::string BlocksText(const ConcurrencyReport& report) {
+  const std::string blocks = Grouped(report.blocks.value()) + " blocks";
+  if (report.blocks == report.planned_blocks) return blocks;
+  return blocks + " (" + Grouped(report.planned_blocks.value()) + " planned)";
+}
+
 std::string ConcurrencyAsText(const ConcurrencyReport& report) {
   std::string text = absl::StrFormat(
-      "%s on %s, K and V in %s; %s blocks of %d tokens, %s each; memory moves %.2f GB/s\n",
-      report.model, report.device, std::string(NameOf(report.kv_type)),
-      Grouped(report.blocks.value()), report.block_tokens.value(), FormatSize(report.block_bytes),
-      report.bytes_per_second / 1e9);
+      "%s on %s, K and V in %s; %s of %d tokens, %s each; memory moves %.2f GB/s\n", report.model,
+      report.device, std::string(NameOf(report.kv_type)), BlocksText(report),
+      report.block_tokens.value(), FormatSize(report.block_bytes), report.bytes_per_second / 1e9);
   for (const ConcurrencyRun& run : report.runs) {
     text += absl::StrFormat("\ncontext %s: ", Grouped(run.context.value())) + OutcomeText(run) +
             "\n" + PrefillText(run) + LevelTable(run);
@@ -91,6 +96,7 @@ std::string ConcurrencyAsJson(const ConcurrencyReport& report) {
                                    {"device", report.device},
                                    {"kv", std::string(NameOf(report.kv_type))},
                                    {"blocks", report.blocks.value()},
+                                   {"planned_blocks", report.planned_blocks.value()},
                                    {"block_tokens", report.block_tokens.value()},
                                    {"block_bytes", report.block_bytes.value()},
                                    {"weights_bytes", report.weights_bytes.value()},

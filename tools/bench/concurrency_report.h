@@ -14,6 +14,9 @@ std::string OutcomeText(const ConcurrencyRun& run);
 // "1.25 ms", of a step.
 std::string MillisecondsText(Duration duration);
 
+// "1,024 blocks", and how many were planned where that is another number.
+std::string BlocksText(const ConcurrencyReport& report);
+
 std::string ConcurrencyAsText(const ConcurrencyReport& report);
 std::string ConcurrencyAsJson(const ConcurrencyReport& report);
 std::string ConcurrencyAsHtml(const ConcurrencyReport& report);  // concurrency_page.cc
