@@ -25,7 +25,8 @@ void AdmissionController::State::CheckInvariants() const {
   book.SeeAll([&](const ReservationRecord& record) {
     const int64_t number = record.number;
     const bool idle = !record.ended && !record.sequence;
-    PLIMSOLL_CHECK(leases.Has(number) == (idle && !record.kept), number);
+    PLIMSOLL_CHECK(record.lease.has_value() == (idle && !record.kept), number);
+    PLIMSOLL_CHECK(!record.lease || leases.Holds(number, record.lease), number);
     PLIMSOLL_CHECK(record.keeper == nullptr ? !record.kept : !record.ended, number);
     if (idle && record.kept) ++kept;
     if (record.ended) ++ended;

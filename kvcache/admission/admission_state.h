@@ -90,7 +90,7 @@ struct AdmissionController::State {
   ReservationRecord& Grant(const ReservationRequest& request, Blocks blocks, Instant now,
                            LeaseKeeper* keeper = nullptr);
   // Takes back a grant that nobody has heard of.
-  void Withdraw(ReservationRecord& record, Instant now);
+  void Withdraw(ReservationRecord& record);
   void CountRefusal(const ReservationRequest& request, const Refusal& refusal);
   // Puts a caller in the queue; returns its ticket.
   int64_t Wait(Waiter waiter, Instant now);
@@ -133,7 +133,7 @@ struct AdmissionController::State {
   // The holder's tokens reach `total`: tells the policy, and how long it may go on.
   void NoteGrowth(ReservationRecord& record, Tokens total, Instant now);
   // How many more it may generate.
-  void NoteRemaining(const ReservationRecord& record, Instant now);
+  void NoteRemaining(ReservationRecord& record, Instant now);
   // What the reservation is promised changed, or it ended: tells the policies what is left.
   void NotePromised(const ReservationRecord& record, Blocks before);
   // Tells the policies what those share who are promised less than the whole.

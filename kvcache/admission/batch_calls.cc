@@ -18,7 +18,7 @@ absl::StatusOr<BatchAnswer> AdmissionController::ReserveAll(
   std::vector<Reservation> granted;
   const auto take_back = [&] {
     for (int64_t number = state_->book.NextNumber(); number-- > first;) {
-      state_->Withdraw(*state_->book.Find(number), now);
+      state_->Withdraw(*state_->book.Find(number));
     }
   };
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -40,13 +40,13 @@ absl::StatusOr<BatchAnswer> AdmissionController::ReserveAll(
 }
 
 // Finish for one that never was: nothing is learned from it, and its request id is free again.
-void AdmissionController::State::Withdraw(ReservationRecord& record, Instant now) {
+void AdmissionController::State::Withdraw(ReservationRecord& record) {
   if (record.seniority != record.number) {
     const auto resumed = ParseReservationId(record.request.resumes, options.epoch);
     book.Find(*resumed)->gave_up = true;
   }
-  remaining.Remove(record.number);
-  leases.Remove(record.number);
+  remaining.Remove(record.number, record.ends);
+  leases.Remove(record.number, record.lease);
   record.its_class->End(record.place, /*cut_off=*/true);
   const Blocks before = cache.available();
   if (record.prepared) {
@@ -60,7 +60,7 @@ void AdmissionController::State::Withdraw(ReservationRecord& record, Instant now
   --account.use.admitted;
   --account.use.reservations;
   tenants.Note(account);
-  record.ended = now;  // as far as what it is promised goes
+  record.ended = true;  // as far as what it is promised goes
   NotePromised(record, record.terms.blocks);
   book.Remove(record);
 }

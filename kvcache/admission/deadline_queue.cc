@@ -2,20 +2,17 @@
 
 namespace plimsoll {
 
-void DeadlineQueue::Set(int64_t number, Instant when) {
-  const auto [place, fresh] = deadlines_.try_emplace(number, when);
-  if (!fresh) {
-    order_.erase({place->second, number});
-    place->second = when;
-  }
-  order_.emplace(when, number);
+// Most are over later than all before them.
+void DeadlineQueue::Set(int64_t number, Place& place, Instant when) {
+  Remove(number, place);
+  order_.emplace_hint(order_.end(), when, number);
+  place = when;
 }
 
-void DeadlineQueue::Remove(int64_t number) {
-  const auto found = deadlines_.find(number);
-  if (found == deadlines_.end()) return;
-  order_.erase({found->second, number});
-  deadlines_.erase(found);
+void DeadlineQueue::Remove(int64_t number, Place& place) {
+  if (!place) return;
+  order_.erase({*place, number});
+  place.reset();
 }
 
 std::optional<DeadlineQueue::Entry> DeadlineQueue::Earliest() const {

@@ -41,7 +41,7 @@ void AdmissionController::State::SignOfLife(ReservationRecord& record, Instant n
   terms.confirmed = true;
   terms.expires = now + terms.ttl;
   terms.expire_time = clock.WallNow() + terms.ttl;
-  if (!record.sequence && !record.kept) leases.Set(record.number, terms.expires);
+  if (!record.sequence && !record.kept) leases.Set(record.number, record.lease, terms.expires);
 }
 
 void AdmissionController::State::PromiseMore(ReservationRecord& record, Blocks blocks) {
@@ -72,9 +72,9 @@ void AdmissionController::State::TellRoom() {
   policies.SetRoom(cache.counts().total - std::min(kept, cache.counts().total));
 }
 
-void AdmissionController::State::NoteRemaining(const ReservationRecord& record, Instant now) {
+void AdmissionController::State::NoteRemaining(ReservationRecord& record, Instant now) {
   const Tokens most = record.terms.max_new_tokens;
-  remaining.Set(record.number, most - std::min(most, record.generated), now);
+  remaining.Set(record.number, record.ends, most - std::min(most, record.generated), now);
 }
 
 // The first report says when generating began, not how long it takes.
@@ -111,7 +111,7 @@ void AdmissionController::State::GrantOwed() {
 void AdmissionController::State::Finish(ReservationRecord& record, Instant now, EndCause how) {
   record.gave_up = how == EndCause::kReleased && stalled.Has(record.number);
   stalled.Remove(record.number);
-  remaining.Remove(record.number);
+  remaining.Remove(record.number, record.ends);
   if (record.suspended) {
     --suspended;  // its class knows
     record.suspended = false;
@@ -122,7 +122,7 @@ void AdmissionController::State::Finish(ReservationRecord& record, Instant now, 
   if (record.sequence) {
     cache.End(*record.sequence);
   } else {
-    leases.Remove(record.number);
+    leases.Remove(record.number, record.lease);
     if (record.prepared) {
       cache.End(*record.prepared);
     } else {

@@ -12,7 +12,7 @@ void AdmissionController::State::Attach(ReservationRecord& record, LeaseKeeper* 
     keeper->Keeps(record.number);
   }
   record.kept = true;
-  leases.Remove(record.number);
+  leases.Remove(record.number, record.lease);
   SignOfLife(record, now);
 }
 
@@ -39,7 +39,7 @@ void AdmissionController::LetGo(int64_t number, const LeaseKeeper& keeper, Durat
     record->kept = false;
     record->terms.expires = now + lease;
     record->terms.expire_time = state_->clock.WallNow() + lease;
-    if (!record->sequence) state_->leases.Set(number, record->terms.expires);
+    if (!record->sequence) state_->leases.Set(number, record->lease, record->terms.expires);
   }
   state_->Settle(now);
 }

@@ -22,22 +22,18 @@ Duration RemainingTokens::TimeUntil(double end, Instant now) const {
   return std::chrono::duration_cast<Duration>(std::min(time, kLongest));
 }
 
-void RemainingTokens::Set(int64_t number, Tokens remaining, Instant now) {
+void RemainingTokens::Set(int64_t number, Place& place, Tokens remaining, Instant now) {
   const double end = ClockAt(now) + static_cast<double>(remaining.value());
-  const auto [place, fresh] = by_number_.try_emplace(number, end);
-  if (!fresh) {
-    if (std::abs(end - place->second) < kKeepsPace) return;
-    ends_.erase({place->second, number});
-    place->second = end;
-  }
-  ends_.emplace(end, number);
+  if (place && std::abs(end - *place) < kKeepsPace) return;
+  Remove(number, place);
+  ends_.emplace_hint(ends_.end(), end, number);
+  place = end;
 }
 
-void RemainingTokens::Remove(int64_t number) {
-  const auto found = by_number_.find(number);
-  if (found == by_number_.end()) return;
-  ends_.erase({found->second, number});
-  by_number_.erase(found);
+void RemainingTokens::Remove(int64_t number, Place& place) {
+  if (!place) return;
+  ends_.erase({*place, number});
+  place.reset();
 }
 
 void RemainingTokens::Paced(Tokens generated, Duration time, Instant now) {

@@ -7,7 +7,8 @@
 // they got; until one did, nothing is known. So the answer is a bound for holders that keep the
 // pace; they may end, or be released, any time before.
 //
-// Invariants: a holder ends once.
+// Invariants: a holder ends once. Whoever owns it keeps its place, so that nothing is looked up to
+// find it again.
 //
 // Threads: none; the owner serialises calls. Cost: O(log n) to change, O(1) where a holder keeps
 // the pace; TimeFor looks at kLookedAt holders at most. Errors: none.
@@ -18,7 +19,6 @@
 #include <utility>
 
 #include "absl/container/btree_set.h"
-#include "absl/container/flat_hash_map.h"
 #include "kvcache/base/clock.h"
 #include "kvcache/base/units.h"
 
@@ -27,12 +27,14 @@ namespace plimsoll {
 class RemainingTokens {
  public:
   static constexpr int kLookedAt = 32;
+  using Place =
+      std::optional<double>;  // of one holder: when it ends by the clock, if it is in here
 
   explicit RemainingTokens(Instant start) : read_(start) {}
 
   // The holder with this number may generate so many more.
-  void Set(int64_t number, Tokens remaining, Instant now);
-  void Remove(int64_t number);
+  void Set(int64_t number, Place& place, Tokens remaining, Instant now);
+  void Remove(int64_t number, Place& place);
   // A holder generated so many in so long.
   void Paced(Tokens generated, Duration time, Instant now);
 
@@ -62,7 +64,6 @@ class RemainingTokens {
   double tokens_ = 0;  // that were reported, what is long ago fading
   double seconds_ = 0;
   absl::btree_set<std::pair<double, int64_t>> ends_;
-  absl::flat_hash_map<int64_t, double> by_number_;
 };
 
 }  // namespace plimsoll

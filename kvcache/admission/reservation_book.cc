@@ -11,12 +11,10 @@
 namespace plimsoll {
 namespace {
 
-constexpr size_t kSpare = 64;
-
 // About what one record occupies: itself, its strings, and its places in the indices, here and in
 // the queues of what is held.
 Bytes BytesOfRecord(const ReservationRecord& record) {
-  constexpr size_t kIndices = 160;
+  constexpr size_t kIndices = 128;
   const size_t strings = record.request.tenant.size() + record.request.request_id.size() +
                          record.request.request_class.size() + record.request.resumes.size() +
                          2 * record.terms.claimed_id.size();
@@ -49,45 +47,34 @@ bool SameRequestName::operator()(const ReservationRecord* a, const RequestName& 
 }
 
 bool SameRequestName::operator()(const ReservationRecord* a, const ReservationRecord* b) const {
-  return NameOf(a->request) == NameOf(b->request);
+  return a == b || NameOf(a->request) == NameOf(b->request);
 }
 
-std::unique_ptr<ReservationRecord> ReservationBook::Make(int64_t number,
-                                                         const ReservationRequest& request,
-                                                         const Terms& terms) {
+ReservationRecord& ReservationBook::Make(const ReservationRequest& request, const Terms& terms) {
+  const int64_t number = NextNumber();
   if (spare_.empty()) {
-    return std::make_unique<ReservationRecord>(
+    return records_.emplace_back(
         ReservationRecord{.number = number, .request = request, .terms = terms});
   }
-  std::unique_ptr<ReservationRecord> record = std::move(spare_.back());
+  ReservationRecord& record = *spare_.back();
   spare_.pop_back();
-  ReservationRequest copy = std::move(record->request);
+  ReservationRequest copy = std::move(record.request);
   copy = request;  // where the other one's strings were
-  *record = {.number = number, .request = std::move(copy), .terms = terms};
+  record = {.number = number, .request = std::move(copy), .terms = terms};
   return record;
 }
 
 ReservationRecord& ReservationBook::Add(const ReservationRequest& request, const Terms& terms) {
-  const int64_t number = next_number_++;
-  ReservationRecord& record = *records_.emplace(number, Make(number, request, terms)).first->second;
+  ReservationRecord& record = Make(request, terms);
+  index_.Add(&record);
   if (!request.request_id.empty()) {
     record.name_hash = by_request_.hash_function()(NameOf(request));
     const bool fresh = by_request_.insert(&record).second;
     PLIMSOLL_CHECK(fresh, request.tenant, request.request_id);
   }
-  held_.insert(held_.end(), number);
+  ++held_;
   bytes_ += BytesOfRecord(record);
   return record;
-}
-
-ReservationRecord* ReservationBook::Find(int64_t number) {
-  const auto found = records_.find(number);
-  return found == records_.end() ? nullptr : found->second.get();
-}
-
-const ReservationRecord* ReservationBook::Find(int64_t number) const {
-  const auto found = records_.find(number);
-  return found == records_.end() ? nullptr : found->second.get();
 }
 
 const ReservationRecord* ReservationBook::FindRequest(const ReservationRequest& request) const {
@@ -116,40 +103,48 @@ void ReservationBook::NameClaimed(ReservationRecord& record, const std::string& 
 }
 
 void ReservationBook::End(ReservationRecord& record, Instant now) {
-  PLIMSOLL_CHECK(!record.ended.has_value(), record.number);
-  record.ended = now;
+  PLIMSOLL_CHECK(!record.ended, record.number);
+  record.ended = true;
   record.sequence.reset();
   record.prepared.reset();
-  held_.erase(record.number);
-  ended_.push_back(record.number);
+  index_.SetEnded(record.number);
+  --held_;
+  ended_.push_back({.record = &record, .name_hash = record.name_hash, .when = now});
 }
 
 void ReservationBook::Forget(Instant now) {
   while (!ended_.empty()) {
-    const auto oldest = records_.find(ended_.front());
-    const ReservationRecord& record = *oldest->second;
-    if (bytes_ <= cap_ && *record.ended + kKeptAfterEnd > now) return;
-    Erase(oldest);
+    const Ended& oldest = ended_.front();
+    if (bytes_ <= cap_ && oldest.when + kKeptAfterEnd > now) break;
+    Erase(*oldest.record);
     ended_.pop_front();
   }
+  PrefetchOldest();
+}
+
+// It ended long ago, so it is in no cache, and it goes with one of the next calls.
+void ReservationBook::PrefetchOldest() const {
+  if (ended_.empty()) return;
+  constexpr size_t kLine = 64;
+  const auto* const bytes = reinterpret_cast<const char*>(ended_.front().record);
+  for (size_t at = 0; at < sizeof(ReservationRecord); at += kLine) __builtin_prefetch(bytes + at);
+  by_request_.prefetch(HashedName{.hash = ended_.front().name_hash});
 }
 
 void ReservationBook::Remove(const ReservationRecord& record) {
-  PLIMSOLL_CHECK(record.number == next_number_ - 1, record.number, next_number_);
-  --next_number_;
-  Erase(records_.find(record.number));
+  PLIMSOLL_CHECK(record.number == NextNumber() - 1, record.number, NextNumber());
+  --held_;
+  Erase(*index_.Find(record.number));
+  index_.TakeBackLatest();
 }
 
-void ReservationBook::Erase(Records::iterator place) {
-  ReservationRecord& record = *place->second;
+void ReservationBook::Erase(ReservationRecord& record) {
   bytes_ -= BytesOfRecord(record);
   if (!record.request.request_id.empty()) by_request_.erase(&record);
-  held_.erase(record.number);
   if (!record.terms.claimed_id.empty()) by_claim_.erase(record.terms.claimed_id);
-  if (spare_.size() < kSpare && record.request.prefix_hashes.capacity() == 0) {
-    spare_.push_back(std::move(place->second));
-  }
-  records_.erase(place);
+  index_.Remove(record.number);
+  std::vector<uint64_t>().swap(record.request.prefix_hashes);  // may be long
+  spare_.push_back(&record);
 }
 
 bool SameContent(const ReservationRequest& first, const ReservationRequest& repeat) {

@@ -5,24 +5,28 @@
 // when all that is known exceeds the byte cap. Held ones are never forgotten: the pool bounds them.
 // A request_id belongs to its tenant; two tenants may use the same one.
 //
+// What is forgotten goes in the order of its end, so it was in no cache for long: the next one to
+// go is fetched before it goes, and the one that went last is the next to be used again. The memory
+// of records stays with the book.
+//
 // Threads: none; the owner serialises calls. Cost: O(1) per call, and per record forgotten.
 // Errors: misuse (ending twice) aborts.
 #pragma once
 
 #include <cstdint>
 #include <deque>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
-#include "absl/container/btree_set.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "kvcache/admission/deadline_queue.h"
 #include "kvcache/admission/lease_keeper.h"
 #include "kvcache/admission/policy_set.h"
+#include "kvcache/admission/record_index.h"
+#include "kvcache/admission/remaining_tokens.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/admission/tenant_book.h"
 #include "kvcache/base/ids.h"
@@ -68,7 +72,9 @@ struct ReservationRecord {
   bool suspended = false;       // its sequence is, and holds nothing
   Instant granted = {};
   std::optional<Instant> reported = std::nullopt;  // when its holder last said how far it is
-  std::optional<Instant> ended = std::nullopt;
+  DeadlineQueue::Place lease = std::nullopt;       // while that runs
+  RemainingTokens::Place ends = std::nullopt;      // among those who may generate
+  bool ended = false;
 };
 
 // A request_id and whose it is. The strings are the record's own.
@@ -76,6 +82,11 @@ struct RequestName {
   std::string_view tenant, request_id;
 
   friend bool operator==(const RequestName&, const RequestName&) = default;
+};
+
+// A name of which only the hash is looked at.
+struct HashedName {
+  size_t hash;
 };
 
 // Nobody outside can tell which names fall together: each has a secret of its own.
@@ -86,6 +97,7 @@ class RequestNameHash {
   RequestNameHash();
   size_t operator()(const RequestName& name) const;
   size_t operator()(const ReservationRecord* record) const { return record->name_hash; }
+  size_t operator()(const HashedName& name) const { return name.hash; }
 
  private:
   uint64_t secret_;
@@ -101,13 +113,15 @@ struct SameRequestName {
 class ReservationBook {
  public:
   explicit ReservationBook(Bytes cap) : cap_(cap) {}
+  ReservationBook(const ReservationBook&) = delete;  // its indices point into it
+  ReservationBook& operator=(const ReservationBook&) = delete;
 
-  int64_t NextNumber() const { return next_number_; }
+  int64_t NextNumber() const { return index_.next_number(); }
   // Adds a held record with the next number. References stay valid until it is forgotten.
   ReservationRecord& Add(const ReservationRequest& request, const Terms& terms);
   // Null when it was never given or is forgotten.
-  ReservationRecord* Find(int64_t number);
-  const ReservationRecord* Find(int64_t number) const;
+  ReservationRecord* Find(int64_t number) { return index_.Find(number); }
+  const ReservationRecord* Find(int64_t number) const { return index_.Find(number); }
   // The record that this tenant and request id got, held or ended; null if none or id empty.
   const ReservationRecord* FindRequest(const ReservationRequest& request) const;
   ReservationRecord* FindRequest(const ReservationRequest& request);
@@ -124,37 +138,39 @@ class ReservationBook {
   // All, in no order.
   template <class See>
   void SeeAll(See see) const {
-    for (const auto& [number, record] : records_) see(*record);
+    index_.SeeAll(see);
   }
-  // Held ones with numbers after this one, in order, until `see` says false. O(log n + seen).
+  // Held ones with numbers after this one, in order, until `see` says false. O(seen), and a bit for
+  // each that was granted after it.
   template <class See>
   void SeeHeldAfter(int64_t number, See see) const {
-    for (auto it = held_.upper_bound(number); it != held_.end(); ++it) {
-      if (!see(*records_.at(*it))) return;
-    }
+    index_.SeeHeldAfter(number, see);
   }
 
-  int64_t held() const { return std::ssize(records_) - std::ssize(ended_); }
+  int64_t held() const { return held_; }
   int64_t ended() const { return std::ssize(ended_); }
   Bytes bytes() const { return bytes_; }
 
  private:
-  using Records = absl::flat_hash_map<int64_t, std::unique_ptr<ReservationRecord>>;
+  struct Ended {
+    ReservationRecord* record;
+    size_t name_hash;
+    Instant when;
+  };
 
-  std::unique_ptr<ReservationRecord> Make(int64_t number, const ReservationRequest& request,
-                                          const Terms& terms);
-  void Erase(Records::iterator place);
+  ReservationRecord& Make(const ReservationRequest& request, const Terms& terms);
+  void Erase(ReservationRecord& record);
+  void PrefetchOldest() const;
 
   const Bytes cap_;
   Bytes bytes_;
-  int64_t next_number_ = 1;
-  Records records_;
-  // Some that were forgotten, for the memory of them and of their strings.
-  std::vector<std::unique_ptr<ReservationRecord>> spare_;
+  int64_t held_ = 0;
+  std::deque<ReservationRecord> records_;
+  std::vector<ReservationRecord*> spare_;  // that were forgotten; the last one is used next
+  RecordIndex index_;
   absl::flat_hash_set<ReservationRecord*, RequestNameHash, SameRequestName> by_request_;
   std::unordered_map<std::string, int64_t> by_claim_;  // by id of an earlier life
-  absl::btree_set<int64_t> held_;                      // numbers
-  std::deque<int64_t> ended_;                          // numbers, oldest end first
+  std::deque<Ended> ended_;                            // oldest end first
 };
 
 // Whether a repeat of `first` asks for the same thing.

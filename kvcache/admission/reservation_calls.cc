@@ -97,7 +97,7 @@ absl::StatusOr<SequenceId> AdmissionController::BeginSequence(std::string_view i
                                          " already");
   }
   state_->SignOfLife(record, now);
-  state_->leases.Remove(record.number);
+  state_->leases.Remove(record.number, record.lease);
   record.by_hashes = record.prepared.has_value();
   record.sequence = record.prepared ? std::exchange(record.prepared, std::nullopt)
                                     : state_->cache.Begin(record.terms.blocks);

@@ -78,7 +78,7 @@ void AdmissionController::SuspendSequence(std::string_view id, const PreemptSequ
   record.suspended = true;
   record.by_hashes = false;
   record.reported.reset();  // what it waits from now on is no part of its pace
-  state_->remaining.Remove(record.number);
+  state_->remaining.Remove(record.number, record.ends);
   ++state_->suspended;
   ++state_->counters.preempted;
   state_->Publish();

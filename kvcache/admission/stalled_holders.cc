@@ -3,16 +3,18 @@
 namespace plimsoll {
 
 void StalledHolders::Refused(int64_t number, int64_t seniority, Blocks lacks, Instant now) {
-  owed_[number] = {.seniority = seniority, .blocks = lacks};
+  Owed& owed = owed_[number];
+  owed.seniority = seniority;
+  owed.blocks = lacks;
   by_seniority_[seniority] = number;
-  lapses_.Set(number, now + kOwedFor);
+  lapses_.Set(number, owed.lapse, now + kOwedFor);
 }
 
 void StalledHolders::Remove(int64_t number) {
   const auto found = owed_.find(number);
   if (found == owed_.end()) return;
   by_seniority_.erase(found->second.seniority);
-  lapses_.Remove(number);
+  lapses_.Remove(number, found->second.lapse);
   owed_.erase(found);
 }
 

@@ -45,6 +45,7 @@ class StalledHolders {
   struct Owed {
     int64_t seniority;
     Blocks blocks;
+    DeadlineQueue::Place lapse;
   };
 
   std::unordered_map<int64_t, Owed> owed_;   // by number

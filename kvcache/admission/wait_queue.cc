@@ -91,10 +91,12 @@ int64_t WaitQueue::Push(Waiter waiter, Instant now) {
   if (!request.request_id.empty()) {
     by_request_.emplace(request.tenant, request.request_id, ticket);
   }
-  deadlines_.Set(ticket, waiter.deadline);
   prefix_hashes_ += std::ssize(request.prefix_hashes);
   waiter.since = now;
-  waiters_.emplace(ticket, Place{.waiter = std::move(waiter), .rank = rank});
+  const Instant deadline = waiter.deadline;
+  Place& place =
+      waiters_.emplace(ticket, Place{.waiter = std::move(waiter), .rank = rank}).first->second;
+  deadlines_.Set(ticket, place.end, deadline);
   return ticket;
 }
 
@@ -159,7 +161,7 @@ std::optional<Waiter> WaitQueue::Remove(int64_t ticket) {
   line->second.blocks -= waiter.needed;
   PutIn(*line, first);
   by_request_.erase({waiter.request.tenant, waiter.request.request_id, ticket});
-  deadlines_.Remove(ticket);
+  deadlines_.Remove(ticket, found->second.end);
   waiters_.erase(found);
   return waiter;
 }
@@ -234,7 +236,7 @@ void WaitQueue::CheckInvariants() const {
   Blocks blocks;
   for (const auto& [ticket, place] : waiters_) {
     const Line& line = lines_.at(place.waiter.request.tenant);
-    PLIMSOLL_CHECK(line.ranks.contains(place.rank) && deadlines_.Has(ticket), ticket);
+    PLIMSOLL_CHECK(line.ranks.contains(place.rank) && deadlines_.Holds(ticket, place.end), ticket);
     if (!line.aside) blocks += place.waiter.needed;
   }
   PLIMSOLL_CHECK(blocks == blocks_, blocks, blocks_);

@@ -144,6 +144,7 @@ class WaitQueue {
   struct Place {
     Waiter waiter;
     Rank rank;
+    DeadlineQueue::Place end = std::nullopt;
   };
   using Lines = std::unordered_map<std::string, Line>;
 

@@ -17,19 +17,22 @@ Instant At(int64_t second) { return Instant(seconds(second)); }
 
 TEST(DeadlineQueue, GivesTheEarliestAndTiesToTheLowerNumber) {
   DeadlineQueue queue;
+  DeadlineQueue::Place first, second, third;
   EXPECT_EQ(queue.Earliest(), std::nullopt);
-  queue.Set(2, At(5));
-  queue.Set(1, At(5));
-  queue.Set(3, At(9));
+  queue.Set(2, second, At(5));
+  queue.Set(1, first, At(5));
+  queue.Set(3, third, At(9));
   EXPECT_EQ(queue.Earliest(), (DeadlineQueue::Entry{At(5), 1}));
-  queue.Set(1, At(10));  // in place of the first
+  queue.Set(1, first, At(10));  // in place of the first
   EXPECT_EQ(queue.size(), 3);
   EXPECT_THAT(std::vector<DeadlineQueue::Entry>(queue.begin(), queue.end()),
               ElementsAre(DeadlineQueue::Entry{At(5), 2}, DeadlineQueue::Entry{At(9), 3},
                           DeadlineQueue::Entry{At(10), 1}));
-  queue.Remove(2);
-  queue.Remove(2);
-  EXPECT_FALSE(queue.Has(2));
+  EXPECT_TRUE(queue.Holds(2, second));
+  EXPECT_FALSE(queue.Holds(4, second)) << "another's place";
+  queue.Remove(2, second);
+  queue.Remove(2, second);
+  EXPECT_FALSE(queue.Holds(2, second));
   EXPECT_EQ(queue.Earliest(), (DeadlineQueue::Entry{At(9), 3}));
 }
 

@@ -20,7 +20,8 @@ Blocks TenEach(int64_t) { return Blocks(10); }
 
 TEST(RemainingTokens, KnowsNothingUntilAPaceIsReported) {
   RemainingTokens remaining(At(0));
-  remaining.Set(1, Tokens(100), At(0));
+  RemainingTokens::Place first;
+  remaining.Set(1, first, Tokens(100), At(0));
   EXPECT_EQ(remaining.TimeFor(Blocks(1), At(0), TenEach), std::nullopt);
   remaining.Paced(Tokens(50), Duration::zero(), At(1));
   EXPECT_EQ(remaining.TimeFor(Blocks(1), At(1), TenEach), std::nullopt);
@@ -32,17 +33,18 @@ TEST(RemainingTokens, KnowsNothingUntilAPaceIsReported) {
 TEST(RemainingTokens, AddsUpWhatComesBackInOrder) {
   RemainingTokens remaining(At(0));
   remaining.Paced(Tokens(100), seconds(10), At(0));
-  remaining.Set(3, Tokens(300), At(0));
-  remaining.Set(1, Tokens(100), At(0));
-  remaining.Set(2, Tokens(200), At(0));
+  RemainingTokens::Place first, second, third;
+  remaining.Set(3, third, Tokens(300), At(0));
+  remaining.Set(1, first, Tokens(100), At(0));
+  remaining.Set(2, second, Tokens(200), At(0));
   EXPECT_EQ(remaining.TimeFor(Blocks(10), At(0), TenEach), seconds(10));
   EXPECT_EQ(remaining.TimeFor(Blocks(11), At(0), TenEach), seconds(20));
   EXPECT_EQ(remaining.TimeFor(Blocks(30), At(5), TenEach), seconds(25));
   EXPECT_EQ(remaining.TimeFor(Blocks(999), At(0), TenEach), seconds(30)) << "that is all there is";
-  remaining.Set(1, Tokens(250), At(0));
+  remaining.Set(1, first, Tokens(250), At(0));
   EXPECT_EQ(remaining.TimeFor(Blocks(10), At(0), TenEach), seconds(20));
-  remaining.Remove(2);
-  remaining.Remove(2);
+  remaining.Remove(2, second);
+  remaining.Remove(2, second);
   EXPECT_EQ(remaining.TimeFor(Blocks(10), At(0), TenEach), seconds(25));
   EXPECT_EQ(remaining.TimeFor(Blocks(10), At(99), TenEach), Duration::zero()) << "any moment";
 }
@@ -50,7 +52,8 @@ TEST(RemainingTokens, AddsUpWhatComesBackInOrder) {
 TEST(RemainingTokens, FollowsAChangeOfPaceWithoutTouchingAnybody) {
   RemainingTokens remaining(At(0));
   remaining.Paced(Tokens(10), seconds(1), At(0));
-  remaining.Set(1, Tokens(1000), At(0));
+  RemainingTokens::Place first;
+  remaining.Set(1, first, Tokens(1000), At(0));
   for (int i = 1; i <= 2000; ++i) remaining.Paced(Tokens(20), seconds(1), At(10));
   const Duration time = *remaining.TimeFor(Blocks(1), At(10), TenEach);
   EXPECT_GT(time, milliseconds(44900)) << "a hundred are done, and the pace has doubled";
