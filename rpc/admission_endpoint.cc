@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "rpc/batch.h"
+#include "rpc/caller.h"
 #include "rpc/claim.h"
 #include "rpc/convert.h"
 #include "rpc/session_endpoint.h"
@@ -23,15 +24,24 @@ grpc::ServerUnaryReactor* AdmissionEndpoint::ReserveCapacity(grpc::CallbackServe
   if (*max_wait == Duration::zero() || in->validate_only()) {
     return Finished(context, Reserve(*context, *in, out));
   }
-  const absl::StatusOr<ReservationRequest> request = FromWire(*in);
+  const absl::StatusOr<ReservationRequest> request = RequestOf(*context, *in);
   if (!request.ok()) return Finished(context, request.status());
   return WaitingReserve::Start(served_, *context, *request, *max_wait, out);
+}
+
+absl::StatusOr<ReservationRequest> AdmissionEndpoint::RequestOf(
+    const grpc::CallbackServerContext& context, const v1::ReserveCapacityRequest& in) const {
+  const absl::StatusOr<Caller> caller = Caller::Of(served_, context);
+  if (!caller.ok()) return caller.status();
+  absl::StatusOr<ReservationRequest> request = FromWire(in);
+  if (request.ok()) PLIMSOLL_RETURN_IF_ERROR(caller->ActFor(request->tenant));
+  return request;
 }
 
 absl::Status AdmissionEndpoint::Reserve(const grpc::CallbackServerContext& context,
                                         const v1::ReserveCapacityRequest& in,
                                         v1::ReserveCapacityResponse* out) {
-  const absl::StatusOr<ReservationRequest> request = FromWire(in);
+  const absl::StatusOr<ReservationRequest> request = RequestOf(context, in);
   if (!request.ok()) return request.status();
   if (CallerIsGone(context)) return absl::CancelledError("the caller gave up");
   const DecisionTimer timer(served_);
@@ -50,17 +60,23 @@ absl::Status AdmissionEndpoint::Reserve(const grpc::CallbackServerContext& conte
 grpc::ServerUnaryReactor* AdmissionEndpoint::ExtendReservation(
     grpc::CallbackServerContext* context, const v1::ExtendReservationRequest* in,
     v1::ExtendReservationResponse* out) {
-  return Finished(context, Extend(*in, out));
+  return Finished(context, Extend(*context, *in, out));
 }
 
-absl::Status AdmissionEndpoint::Extend(const v1::ExtendReservationRequest& in,
+absl::Status AdmissionEndpoint::Extend(const grpc::CallbackServerContext& context,
+                                       const v1::ExtendReservationRequest& in,
                                        v1::ExtendReservationResponse* out) {
+  const absl::StatusOr<Caller> caller = Caller::Of(served_, context);
+  if (!caller.ok()) return caller.status();
   const absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
   if (!id.ok()) return id.status();
   const absl::StatusOr<Tokens> total = TotalTokensFrom(in);
   if (!total.ok()) return total.status();
-  const absl::StatusOr<Answer> answer = served_.admission.With(
-      [&](AdmissionController& admission) { return admission.Extend(*id, *total); });
+  const absl::StatusOr<Answer> answer =
+      served_.admission.With([&](AdmissionController& admission) -> absl::StatusOr<Answer> {
+        PLIMSOLL_RETURN_IF_ERROR(caller->CheckMayTouch(admission, *id));
+        return admission.Extend(*id, *total);
+      });
   if (!answer.ok()) return answer.status();
   SetOutcome(*answer, served_.clock.Now(), out);
   out->set_revision(served_.Revision());
@@ -70,51 +86,38 @@ absl::Status AdmissionEndpoint::Extend(const v1::ExtendReservationRequest& in,
 grpc::ServerUnaryReactor* AdmissionEndpoint::RenewReservations(
     grpc::CallbackServerContext* context, const v1::RenewReservationsRequest* in,
     v1::RenewReservationsResponse* out) {
-  return Finished(context, Renew(*in, out));
+  return Finished(context, Renew(*context, *in, out));
 }
 
-absl::Status AdmissionEndpoint::Renew(const v1::RenewReservationsRequest& in,
+absl::Status AdmissionEndpoint::Renew(const grpc::CallbackServerContext& context,
+                                      const v1::RenewReservationsRequest& in,
                                       v1::RenewReservationsResponse* out) {
-  const absl::StatusOr<std::vector<std::string>> ids = ReservationIdsFrom(in);
-  if (!ids.ok()) return ids.status();
-  const auto claims = ClaimsFrom(in.claims(), kMaxIdsPerRenewal);
-  if (!claims.ok()) return claims.status();
+  const absl::StatusOr<Caller> caller = Caller::Of(served_, context);
+  if (!caller.ok()) return caller.status();
   const Instant now = served_.clock.Now();
-  return served_.admission.With([&](AdmissionController& admission) -> absl::Status {
-    for (const std::string& id : *ids) {
-      const absl::StatusOr<Reservation> renewed = admission.Renew(id);
-      if (renewed.ok()) {
-        *out->add_reservations() = ToWire(*renewed, now);
-      } else if (auto lost = LostBecause(renewed.status(), id)) {
-        lost->revoked = admission.WasRevoked(id);
-        *out->add_lost() = ToWire(*lost);
-      } else {
-        return renewed.status();
-      }
-    }
-    for (const ReservationClaim& claim : *claims) {
-      const auto claimed = Claim(admission, claim, nullptr, out->mutable_lost());
-      if (!claimed.ok()) return claimed.status();
-      if (claimed->has_value()) *out->add_reservations() = ToWire(**claimed, now);
-    }
-    return absl::OkStatus();
-  });
+  return RenewAll(served_.admission, *caller, now, in, out);
 }
 
 grpc::ServerUnaryReactor* AdmissionEndpoint::ReleaseReservation(
     grpc::CallbackServerContext* context, const v1::ReleaseReservationRequest* in,
     v1::ReleaseReservationResponse* out) {
-  return Finished(context, Release(*in, out));
+  return Finished(context, Release(*context, *in, out));
 }
 
-absl::Status AdmissionEndpoint::Release(const v1::ReleaseReservationRequest& in,
+absl::Status AdmissionEndpoint::Release(const grpc::CallbackServerContext& context,
+                                        const v1::ReleaseReservationRequest& in,
                                         v1::ReleaseReservationResponse* out) {
+  const absl::StatusOr<Caller> caller = Caller::Of(served_, context);
+  if (!caller.ok()) return caller.status();
   const absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
   if (!id.ok()) return id.status();
   const absl::StatusOr<std::optional<Tokens>> used = UsedTokensFrom(in);
   if (!used.ok()) return used.status();
-  PLIMSOLL_RETURN_IF_ERROR(served_.admission.With(
-      [&](AdmissionController& admission) { return admission.Release(*id, *used); }));
+  const absl::Status released = served_.admission.With([&](AdmissionController& admission) {
+    PLIMSOLL_RETURN_IF_ERROR(caller->CheckMayTouch(admission, *id));
+    return admission.Release(*id, *used);
+  });
+  if (!released.ok()) return released;
   out->set_revision(served_.Revision());
   return absl::OkStatus();
 }
@@ -125,12 +128,13 @@ grpc::ServerUnaryReactor* AdmissionEndpoint::BatchReserveCapacity(
   if (CallerIsGone(*context)) {
     return Finished(context, absl::CancelledError("the caller gave up"));
   }
-  return Finished(context, DoBatch(served_, *in, out));
+  const absl::StatusOr<Caller> caller = Caller::Of(served_, *context);
+  return Finished(context, caller.ok() ? DoBatch(served_, *caller, *in, out) : caller.status());
 }
 
 grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* AdmissionEndpoint::Session(
-    grpc::CallbackServerContext*) {
-  return StartSession(served_, sessions_);
+    grpc::CallbackServerContext* context) {
+  return StartSession(served_, sessions_, Caller::Of(served_, *context));
 }
 
 AdmissionEndpoint::~AdmissionEndpoint() {

@@ -34,11 +34,17 @@ class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
       grpc::CallbackServerContext* context) override;
 
  private:
+  // Of who calls, if he may ask it.
+  absl::StatusOr<ReservationRequest> RequestOf(const grpc::CallbackServerContext& context,
+                                               const v1::ReserveCapacityRequest& in) const;
   absl::Status Reserve(const grpc::CallbackServerContext& context,
                        const v1::ReserveCapacityRequest& in, v1::ReserveCapacityResponse* out);
-  absl::Status Extend(const v1::ExtendReservationRequest& in, v1::ExtendReservationResponse* out);
-  absl::Status Renew(const v1::RenewReservationsRequest& in, v1::RenewReservationsResponse* out);
-  absl::Status Release(const v1::ReleaseReservationRequest& in,
+  absl::Status Extend(const grpc::CallbackServerContext& context,
+                      const v1::ExtendReservationRequest& in, v1::ExtendReservationResponse* out);
+  absl::Status Renew(const grpc::CallbackServerContext& context,
+                     const v1::RenewReservationsRequest& in, v1::RenewReservationsResponse* out);
+  absl::Status Release(const grpc::CallbackServerContext& context,
+                       const v1::ReleaseReservationRequest& in,
                        v1::ReleaseReservationResponse* out);
 
   const Served& served_;

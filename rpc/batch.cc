@@ -17,31 +17,32 @@ absl::Status CheckAnswersAtOnce(const Action& action) {
   return absl::InvalidArgumentError("max_wait: want 0 in a batch, which is answered at once");
 }
 
-absl::StatusOr<Action> BatchActionFrom(const v1::Operation& in) {
-  absl::StatusOr<Action> action = ActionFrom(in);
+absl::StatusOr<Action> BatchActionFrom(const v1::Operation& in, const Caller& caller) {
+  absl::StatusOr<Action> action = ActionFrom(in, caller);
   if (action.ok()) PLIMSOLL_RETURN_IF_ERROR(CheckAnswersAtOnce(*action));
   return action;
 }
 
 // Read and answered under the lock too: one after the other they stay in the processor's cache,
 // and nothing is kept for as many operations as a batch has.
-void DoEach(const Served& served, const v1::BatchReserveCapacityRequest& in,
+void DoEach(const Served& served, const Caller& caller, const v1::BatchReserveCapacityRequest& in,
             v1::BatchReserveCapacityResponse* out) {
   served.admission.With([&](AdmissionController& admission) {
     for (const v1::Operation& operation : in.operations()) {
-      const absl::StatusOr<Action> action = BatchActionFrom(operation);
-      const Outcome outcome = action.ok() ? Do(admission, *action) : Outcome(action.status());
+      const absl::StatusOr<Action> action = BatchActionFrom(operation, caller);
+      const Outcome outcome =
+          action.ok() ? Do(admission, *action, caller) : Outcome(action.status());
       SetResult(operation.id(), outcome, served.clock.Now(), out->add_results());
     }
   });
 }
 
 absl::StatusOr<std::vector<ReservationRequest>> RequestsFrom(
-    const v1::BatchReserveCapacityRequest& in) {
+    const v1::BatchReserveCapacityRequest& in, const Caller& caller) {
   std::vector<ReservationRequest> requests;
   for (const v1::Operation& operation : in.operations()) {
     const std::string which = "operations[" + std::to_string(requests.size()) + "]";
-    absl::StatusOr<Action> action = BatchActionFrom(operation);
+    absl::StatusOr<Action> action = BatchActionFrom(operation, caller);
     if (!action.ok()) return Annotate(action.status(), which);
     auto* const reserve = std::get_if<ReserveAction>(&*action);
     if (reserve == nullptr || reserve->validate_only) {
@@ -53,9 +54,10 @@ absl::StatusOr<std::vector<ReservationRequest>> RequestsFrom(
   return requests;
 }
 
-absl::Status DoAll(const Served& served, const v1::BatchReserveCapacityRequest& in,
+absl::Status DoAll(const Served& served, const Caller& caller,
+                   const v1::BatchReserveCapacityRequest& in,
                    v1::BatchReserveCapacityResponse* out) {
-  const absl::StatusOr<std::vector<ReservationRequest>> requests = RequestsFrom(in);
+  const absl::StatusOr<std::vector<ReservationRequest>> requests = RequestsFrom(in, caller);
   if (!requests.ok()) return requests.status();
   const absl::StatusOr<BatchAnswer> answer = served.admission.With(
       [&](AdmissionController& admission) { return admission.ReserveAll(*requests); });
@@ -79,16 +81,17 @@ absl::Status DoAll(const Served& served, const v1::BatchReserveCapacityRequest& 
 
 }  // namespace
 
-absl::Status DoBatch(const Served& served, const v1::BatchReserveCapacityRequest& in,
+absl::Status DoBatch(const Served& served, const Caller& caller,
+                     const v1::BatchReserveCapacityRequest& in,
                      v1::BatchReserveCapacityResponse* out) {
   Bounds bounds;
   bounds.NumberIn("number of operations", in.operations_size(), 1, kMaxOperations);
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());
   out->mutable_results()->Reserve(in.operations_size());
   if (in.all_or_nothing()) {
-    PLIMSOLL_RETURN_IF_ERROR(DoAll(served, in, out));
+    PLIMSOLL_RETURN_IF_ERROR(DoAll(served, caller, in, out));
   } else {
-    DoEach(served, in, out);
+    DoEach(served, caller, in, out);
   }
   out->set_revision(served.Revision());
   return absl::OkStatus();

@@ -6,13 +6,15 @@
 
 #include "absl/status/status.h"
 #include "plimsoll/v1/admission.pb.h"
+#include "rpc/caller.h"
 #include "rpc/served.h"
 
 namespace plimsoll {
 
 inline constexpr int kMaxOperations = 256;  // in one message
 
-absl::Status DoBatch(const Served& served, const v1::BatchReserveCapacityRequest& in,
+absl::Status DoBatch(const Served& served, const Caller& caller,
+                     const v1::BatchReserveCapacityRequest& in,
                      v1::BatchReserveCapacityResponse* out);
 
 }  // namespace plimsoll

@@ -23,6 +23,35 @@ absl::StatusOr<ReservationClaim> ClaimFrom(const v1::ReservationClaim& in) {
   return claim;
 }
 
+// A sign of life for each, or why it is lost.
+absl::Status RenewThese(AdmissionController& admission, const std::vector<std::string>& ids,
+                        Instant now, v1::RenewReservationsResponse* out) {
+  for (const std::string& id : ids) {
+    const absl::StatusOr<Reservation> renewed = admission.Renew(id);
+    if (renewed.ok()) {
+      *out->add_reservations() = ToWire(*renewed, now);
+    } else if (auto lost = LostBecause(renewed.status(), id)) {
+      lost->revoked = admission.WasRevoked(id);
+      *out->add_lost() = ToWire(*lost);
+    } else {
+      return renewed.status();
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMayTouchAll(AdmissionController& admission, const Caller& caller,
+                              const std::vector<std::string>& ids,
+                              const std::vector<ReservationClaim>& claims) {
+  for (const std::string& id : ids) PLIMSOLL_RETURN_IF_ERROR(caller.CheckMayTouch(admission, id));
+  for (const ReservationClaim& claim : claims) {
+    std::string tenant = claim.tenant;
+    PLIMSOLL_RETURN_IF_ERROR(caller.ActFor(tenant));
+    PLIMSOLL_RETURN_IF_ERROR(caller.CheckMayTouch(admission, claim.id));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 v1::ReservationClaim ToWire(const ReservationClaim& claim) {
@@ -54,8 +83,10 @@ absl::StatusOr<std::vector<ReservationClaim>> ClaimsFrom(
 }
 
 absl::StatusOr<std::optional<Reservation>> Claim(
-    AdmissionController& admission, const ReservationClaim& claim, LeaseKeeper* keeper,
-    google::protobuf::RepeatedPtrField<v1::LostReservation>* lost) {
+    AdmissionController& admission, ReservationClaim claim, const Caller& caller,
+    LeaseKeeper* keeper, google::protobuf::RepeatedPtrField<v1::LostReservation>* lost) {
+  PLIMSOLL_RETURN_IF_ERROR(caller.ActFor(claim.tenant));
+  PLIMSOLL_RETURN_IF_ERROR(caller.CheckMayTouch(admission, claim.id));
   absl::StatusOr<Reservation> claimed = admission.Claim(claim, keeper);
   if (claimed.ok()) return *std::move(claimed);
   std::optional<LostReservation> why = LostBecause(claimed.status(), claim.id);
@@ -63,6 +94,24 @@ absl::StatusOr<std::optional<Reservation>> Claim(
   why->revoked = admission.WasRevoked(claim.id);
   *lost->Add() = ToWire(*why);
   return std::nullopt;
+}
+
+absl::Status RenewAll(SharedAdmission& shared, const Caller& caller, Instant now,
+                      const v1::RenewReservationsRequest& in, v1::RenewReservationsResponse* out) {
+  const absl::StatusOr<std::vector<std::string>> ids = ReservationIdsFrom(in);
+  if (!ids.ok()) return ids.status();
+  const auto claims = ClaimsFrom(in.claims(), kMaxIdsPerRenewal);
+  if (!claims.ok()) return claims.status();
+  return shared.With([&](AdmissionController& admission) -> absl::Status {
+    PLIMSOLL_RETURN_IF_ERROR(CheckMayTouchAll(admission, caller, *ids, *claims));
+    PLIMSOLL_RETURN_IF_ERROR(RenewThese(admission, *ids, now, out));
+    for (const ReservationClaim& claim : *claims) {
+      const auto claimed = Claim(admission, claim, caller, nullptr, out->mutable_lost());
+      if (!claimed.ok()) return claimed.status();
+      if (claimed->has_value()) *out->add_reservations() = ToWire(**claimed, now);
+    }
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace plimsoll

@@ -27,12 +27,10 @@ class TokenCheck final : public grpc::AuthMetadataProcessor {
   TokenCheck(TokenGate& gate, size_t peer) : gate_(gate), peer_(peer) {}
 
   bool IsBlocking() const override { return false; }
-  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext*, OutputMetadata* consumed,
+  // The token stays with the call: its handler may ask for which tenant it acts.
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext*, OutputMetadata*,
                        OutputMetadata*) override {
-    const std::string authorization = ValueOf(metadata, "authorization");
-    // Handlers need not know it.
-    if (!authorization.empty()) consumed->emplace("authorization", authorization);
-    return gate_.Check(ValueOf(metadata, ":path"), authorization, peer_);
+    return gate_.Check(ValueOf(metadata, ":path"), ValueOf(metadata, "authorization"), peer_);
   }
 
  private:

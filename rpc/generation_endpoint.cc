@@ -4,6 +4,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "kvcache/base/errors.h"
+#include "rpc/caller.h"
 #include "rpc/convert_generation.h"
 
 namespace plimsoll {
@@ -67,6 +69,11 @@ class GenerationStream final : public grpc::ServerWriteReactor<v1::GenerateRespo
     }
     absl::StatusOr<GenerationRequest> request = FromWire(in);
     if (!request.ok()) return request.status();
+    const absl::StatusOr<Caller> caller = Caller::Of(served_, context_);
+    if (!caller.ok()) return caller.status();
+    PLIMSOLL_RETURN_IF_ERROR(served_.admission.With([&](const AdmissionController& admission) {
+      return caller->CheckMayTouch(admission, request->reservation_id);
+    }));
     const absl::StatusOr<int64_t> ticket = served_.loop->Submit(*std::move(request), self_);
     if (!ticket.ok()) return ticket.status();
     absl::MutexLock lock(&mutex_);

@@ -8,9 +8,10 @@
 namespace plimsoll {
 namespace {
 
-absl::StatusOr<Action> ReserveFrom(const v1::ReserveCapacityRequest& in) {
+absl::StatusOr<Action> ReserveFrom(const v1::ReserveCapacityRequest& in, const Caller& caller) {
   absl::StatusOr<ReservationRequest> request = FromWire(in);
   if (!request.ok()) return request.status();
+  PLIMSOLL_RETURN_IF_ERROR(caller.ActFor(request->tenant));
   const absl::StatusOr<Duration> max_wait = MaxWaitFrom(in);
   if (!max_wait.ok()) return max_wait.status();
   return ReserveAction{
@@ -47,10 +48,10 @@ Outcome DoReserve(AdmissionController& admission, const ReserveAction& action,
 
 }  // namespace
 
-absl::StatusOr<Action> ActionFrom(const v1::Operation& in) {
+absl::StatusOr<Action> ActionFrom(const v1::Operation& in, const Caller& caller) {
   switch (in.action_case()) {
     case v1::Operation::kReserve:
-      return ReserveFrom(in.reserve());
+      return ReserveFrom(in.reserve(), caller);
     case v1::Operation::kExtend:
       return ExtendFrom(in.extend());
     case v1::Operation::kRelease:
@@ -61,14 +62,17 @@ absl::StatusOr<Action> ActionFrom(const v1::Operation& in) {
   return absl::InvalidArgumentError("action: want reserve, extend or release");
 }
 
-Outcome Do(AdmissionController& admission, const Action& action, LeaseKeeper* keeper) {
+Outcome Do(AdmissionController& admission, const Action& action, const Caller& caller,
+           LeaseKeeper* keeper) {
   if (const auto* reserve = std::get_if<ReserveAction>(&action)) {
     return DoReserve(admission, *reserve, keeper);
   }
   if (const auto* extend = std::get_if<ExtendAction>(&action)) {
+    PLIMSOLL_RETURN_IF_ERROR(caller.CheckMayTouch(admission, extend->id));
     return OutcomeOf(admission.Extend(extend->id, extend->total));
   }
   const auto& release = std::get<ReleaseAction>(action);
+  PLIMSOLL_RETURN_IF_ERROR(caller.CheckMayTouch(admission, release.id));
   PLIMSOLL_RETURN_IF_ERROR(admission.Release(release.id, release.used));
   return std::nullopt;
 }

@@ -11,12 +11,14 @@
 #include "kvcache/admission/admission_controller.h"
 #include "plimsoll/v1/admission.pb.h"
 #include "rpc/action.h"
+#include "rpc/caller.h"
 
 namespace plimsoll {
 
-absl::StatusOr<Action> ActionFrom(const v1::Operation& in);
+absl::StatusOr<Action> ActionFrom(const v1::Operation& in, const Caller& caller);
 // Answers at once: a reservation does not wait. What it grants is the keeper's.
-Outcome Do(AdmissionController& admission, const Action& action, LeaseKeeper* keeper = nullptr);
+Outcome Do(AdmissionController& admission, const Action& action, const Caller& caller,
+           LeaseKeeper* keeper = nullptr);
 void SetResult(uint64_t id, const Outcome& outcome, Instant now, v1::OperationResult* out);
 
 }  // namespace plimsoll

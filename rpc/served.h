@@ -15,12 +15,15 @@
 #include "rpc/draining.h"
 #include "rpc/health.h"
 #include "rpc/housekeeper.h"
+#include "rpc/log.h"
 #include "rpc/plan_query.h"
 #include "rpc/server_info.h"
 #include "rpc/session.h"
 #include "rpc/status.h"
 
 namespace plimsoll {
+
+class TokenGate;
 
 struct Served {
   SharedAdmission& admission;
@@ -39,7 +42,9 @@ struct Served {
   // Hears the id of each reservation that was revoked, from a thread that may send; null: nobody
   // listens.
   std::function<void(const std::string& id)> revoked = {};
-  Planner planner = {};  // null where the server does not plan
+  Planner planner = {};             // null where the server does not plan
+  const TokenGate* gate = nullptr;  // null where no tokens are wanted
+  const Log* log = nullptr;         // null: nothing is said
 
   std::vector<MemoryStage> Memory() const { return memory ? memory() : info.memory; }
   CapacityReport Capacity() const { return Capacity(admission.published().Read()); }

@@ -200,6 +200,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   }
   if (options.tokens) {
     state->gate = std::make_unique<TokenGate>(*options.tokens, clock, options.log);
+    state->served.gate = state->gate.get();
   }
   grpc::ServerBuilder builder;
   builder.SetOption(std::make_unique<ReflectionChoice>(options.reflection));

@@ -22,11 +22,15 @@ std::optional<Role> RoleFor(const std::string& method) {
 }
 
 TokenGate::TokenGate(TokenTable tokens, const Clock& clock, Log* log)
-    : clock_(clock), log_(log), tokens_(std::move(tokens)) {}
+    : clock_(clock),
+      log_(log),
+      bound_to_tenants_(tokens.bound_to_tenants()),
+      tokens_(std::move(tokens)) {}
 
 void TokenGate::SetTokens(TokenTable tokens) {
   {
     absl::MutexLock lock(&mutex_);
+    bound_to_tenants_ = tokens.bound_to_tenants();
     tokens_ = std::move(tokens);
   }
   for (Peer& peer : peers_) {
@@ -35,7 +39,7 @@ void TokenGate::SetTokens(TokenTable tokens) {
   }
 }
 
-std::optional<TokenOwner> TokenGate::Find(const std::string& authorization) {
+std::optional<TokenOwner> TokenGate::Find(const std::string& authorization) const {
   if (!StartsWith(authorization, kScheme)) return std::nullopt;
   absl::ReaderMutexLock lock(&mutex_);
   return tokens_.Find(authorization.substr(sizeof(kScheme) - 1));

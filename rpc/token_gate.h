@@ -15,6 +15,7 @@
 #include <grpcpp/support/status.h>
 
 #include <array>
+#include <atomic>
 #include <optional>
 #include <set>
 #include <string>
@@ -42,6 +43,11 @@ class TokenGate {
   // `authorization` is the header's value, empty where there is none; `peer` is below kPeers.
   grpc::Status Check(const std::string& method, const std::string& authorization, size_t peer)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whose token `authorization` has, for a call that Check let in.
+  std::optional<TokenOwner> Find(const std::string& authorization) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether some token acts for one tenant only.
+  bool bound_to_tenants() const { return bound_to_tenants_.load(); }
 
  private:
   struct Peer {
@@ -50,12 +56,12 @@ class TokenGate {
     Instant since ABSL_GUARDED_BY(mutex);
     std::set<std::string> known ABSL_GUARDED_BY(mutex);  // whose tokens came from here
   };
-  std::optional<TokenOwner> Find(const std::string& authorization) ABSL_LOCKS_EXCLUDED(mutex_);
   grpc::Status Refuse(const std::string& method, bool has_token, bool too_many, size_t peer);
 
   const Clock& clock_;
   Log* const log_;
-  absl::Mutex mutex_;
+  std::atomic<bool> bound_to_tenants_;
+  mutable absl::Mutex mutex_;
   TokenTable tokens_ ABSL_GUARDED_BY(mutex_);
   std::array<Peer, kPeers> peers_;
 };

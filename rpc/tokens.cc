@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t kShortest = 16;
 constexpr size_t kLongest = 4096;
+constexpr size_t kLongestTenant = 128;
 constexpr char kDigestMark[] = "sha256:";
 
 std::optional<Role> RoleFromName(const std::string& name) {
@@ -71,14 +72,29 @@ const char* NameOf(Role role) {
   return "read";
 }
 
+absl::Status TokenTable::ParseRole(const std::string& text, TokenOwner& owner) {
+  const size_t at = text.find('@');
+  const std::optional<Role> role = RoleFromName(text.substr(0, at));
+  if (!role) {
+    return absl::InvalidArgumentError("want NAME:ROLE:TOKEN, ROLE read, admission or admin");
+  }
+  owner.role = *role;
+  if (at == std::string::npos) return absl::OkStatus();
+  owner.tenant = text.substr(at + 1);
+  if (*role != Role::kAdmission) {
+    return absl::InvalidArgumentError("want a tenant with the role admission alone");
+  }
+  if (owner.tenant.empty() || owner.tenant.size() > kLongestTenant) {
+    return absl::InvalidArgumentError("want a tenant of 1 to 128 bytes after the @");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<TokenTable::Entry> TokenTable::ParseLine(const std::string& line) {
   std::string rest = line;
   Entry entry;
   entry.owner.name = TakePart(rest);
-  const std::optional<Role> role = RoleFromName(TakePart(rest));
-  if (!role)
-    return absl::InvalidArgumentError("want NAME:ROLE:TOKEN, ROLE read, admission or admin");
-  entry.owner.role = *role;
+  PLIMSOLL_RETURN_IF_ERROR(ParseRole(TakePart(rest), entry.owner));
   if (entry.owner.name.empty()) return absl::InvalidArgumentError("want a name before the role");
   if (rest.rfind(kDigestMark, 0) == 0) {
     const auto digest = DigestFromHex(rest.substr(sizeof(kDigestMark) - 1));
@@ -117,6 +133,11 @@ absl::StatusOr<TokenTable> TokenTable::ReadFile(const std::string& path) {
   absl::StatusOr<TokenTable> table = Parse(text);
   if (!table.ok()) return Annotate(table.status(), path);
   return table;
+}
+
+bool TokenTable::bound_to_tenants() const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [](const Entry& entry) { return !entry.owner.tenant.empty(); });
 }
 
 std::optional<TokenOwner> TokenTable::Find(const std::string& presented) const {

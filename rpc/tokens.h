@@ -3,7 +3,8 @@
 //   NAME:ROLE:TOKEN
 //   NAME:ROLE:sha256:HEX    the same, when the file must not hold the token itself
 //
-// with '#' for comments. ROLE is read (look), admission (reserve and generate too) or admin (all).
+// with '#' for comments. ROLE is read (look), admission (reserve and generate too) or admin (all);
+// admission@TENANT is admission for that one tenant, of at most 128 bytes and without a colon.
 // A token has 16 to 4096 printable characters. Only digests are kept.
 //
 // Threads: a value. Cost: Find hashes what was presented and compares it with every token, in a
@@ -27,6 +28,7 @@ const char* NameOf(Role role);
 struct TokenOwner {
   std::string name;
   Role role = Role::kRead;
+  std::string tenant = {};  // that it acts for; empty: for all
 };
 
 class TokenTable {
@@ -37,6 +39,8 @@ class TokenTable {
 
   std::optional<TokenOwner> Find(const std::string& presented) const;
   size_t size() const { return entries_.size(); }
+  // Whether some token acts for one tenant only.
+  bool bound_to_tenants() const;
 
  private:
   using Digest = std::array<uint8_t, 32>;
@@ -45,6 +49,8 @@ class TokenTable {
     Digest digest;
   };
   static absl::StatusOr<Entry> ParseLine(const std::string& line);
+  // Of "ROLE" or "ROLE@TENANT".
+  static absl::Status ParseRole(const std::string& text, TokenOwner& owner);
 
   std::vector<Entry> entries_;
 };

@@ -18,8 +18,9 @@ namespace plimsoll {
 class TestSession {
  public:
   explicit TestSession(const std::string& address) : TestSession(ChannelTo(address)) {}
-  explicit TestSession(const std::shared_ptr<grpc::Channel>& channel)
+  explicit TestSession(const std::shared_ptr<grpc::Channel>& channel, const std::string& token = "")
       : stub_(v1::AdmissionService::NewStub(channel)) {
+    if (!token.empty()) context_.AddMetadata("authorization", "Bearer " + token);
     context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
     // Under load gRPC 1.51 now and then takes a connection that is under way for one that failed.
     context_.set_wait_for_ready(true);

@@ -41,6 +41,17 @@ TEST(Tokens, AFileSaysWhoMayDoWhat) {
   }
 }
 
+TEST(Tokens, ATokenMayActForOneTenant) {
+  const TokenTable table =
+      TokenTable::Parse("a:admission@team one:secret-012345678\nb:admission:other-0123456789")
+          .value();
+  EXPECT_EQ(table.Find("secret-012345678")->tenant, "team one");
+  EXPECT_EQ(table.Find("secret-012345678")->role, Role::kAdmission);
+  EXPECT_EQ(table.Find("other-0123456789")->tenant, "");
+  EXPECT_TRUE(table.bound_to_tenants());
+  EXPECT_FALSE(Table().bound_to_tenants());
+}
+
 TEST(Tokens, ALineThatMakesNoSenseIsNamedAndNeverShown) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"", "no token in it"},
@@ -52,6 +63,11 @@ TEST(Tokens, ALineThatMakesNoSenseIsNamedAndNeverShown) {
       {"a:read:secret with a space", "line 1: want a token of 16"},
       {"a:read:sha256:secret", "line 1: want 64 hexadecimal digits"},
       {"a:read:sha256:" + std::string(63, 'a') + "g", "line 1: want 64 hexadecimal digits"},
+      {"a:read@t:secret-012345678", "line 1: want a tenant with the role admission alone"},
+      {"a:admin@t:secret-012345678", "line 1: want a tenant with the role admission alone"},
+      {"a:admission@:secret-012345678", "line 1: want a tenant of 1 to 128 bytes"},
+      {"a:admission@" + std::string(129, 't') + ":secret-012345678", "line 1: want a tenant of 1"},
+      {"a:root@t:secret-012345678", "line 1: want NAME:ROLE:TOKEN"},
   };
   for (const auto& [text, says] : cases) {
     const absl::Status status = TokenTable::Parse(text).status();

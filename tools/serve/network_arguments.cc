@@ -45,7 +45,7 @@ void AddNetworkArguments(CLI::App& command, NetworkText& text) {
                      "take only clients with a certificate of these authorities");
   command.add_option("--tokens", text.tokens,
                      "take only callers with a token of this file: lines NAME:ROLE:TOKEN, ROLE\n"
-                     "read, admission or admin");
+                     "read, admission or admin; admission@TENANT acts for that tenant alone");
   command.add_option("--log-level", text.log_level, "what standard error hears of")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();

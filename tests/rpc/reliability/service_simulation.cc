@@ -200,10 +200,10 @@ void ServiceSimulation::Arrive(Client& client, int64_t call, v1::Operation opera
 }
 
 v1::OperationResult ServiceSimulation::Serve(const v1::Operation& operation) {
-  const absl::StatusOr<Action> action = ActionFrom(operation);
+  const absl::StatusOr<Action> action = ActionFrom(operation, Caller());
   PLIMSOLL_CHECK(action.ok(), action.status().ToString());
   v1::OperationResult result;
-  SetResult(operation.id(), Do(*admission_, *action), clock_.Now(), &result);
+  SetResult(operation.id(), Do(*admission_, *action, Caller()), clock_.Now(), &result);
   admission_->CheckInvariants();
   return result;
 }
