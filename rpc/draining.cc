@@ -7,15 +7,15 @@ void Draining::Start() {
   SetLocked(true);
 }
 
-void Draining::StartForGood() {
+void Draining::StartForGood(const std::string& why) {
   absl::MutexLock lock(&mutex_);
-  for_good_ = true;
+  for_good_ = why;
   SetLocked(true);
 }
 
 absl::Status Draining::Resume() {
   absl::MutexLock lock(&mutex_);
-  if (for_good_) return absl::FailedPreconditionError("the server is shutting down");
+  if (!for_good_.empty()) return absl::FailedPreconditionError(for_good_);
   SetLocked(false);
   return absl::OkStatus();
 }

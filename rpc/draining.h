@@ -1,10 +1,11 @@
 // Whether the server takes new requests. An operator may stop and resume that; the end of the
-// server's life stops it for good.
+// server's life, or of its device, stops it for good.
 //
 // Threads: any. Cost: two locks; who waits in the queue is answered. Errors: as Resume says.
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -23,7 +24,8 @@ class Draining {
   void OnChange(std::function<void(bool serving)> tell) { tell_ = std::move(tell); }
 
   void Start() ABSL_LOCKS_EXCLUDED(mutex_);
-  void StartForGood() ABSL_LOCKS_EXCLUDED(mutex_);
+  // `why` is what who wants to resume it is told.
+  void StartForGood(const std::string& why) ABSL_LOCKS_EXCLUDED(mutex_);
   // FailedPrecondition once it drains for good.
   absl::Status Resume() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -33,7 +35,7 @@ class Draining {
   SharedAdmission& admission_;
   std::function<void(bool)> tell_;
   absl::Mutex mutex_;
-  bool for_good_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string for_good_ ABSL_GUARDED_BY(mutex_);  // why; empty: it may resume
 };
 
 }  // namespace plimsoll

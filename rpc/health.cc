@@ -26,6 +26,7 @@ HealthReport HealthMonitor::Check() const {
     report.problems.push_back(std::move(text));
   };
   if (admission_.published().Read().draining) problem("draining");
+  if (const absl::Status alive = Alive(); !alive.ok()) problem(std::string(alive.message()));
   std::optional<Instant> came, due;
   admission_.With([&](AdmissionController& admission) {
     came = admission.OldestWait();
@@ -51,6 +52,10 @@ HealthReport HealthMonitor::Check() const {
                             Seconds(real_now - stepped_), running));
   }
   return report;
+}
+
+absl::Status HealthMonitor::Alive() const {
+  return loop_ == nullptr ? absl::OkStatus() : loop_->Failure();
 }
 
 void HealthMonitor::Tell(std::function<void(bool ready)> tell) {

@@ -1,8 +1,8 @@
 // Whether the server makes progress, not only whether it lives.
 //
 // It is ready while it does not drain, nobody has waited for room longer than a bound, the loop
-// steps while sequences run, leases end when they are due, and the housekeeper ticks. What holds
-// it up is said in words.
+// steps while sequences run, the device works, leases end when they are due, and the housekeeper
+// ticks. What holds it up is said in words.
 //
 // Threads: Tick from the housekeeper; the rest from any. Cost: Check takes the admission lock for
 // two O(1) questions; a tick costs a few words, and a Check once a second. Errors: none.
@@ -40,6 +40,8 @@ class HealthMonitor final : public Housekeeper::Watcher {
                 const HealthBounds& bounds = {});
 
   HealthReport Check() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Unavailable, and why, once nothing but a restart helps: the device failed.
+  absl::Status Alive() const;
 
   // `tell` hears once a second, on the housekeeper's thread, whether the server is ready. Once this
   // has returned the one before is not called any more.

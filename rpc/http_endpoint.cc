@@ -28,8 +28,10 @@ std::vector<std::string> NamesOf(const HttpOptions& options, const HostPort& whe
 }
 
 void AddProbes(httplib::Server& server, const Served& served) {
-  server.Get("/healthz", [](const Request&, Response& response) {
-    response.set_content("ok\n", "text/plain");
+  server.Get("/healthz", [&served](const Request&, Response& response) {
+    const absl::Status alive = served.health.Alive();
+    response.status = alive.ok() ? 200 : 503;
+    response.set_content(alive.ok() ? "ok\n" : std::string(alive.message()) + "\n", "text/plain");
   });
   server.Get("/readyz", [&served](const Request&, Response& response) {
     const HealthReport health = served.health.Check();

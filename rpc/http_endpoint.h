@@ -1,6 +1,6 @@
 // A small HTTP/1.1 server for people, probes and scrapers, on a port of its own:
 //
-//   GET /healthz          200 "ok" while the server lives
+//   GET /healthz          200 "ok" while the server lives, 503 and why once only a restart helps
 //   GET /readyz           200 "ready", or 503 and what holds it up, a line each (rpc/health.h)
 //   GET /metrics          Prometheus' text format (rpc/metrics.h)
 //   GET /api/v1/capacity  the JSON of `plimsoll capacity --format json`

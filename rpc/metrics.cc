@@ -178,6 +178,10 @@ void AddEngine(const Served& served, Writer& out) {
   const LoopStats stats = served.loop->Stats();
   out.Gauge("plimsoll_running_sequences", "Sequences that step.").Value(stats.running);
   out.Counter("plimsoll_steps_total", "Forward passes.").Value(stats.steps);
+  out.Counter("plimsoll_failed_steps_total", "Forward passes that the device failed in.")
+      .Value(stats.failed_steps);
+  out.Gauge("plimsoll_device_failed", "1 once the device is given up: only a restart helps.")
+      .Value(!served.loop->Failure().ok());
   out.Counter("plimsoll_step_seconds_total", "Time spent in them.").Value(Seconds(stats.busy));
   out.Counter("plimsoll_prompt_tokens_total", "Prompt tokens computed.").Value(stats.prompt_tokens);
   out.Counter("plimsoll_generated_tokens_total", "Tokens generated.").Value(stats.generated_tokens);

@@ -10,11 +10,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "kvcache/base/errors.h"
 #include "rpc/accept_loop.h"
 #include "rpc/address.h"
 #include "rpc/admin_endpoint.h"
 #include "rpc/admission_endpoint.h"
 #include "rpc/capacity_endpoint.h"
+#include "rpc/device_watch.h"
 #include "rpc/doors.h"
 #include "rpc/generation_endpoint.h"
 #include "rpc/library_logs.h"
@@ -151,7 +153,9 @@ struct Server::State {
                .sessions = sessions,
                .started = clock.WallNow(),
                .draining = draining,
-               .planner = options.planner} {
+               .planner = options.planner,
+               .log = options.log},
+        device_watch(std::make_shared<DeviceWatch>(served, options.log)) {
     housekeeper.Watch(health);
   }
 
@@ -162,6 +166,7 @@ struct Server::State {
   SessionCounts sessions;
   Draining draining;
   Served served;
+  const std::shared_ptr<DeviceWatch> device_watch;
   AdmissionEndpoint admission_endpoint{served};
   CapacityEndpoint capacity_endpoint{served};
   GenerationEndpoint generation_endpoint{served};
@@ -226,6 +231,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (grpc::HealthCheckServiceInterface* health = state->grpc->GetHealthCheckService()) {
     state->health->Tell([health](bool ready) { health->SetServingStatus(ready); });
   }
+  state->housekeeper.Watch(state->device_watch);
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 
@@ -245,6 +251,7 @@ absl::Status Server::SetTokens(TokenTable tokens) {
 }
 
 absl::Status Server::CheckItself(Duration limit) const {
+  PLIMSOLL_RETURN_IF_ERROR(state_->health->Alive());
   return CheckAnswers(state_->own_address, limit);
 }
 
@@ -252,7 +259,7 @@ ConnectionCounts Server::Connections() const { return state_->accepting->counts(
 const Served& Server::served() const { return state_->served; }
 int64_t Server::violations() const { return state_->housekeeper.violations(); }
 
-void Server::StartDraining() { state_->draining.StartForGood(); }
+void Server::StartDraining() { state_->draining.StartForGood("the server is shutting down"); }
 
 DrainReport Server::Held() const {
   const AdmissionSnapshot now = state_->served.admission.published().Read();
@@ -263,6 +270,7 @@ void Server::Stop() {
   if (state_->grpc == nullptr) return;
   state_->accepting.reset();
   state_->health->Tell(nullptr);
+  state_->device_watch->Stop();
   state_->grpc->Shutdown(std::chrono::system_clock::now());
   state_->grpc->Wait();
   state_->grpc.reset();

@@ -83,7 +83,7 @@ class Server {
   absl::Status SetTokens(TokenTable tokens);
 
   // A call to ourselves, over a new connection through the same accept loop: whether somebody
-  // answered within `limit`. Before Stop.
+  // answered within `limit`, and what a restart alone would help against. Before Stop.
   absl::Status CheckItself(Duration limit) const;
 
   // What became of those who connected. Before Stop.

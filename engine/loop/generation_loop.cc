@@ -35,6 +35,8 @@ struct GenerationLoop::State {
   void CommitBatch(KvCache& cache);
   void MoveSwapped();
   void RunBatch();
+  void NoteFailure(const absl::Status& why);
+  void EndAllIfGivenUp();
   // Take what is this share's off the front.
   void TakeLogits(const StepShare& share, std::span<const float>& logits);
   void TakeToken(Generation& generation, std::span<const DrawnToken>& tokens);
@@ -42,6 +44,10 @@ struct GenerationLoop::State {
   void Deliver(Generation& generation, int32_t token);
   void EndOver();
   void CountStep(Duration busy);
+  absl::Status GivenUp() {
+    MutexLock lock(mutex);
+    return given_up;
+  }
   bool Stopping() {
     MutexLock lock(mutex);
     return stop;
@@ -79,7 +85,8 @@ struct GenerationLoop::State {
   std::vector<StepShare> shares;
   std::vector<BatchEntry> batch;
   std::vector<std::shared_ptr<Generation>> ended;
-  LoopStats step;  // what the step adds to the counters
+  LoopStats step;    // what the step adds to the counters
+  int failures = 0;  // of steps, in a row
 
   Mutex mutex;
   std::vector<std::function<void()>> between ABSL_GUARDED_BY(mutex);
@@ -89,6 +96,7 @@ struct GenerationLoop::State {
   std::vector<std::shared_ptr<Generation>> arrivals ABSL_GUARDED_BY(mutex);
   std::unordered_map<int64_t, std::shared_ptr<Generation>> tickets ABSL_GUARDED_BY(mutex);
   LoopStats stats ABSL_GUARDED_BY(mutex);
+  absl::Status given_up ABSL_GUARDED_BY(mutex);  // why, once the device is
 };
 
 GenerationLoop::State::State(Decoder& its_decoder, SharedAdmission& its_admission,
@@ -199,8 +207,9 @@ void GenerationLoop::State::RunBatch() {
   const absl::StatusOr<Drawn> drawn = decoder.ForwardAndDraw(batch);
   if (!drawn.ok()) {
     for (const StepShare& share : shares) running[share.sequence]->Fail(drawn.status());
-    return;
+    return NoteFailure(drawn.status());
   }
+  failures = 0;
   std::span<const float> logits = drawn->logits;
   std::span<const DrawnToken> tokens = drawn->tokens;
   for (const StepShare& share : shares) {
@@ -214,6 +223,21 @@ void GenerationLoop::State::RunBatch() {
       TakeToken(generation, tokens);
     }
   }
+}
+
+void GenerationLoop::State::NoteFailure(const absl::Status& why) {
+  ++step.failed_steps;
+  if (++failures < kMostFailures) return;
+  MutexLock lock(mutex);
+  given_up = absl::UnavailableError("the device failed in " + std::to_string(failures) +
+                                    " steps in a row, the last with: " + why.ToString());
+}
+
+void GenerationLoop::State::EndAllIfGivenUp() {
+  const absl::Status why = GivenUp();
+  if (why.ok()) return;
+  for (const auto& each : active) each->Fail(why);
+  EndOver();
 }
 
 void GenerationLoop::State::TakeLogits(const StepShare& share, std::span<const float>& logits) {
@@ -294,6 +318,7 @@ void GenerationLoop::State::CountStep(Duration busy) {
     stats.swap = swap->counts();
   }
   stats.steps += shares.empty() ? 0 : 1;
+  stats.failed_steps += std::exchange(step.failed_steps, 0);
   stats.prompt_tokens += std::exchange(step.prompt_tokens, 0);
   stats.generated_tokens += std::exchange(step.generated_tokens, 0);
   stats.recomputed_tokens += std::exchange(step.recomputed_tokens, 0);
@@ -314,6 +339,7 @@ GenerationLoop::~GenerationLoop() {
 
 absl::StatusOr<int64_t> GenerationLoop::Submit(GenerationRequest request,
                                                std::shared_ptr<GenerationListener> listener) {
+  PLIMSOLL_RETURN_IF_ERROR(state_->GivenUp());
   PLIMSOLL_RETURN_IF_ERROR(CheckRequest(request, state_->decoder.model()));
   const std::string id = request.reservation_id;
   bool named = false;
@@ -372,6 +398,7 @@ bool GenerationLoop::Step() {
   state.DoBetweenSteps();
   const Instant start = state.clock.Now();
   state.TakeArrivals();
+  state.EndAllIfGivenUp();
   state.MarkStoppedAndResume();
   state.EndOver();
   state.ChooseRunning();
@@ -410,5 +437,7 @@ LoopStats GenerationLoop::Stats() const {
   MutexLock lock(state_->mutex);
   return state_->stats;
 }
+
+absl::Status GenerationLoop::Failure() const { return state_->GivenUp(); }
 
 }  // namespace plimsoll

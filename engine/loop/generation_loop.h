@@ -17,9 +17,12 @@
 // less, and lists of what is swapped; a token is delivered once, in order, before OnFinished, and
 // the blocks are free again before OnFinished is called.
 //
-// Threads: Submit, Cancel, BetweenSteps and Stats from any thread; Step and Run from one. Listeners
-// are called from the thread that steps, and must not block. Cost: a step is one forward pass.
-// Errors: Submit reports what is wrong with the request.
+// A step that fails ends those in it with what the device said. After kMostFailures in a row the
+// device is given up: all others end too, and nobody is taken in any more.
+//
+// Threads: Submit, Cancel, BetweenSteps, Stats and Failure from any thread; Step and Run from one.
+// Listeners are called from the thread that steps, and must not block. Cost: a step is one forward
+// pass. Errors: Submit reports what is wrong with the request.
 #pragma once
 
 #include <cstdint>
@@ -71,6 +74,7 @@ class GenerationListener {
 
 struct LoopStats {
   int64_t steps = 0;
+  int64_t failed_steps = 0;   // of these, that the device failed in
   int64_t prompt_tokens = 0;  // prefilled
   int64_t generated_tokens = 0;
   int64_t preempted = 0;          // times that a sequence was suspended
@@ -91,6 +95,9 @@ struct LoopOptions {
 
 class GenerationLoop {
  public:
+  // Of steps, one after the other: one may be an accident of what was in it.
+  static constexpr int kMostFailures = 3;
+
   // `decoder`, `admission` and `swap` outlive the loop; no `swap`: who stops computes again.
   GenerationLoop(Decoder& decoder, SharedAdmission& admission, const LoopOptions& options,
                  SwapSpace* swap = nullptr);
@@ -98,7 +105,7 @@ class GenerationLoop {
 
   // Takes over the reservation: it ends when the generation does, and whoever releases it before
   // ends the generation. Returns a ticket for Cancel. InvalidArgument naming the field; what
-  // admission says of the reservation; Unavailable once Stop was called.
+  // admission says of the reservation; Unavailable once Stop was called or the device given up.
   absl::StatusOr<int64_t> Submit(GenerationRequest request,
                                  std::shared_ptr<GenerationListener> listener);
   // Ends a generation at the next step boundary; harmless when it is over.
@@ -115,6 +122,8 @@ class GenerationLoop {
   void Stop();  // any thread
 
   LoopStats Stats() const;
+  // Unavailable, with what the device said last, once it is given up; OK before.
+  absl::Status Failure() const;
 
  private:
   struct State;

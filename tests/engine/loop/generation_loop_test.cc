@@ -285,6 +285,51 @@ TEST(GenerationLoop, AFailedStepIsReportedAndLeavesNothingBehind) {
   EXPECT_EQ(next->tokens.size(), 5u);
 }
 
+TEST(GenerationLoop, ADeviceThatFailsAgainAndAgainIsGivenUp) {
+  Stack stack;
+  FailingDecoder decoder(*stack.engine.decoder);
+  stack.loop =
+      std::make_unique<GenerationLoop>(decoder, stack.admission, LoopOptions{.max_sequences = 1});
+  std::vector<std::shared_ptr<Collector>> listeners;
+  for (int i = 0; i < GenerationLoop::kMostFailures + 2; ++i) {
+    listeners.push_back(std::make_shared<Collector>());
+    ASSERT_TRUE(stack.Submit(Request({1, 2}, 5), listeners.back()).ok());
+  }
+  decoder.fail = true;
+  for (int i = 0; i < GenerationLoop::kMostFailures; ++i) {
+    EXPECT_TRUE(stack.loop->Failure().ok()) << "after " << i << " failures";
+    stack.loop->Step();
+  }
+  const std::string why =
+      "the device failed in 3 steps in a row, the last with: INTERNAL: injected";
+  EXPECT_EQ(stack.loop->Failure(), absl::UnavailableError(why));
+  decoder.fail = false;
+  EXPECT_FALSE(stack.loop->Step()) << "it is not asked again";
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    EXPECT_TRUE(listeners[i]->finished);
+    EXPECT_EQ(listeners[i]->status.message(), i < 3 ? "injected" : why) << i;
+  }
+  EXPECT_EQ(stack.loop->Stats().failed_steps, 3);
+  EXPECT_EQ(stack.Submit(Request({1, 2}, 5), listeners[0]).status().message(), why);
+}
+
+// As one that runs out of memory with some batches, and not with others.
+TEST(GenerationLoop, FailuresWithAGoodStepBetweenThemGiveNothingUp) {
+  Stack stack;
+  FailingDecoder decoder(*stack.engine.decoder);
+  stack.loop = std::make_unique<GenerationLoop>(decoder, stack.admission, LoopOptions{});
+  for (int i = 0; i < 3 * GenerationLoop::kMostFailures; ++i) {
+    const auto listener = std::make_shared<Collector>();
+    ASSERT_TRUE(stack.Submit(Request({1, 2}, 5), listener).ok());
+    decoder.fail = i % GenerationLoop::kMostFailures != 0;
+    stack.RunAll();
+    EXPECT_EQ(listener->status.ok(), !decoder.fail);
+  }
+  EXPECT_TRUE(stack.loop->Failure().ok());
+  EXPECT_EQ(stack.loop->Stats().failed_steps, 6);
+  stack.ExpectEmpty();
+}
+
 struct BadRequest {
   const char* what;
   GenerationRequest request;
