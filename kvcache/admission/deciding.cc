@@ -211,10 +211,12 @@ Verdict AdmissionController::State::DecideNewcomer(const ReservationRequest& req
 }
 
 // The reservation's own blocks are shared with what it will be, and nobody is ahead of it: a holder
-// can give room back only by finishing. It may grow while the server drains, for the same reason.
+// can give room back only by finishing. It may grow while the server drains, for the same reason;
+// not while the ledger learns, when what looks free may be another's who has not claimed it yet.
 Verdict AdmissionController::State::DecideExtension(const ReservationRecord& record,
                                                     Tokens total) const {
   AdmissionView view = ViewForHolder(record);
+  view.learning = learning_until.has_value();
   view.shared = record.terms.blocks;
   return DecideNeverEvict(view, total);
 }

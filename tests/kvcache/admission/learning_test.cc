@@ -174,8 +174,18 @@ TEST_F(LearningTest, AClaimOfWhatNobodyCanHaveAnyMoreIsLost) {
   Claim(claim);
 }
 
-TEST_F(LearningTest, AHolderMayGrowWhileItLearns) {
+// What looks free may be another's who has not claimed it yet.
+TEST_F(LearningTest, AHolderGrowsOnlyWhenItHasLearned) {
   const std::string id = Claim(ClaimOf("e1-1", 6)).id;
+  EXPECT_TRUE(IsAdmitted(Must(admission_->Extend(id, Tokens(16 * 6))))) << "a sign of life";
+  const Answer answer = Must(admission_->Extend(id, Tokens(16 * 7)));
+  EXPECT_EQ(std::get<Refusal>(answer).reason, Reason::kLearning);
+  EXPECT_EQ(std::get<Refusal>(answer).retry_after, seconds(30));
+  EXPECT_EQ(admission_->Get(id)->blocks, Blocks(6)) << "as it was";
+  Claim(ClaimOf("e1-2", 4));
+  After(seconds(29));
+  EXPECT_TRUE(admission_->Renew(id).ok());
+  After(seconds(1));
   EXPECT_TRUE(IsAdmitted(Must(admission_->Extend(id, Tokens(16 * 7)))));
 }
 

@@ -15,8 +15,8 @@
 namespace plimsoll {
 namespace {
 
-constexpr std::array<std::string_view, 5> kKinds = {"send", "answer", "killed", "server",
-                                                    "capacity"};
+constexpr std::array<std::string_view, 6> kKinds = {"send",   "answer", "told",
+                                                    "killed", "server", "capacity"};
 constexpr std::array<std::string_view, 5> kOperations = {"reserve", "extend", "renew", "release",
                                                          "claim"};
 constexpr std::array<std::string_view, 6> kOutcomes = {"granted", "refused", "done",
@@ -81,6 +81,9 @@ std::string ToLine(const HistoryEvent& event) {
     case HistoryKind::kAnswer:
       return Joined({kind, at, client, call, NameIn(kOutcomes, event.outcome), event.name,
                      text(event.blocks)});
+    case HistoryKind::kTold:
+      return Joined({kind, at, client, NameIn(kOutcomes, event.outcome), event.name,
+                     text(event.since), text(event.ttl)});
     case HistoryKind::kClientKilled:
       return Joined({kind, at, client});
     case HistoryKind::kServer:
@@ -111,6 +114,13 @@ std::optional<HistoryEvent> FromLine(std::string_view line) {
       event.outcome = words.OneOf<HistoryOutcome>(kOutcomes);
       event.name = words.Word();
       event.blocks = words.Number();
+      break;
+    case HistoryKind::kTold:
+      event.client = words.Number();
+      event.outcome = words.OneOf<HistoryOutcome>(kOutcomes);
+      event.name = words.Word();
+      event.since = words.Number();
+      event.ttl = words.Number();
       break;
     case HistoryKind::kClientKilled:
       event.client = words.Number();

@@ -29,6 +29,12 @@ struct Held {
   std::vector<std::pair<int64_t, int64_t>> sizes;  // since when, how many blocks
 };
 
+// A request for room: when it was asked for and answered.
+struct Turn {
+  int64_t sent, answered;
+  std::string name;
+};
+
 class Checker {
  public:
   explicit Checker(const HistoryRules& rules) : rules_(rules) {}
@@ -40,6 +46,7 @@ class Checker {
     }
     EndUnanswered(events.empty() ? 0 : events.back().at);
     CheckCapacity();
+    CheckTurns();
     CountSeconds();
     if (!saw_capacity_) Fault("leak", "nobody looked what was free at the end");
     if (!last_free_) Fault("leak", "at the end " + last_capacity_);
@@ -56,6 +63,8 @@ class Checker {
         return Sent(event);
       case HistoryKind::kAnswer:
         return Answered(event);
+      case HistoryKind::kTold:
+        return Told(event);
       case HistoryKind::kClientKilled:
         ++report_.clients_killed;
         killed_[event.client] = event.at;
@@ -109,6 +118,10 @@ class Checker {
                                     event.client, Seconds(event.at - sent.at), event.call,
                                     Seconds(sent.max_wait)));
     }
+    if (sent.operation == HistoryOperation::kReserve && sent.max_wait > 0) {
+      const bool heard = event.outcome != HistoryOutcome::kFailed;
+      if (heard) waits_.push_back({.sent = sent.at, .answered = event.at, .name = sent.name});
+    }
     if (event.outcome == HistoryOutcome::kGranted) return Granted(sent, event);
     const bool lost = event.outcome == HistoryOutcome::kLost;
     if (lost || event.outcome == HistoryOutcome::kStale) Lost(sent, event, lost);
@@ -146,6 +159,7 @@ class Checker {
     const int64_t asked = sent.name == "-" ? sent.at : first_sent_.at(sent.name);
     held.sure_until = asked + std::min(sent.ttl, rules_.confirm_window);
     held.sizes.emplace_back(answer.at, answer.blocks);
+    grants_.push_back({.sent = asked, .answered = answer.at, .name = sent.name});
     NameGrant(answer, sent.name);
   }
 
@@ -158,6 +172,20 @@ class Checker {
       Fault("names", absl::StrFormat("request %s was granted %s and %s", request, known->second,
                                      answer.name));
     }
+  }
+
+  // By a session, whose stream lived at some time since.
+  void Told(const HistoryEvent& event) {
+    const auto found = held_.find(event.name);
+    if (found == held_.end()) {
+      return Fault("names", absl::StrFormat("client %d was told of %s, which nobody was granted",
+                                            event.client, event.name));
+    }
+    if (event.outcome != HistoryOutcome::kGranted) {
+      return Lost({.operation = HistoryOperation::kRenew, .name = event.name}, event, true);
+    }
+    ++report_.kept;
+    found->second.sure_until = std::max(found->second.sure_until, event.since + event.ttl);
   }
 
   // The same promise under the name of another life: whoever claims it was granted it before.
@@ -187,7 +215,8 @@ class Checker {
   }
 
   void LostClaim(const HistoryEvent& sent, const HistoryEvent& answer, Held& held) {
-    if (answer.at < std::min(held.sure_until, held.release_sent)) {
+    const bool died = !rules_.learning && DeathOf(EpochOf(sent.name)) <= answer.at;
+    if (!died && answer.at < std::min(held.sure_until, held.release_sent)) {
       Fault("leases", absl::StrFormat("%s was claimed in time by client %d and lost", sent.name,
                                       sent.client));
     }
@@ -255,6 +284,21 @@ class Checker {
     }
   }
 
+  // Who came later and was granted first, of each who waited for the server to answer.
+  void CheckTurns() {
+    if (rules_.most_overtakes == 0) return;
+    for (const Turn& wait : waits_) {
+      const int64_t overtakes =
+          std::count_if(grants_.begin(), grants_.end(), [&](const Turn& grant) {
+            return grant.sent > wait.sent && grant.answered < wait.answered;
+          });
+      report_.most_overtaken = std::max(report_.most_overtaken, overtakes);
+      if (overtakes <= rules_.most_overtakes) continue;
+      Fault("starved", absl::StrFormat("request %s waited %.3f s, and %d who came later went first",
+                                       wait.name, Seconds(wait.answered - wait.sent), overtakes));
+    }
+  }
+
   // What of the record a server served, and its slowest whole second.
   void CountSeconds() {
     for (const int64_t start : server_starts_) {
@@ -282,6 +326,7 @@ class Checker {
   std::unordered_map<std::string, std::string> granted_to_;  // epoch and request
   std::unordered_map<std::string, int64_t> first_sent_;      // by request
   std::unordered_map<std::string, int64_t> life_began_;      // by epoch
+  std::vector<Turn> waits_, grants_;
   std::map<int64_t, int64_t> killed_;
   std::vector<int64_t> server_starts_, server_deaths_;
   std::unordered_map<int64_t, int64_t> decisions_in_;  // by second

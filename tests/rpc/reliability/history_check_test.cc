@@ -150,6 +150,7 @@ TEST(HistoryCheck, FindsClaimsThatAreLost) {
     lost[6] = std::string("answer 40 1 2 ") + said + " - 0";
     lost.erase(lost.begin() + 7, lost.begin() + 9);
     EXPECT_THAT(Check(lost, kLearning).faults, ElementsAre(HasSubstr("e-1 was claimed in time")));
+    EXPECT_THAT(Check(lost).faults, IsEmpty()) << "of one that forgets";
     lost[5] = "send 509 1 2 claim e-1 1000 0";
     lost[6] = std::string("answer 511 1 2 ") + said + " - 0";
     EXPECT_THAT(Check(lost, kLearning).faults, IsEmpty()) << "too late";
@@ -166,6 +167,54 @@ TEST(HistoryCheck, FindsClaimsThatAreConfused) {
   confused[5] = "send 30 1 2 claim e-7 1000 0";
   EXPECT_THAT(Check(confused, kLearning).faults,
               testing::Contains(HasSubstr("record: client 1 claimed e-7")));
+}
+
+// What a session's stream keeps outlives the lease that it was asked with.
+TEST(HistoryCheck, WhatASessionKeepsIsHeld) {
+  const std::vector<std::string> kept = {"send 10 1 1 reserve r1 1000 0",
+                                         "answer 20 1 1 granted e-1 6",
+                                         "send 3500 2 1 reserve r2 1000 0",
+                                         "answer 3510 2 1 granted e-2 6",
+                                         "send 3520 2 2 release e-2 0 0",
+                                         "answer 3530 2 2 done - 0",
+                                         "capacity 9000 10 10 0"};
+  EXPECT_THAT(Check(kept).faults, IsEmpty()) << "its lease is over";
+  const HistoryReport report = Check(With(kept, {"told 3010 1 granted e-1 3000 1000"}));
+  EXPECT_THAT(report.faults, ElementsAre(HasSubstr("at 3510 ns 12 blocks of 10")));
+  EXPECT_EQ(report.kept, 1);
+  EXPECT_THAT(Check(With(kept, {"told 2000 1 granted e-1 1990 1000"})).faults, IsEmpty())
+      << "kept for a ttl beyond what was heard last";
+}
+
+TEST(HistoryCheck, FindsWhatASessionLostTooEarly) {
+  const std::vector<std::string> lost = {
+      "send 10 1 1 reserve r1 1000 0", "answer 20 1 1 granted e-1 6",
+      "told 20 1 granted e-1 10 1000", "told 900 1 lost e-1 0 0", "capacity 9000 10 10 0"};
+  EXPECT_THAT(Check(lost).faults, ElementsAre(HasSubstr("e-1 ended 0.000 s before its lease")));
+  std::vector<std::string> late = lost;
+  late[3] = "told 1010 1 lost e-1 0 0";
+  EXPECT_THAT(Check(late).faults, IsEmpty());
+  late[3] = "told 900 1 lost e-7 0 0";
+  EXPECT_THAT(Check(late).faults, ElementsAre(HasSubstr("told of e-7, which nobody was granted")));
+}
+
+TEST(HistoryCheck, FindsWhoIsOvertakenTooOften) {
+  std::vector<std::string> lines = {"send 10 1 1 reserve slow 1000 100"};
+  for (int i = 2; i < 6; ++i) {
+    const std::string n = std::to_string(i), t = std::to_string(10 * i);
+    lines.insert(lines.end(), {"send " + t + " " + n + " 1 reserve r" + n + " 1000 0",
+                               "answer " + t + " " + n + " 1 granted e-" + n + " 1",
+                               "send " + t + " " + n + " 2 release e-" + n + " 0 0",
+                               "answer " + t + " " + n + " 2 done - 0"});
+  }
+  lines.insert(lines.end(), {"answer 110 1 1 refused - 0", "capacity 9000 10 10 0"});
+  HistoryRules rules = kRules;
+  EXPECT_THAT(Check(lines, rules).faults, IsEmpty()) << "nobody looks";
+  rules.most_overtakes = 4;
+  EXPECT_THAT(Check(lines, rules).faults, IsEmpty());
+  EXPECT_EQ(Check(lines, rules).most_overtaken, 4);
+  rules.most_overtakes = 3;
+  EXPECT_THAT(Check(lines, rules).faults, ElementsAre(HasSubstr("request slow waited")));
 }
 
 // In seconds 1 and 2 a server runs all the time; in second 2 it decides once.

@@ -1,143 +1,29 @@
 #include "tests/rpc/reliability/service_simulation.h"
 
+#include <algorithm>
+
 #include "kvcache/base/check.h"
+#include "rpc/claim.h"
 #include "rpc/operation.h"
+#include "tests/rpc/reliability/simulated_caller.h"
+#include "tests/rpc/reliability/simulated_session.h"
 
 namespace plimsoll {
 
 using std::chrono::milliseconds;
 
-// Reserves, confirms by extending, holds, now and then grows, and releases, at times twice or not
-// at all; asks again, with the same request, where no answer comes.
-class ServiceSimulation::Client {
- public:
-  Client(ServiceSimulation& world, int64_t number) : world_(world), number_(number) {}
-
-  int64_t number() const { return number_; }
-  Instant cut_off_until() const { return cut_off_until_; }
-
-  void Begin() {
-    if (world_.clock_.Now() >= world_.end()) return;
-    if (world_.Chance(4)) {
-      cut_off_until_ = world_.clock_.Now() + milliseconds(world_.Below(3000));
-    }
-    request_ = std::to_string(number_) + "." + std::to_string(++requests_);
-    tokens_ = 1 + world_.Below(16 * 24);
-    tries_ = 0;
-    Reserve();
-  }
-
-  void Hear(int64_t call, const v1::OperationResult& result) {
-    if (call != call_) return;  // given up, or heard already
-    call_ = -1;
-    const bool reserving = step_ == Step::kReserving;
-    const HistoryEvent heard = EventOf(call, result);
-    world_.Record(heard);
-    if (heard.outcome != HistoryOutcome::kGranted) return Pause();
-    if (reserving) id_ = heard.name;
-    Hold();
-  }
-
-  // No answer came in time.
-  void GiveUp(int64_t call) {
-    if (call != call_) return;
-    call_ = -1;
-    world_.Record({.kind = HistoryKind::kAnswer, .client = number_, .call = call});
-    if (step_ == Step::kReserving && ++tries_ < 4) return Reserve();
-    if (step_ == Step::kReleasing && ++tries_ < 4) return Release();
-    Pause();
-  }
-
- private:
-  enum class Step { kReserving, kExtending, kReleasing };
-
-  void Reserve() {
-    v1::Operation operation;
-    v1::ReserveCapacityRequest& reserve = *operation.mutable_reserve();
-    reserve.set_request_id(request_);
-    reserve.set_tenant("tenant-" + std::to_string(number_ % 3));
-    reserve.set_prompt_tokens(tokens_);
-    reserve.mutable_ttl()->set_seconds(1);
-    reserve.mutable_ttl()->set_nanos(500'000'000);
-    Ask(Step::kReserving, HistoryOperation::kReserve, request_, operation);
-  }
-  void Extend() {
-    if (world_.Chance(30)) tokens_ += world_.Below(16 * 8);
-    v1::Operation operation;
-    operation.mutable_extend()->set_reservation_id(id_);
-    operation.mutable_extend()->set_total_tokens(tokens_);
-    Ask(Step::kExtending, HistoryOperation::kExtend, id_, operation);
-  }
-  void Release() {
-    v1::Operation operation;
-    operation.mutable_release()->set_reservation_id(id_);
-    Ask(Step::kReleasing, HistoryOperation::kRelease, id_, operation);
-  }
-
-  void Ask(Step step, HistoryOperation operation, const std::string& name,
-           const v1::Operation& message) {
-    step_ = step;
-    const int64_t call = call_ = world_.next_call_++;
-    world_.Record({.kind = HistoryKind::kSend,
-                   .client = number_,
-                   .call = call,
-                   .operation = operation,
-                   .name = name,
-                   .ttl = kTtl.count()});
-    world_.Later(kPatience, [this, call] { GiveUp(call); });
-    world_.Send(*this, call, message);
-  }
-
-  // What next with what is held: more signs of life, the end, or nothing for ever.
-  void Hold() {
-    const Duration rest = milliseconds(world_.Below(400));
-    const int64_t what = world_.Below(100);
-    tries_ = 0;
-    if (what < 4) return Pause();
-    world_.Later(rest, [this, what] { what < 60 ? Extend() : Release(); });
-  }
-  void Pause() {
-    world_.Later(milliseconds(world_.Below(200)), [this] { Begin(); });
-  }
-
-  HistoryEvent EventOf(int64_t call, const v1::OperationResult& result) const {
-    HistoryEvent event{.kind = HistoryKind::kAnswer, .client = number_, .call = call};
-    if (result.has_reservation()) {
-      event.outcome = HistoryOutcome::kGranted;
-      event.name = result.reservation().reservation_id();
-      event.blocks = result.reservation().blocks();
-    } else if (result.has_rejection()) {
-      event.outcome = HistoryOutcome::kRefused;
-    } else if (result.has_released()) {
-      event.outcome = HistoryOutcome::kDone;
-    } else {
-      const auto code = static_cast<absl::StatusCode>(result.error().code());
-      PLIMSOLL_CHECK(
-          code == absl::StatusCode::kNotFound || code == absl::StatusCode::kFailedPrecondition,
-          result.error().message());
-      event.outcome =
-          code == absl::StatusCode::kNotFound ? HistoryOutcome::kLost : HistoryOutcome::kStale;
-    }
-    return event;
-  }
-
-  ServiceSimulation& world_;
-  const int64_t number_;
-  Instant cut_off_until_{};
-  Step step_ = Step::kReserving;
-  std::string request_, id_;
-  int64_t tokens_ = 0, call_ = -1;
-  int requests_ = 0, tries_ = 0;
-};
-
 ServiceSimulation::ServiceSimulation(const SimulationOptions& options)
     : options_(options), random_(options.seed) {
   StartLife();
-  for (int i = 0; i < options_.clients; ++i) {
-    clients_.push_back(std::make_unique<Client>(*this, i));
-    Later(milliseconds(Below(100)), [client = clients_.back().get()] { client->Begin(); });
+  for (int i = 0; i < options_.callers; ++i) {
+    clients_.push_back(std::make_unique<SimulatedCaller>(*this, i));
   }
-  Later(options_.server_life, [this] { KillAndRestart(); });
+  for (int i = 0; i < options_.sessions; ++i) {
+    clients_.push_back(std::make_unique<SimulatedSession>(*this, options_.callers + i));
+  }
+  for (const auto& client : clients_) Later(UpTo(100), [&client] { client->Begin(); });
+  Later(options_.server_life, [this] { Kill(); });
+  Tick();
 }
 
 ServiceSimulation::~ServiceSimulation() = default;
@@ -150,9 +36,12 @@ std::vector<HistoryEvent> ServiceSimulation::Run() {
     agenda_.erase(next);
     what();
   }
+  PLIMSOLL_CHECK(streams_.empty(), streams_.size());
   clock_.Advance(kTtl);
-  admission_->Advance();
-  const AdmissionSnapshot now = admission_->Snapshot();
+  const AdmissionSnapshot now = admission_->With([](AdmissionController& admission) {
+    admission.Advance();
+    return admission.Snapshot();
+  });
   Record({.kind = HistoryKind::kCapacity,
           .free = now.blocks.free.value(),
           .total = now.blocks.total.value(),
@@ -164,47 +53,95 @@ void ServiceSimulation::Later(Duration delay, std::function<void()> what) {
   agenda_.emplace(std::pair(clock_.Now() + delay, next_entry_++), std::move(what));
 }
 
+void ServiceSimulation::Record(HistoryEvent event) {
+  event.at = (clock_.Now() - Instant()).count();
+  history_.push_back(std::move(event));
+}
+
 void ServiceSimulation::StartLife() {
-  admission_.reset();
   cache_ = *KvCache::Create({.capacity = Blocks(options_.blocks)});
-  admission_ = *AdmissionController::Create(
-      {.epoch = "life" + std::to_string(++lives_), .confirm_window = kConfirmWindow}, *cache_,
-      clock_);
+  const bool learns = options_.learning && lives_ > 0;
+  admission_ = std::make_unique<SharedAdmission>(
+      *AdmissionController::Create({.epoch = "life" + std::to_string(++lives_),
+                                    .default_ttl = kTtl,
+                                    .confirm_window = kConfirmWindow,
+                                    .learning = learns ? Learning::kAlways : Learning::kNever},
+                                   *cache_, clock_));
+  sessions_ = std::make_unique<Sessions>(counts_);
   Record({.kind = HistoryKind::kServer, .started = true});
 }
 
-void ServiceSimulation::KillAndRestart() {
-  if (clock_.Now() >= end()) return;
+// Nobody says goodbye: what it knew is gone, and its streams break.
+void ServiceSimulation::Kill() {
+  if (over()) return;
   Record({.kind = HistoryKind::kServer, .started = false});
-  StartLife();
-  Later(options_.server_life * (50 + Below(100)) / 100, [this] { KillAndRestart(); });
-}
-
-void ServiceSimulation::Send(Client& client, int64_t call, const v1::Operation& operation) {
-  for (const Duration delay : Deliveries()) {
-    Later(delay, [this, &client, call, operation] { Arrive(client, call, operation); });
+  for (const Stream& stream : streams_) {
+    stream->cut_ = true;
+    Later(UpTo(100), [this, stream] { EndAtClient(stream); });
   }
+  const std::vector<Stream> streams = std::exchange(streams_, {});
+  admission_.reset();
+  cache_.reset();
+  sessions_.reset();
+  for (const Stream& stream : streams) stream->dialogue_.reset();
+  Later(UpTo(300), [this] { StartLife(); });
+  // Now and then it dies again while it learns.
+  const Duration life = options_.server_life * (Chance(20) ? 15 : 50 + Below(100)) / 100;
+  Later(milliseconds(300) + life, [this] { Kill(); });
 }
 
-void ServiceSimulation::Arrive(Client& client, int64_t call, v1::Operation operation) {
-  if (IsCutOff(client)) return;
+// What the housekeeper of a server does, as often as it does.
+void ServiceSimulation::Tick() {
+  if (admission_ != nullptr) {
+    admission_->With([](AdmissionController& admission) { admission.Advance(); });
+  }
+  const bool soon = over() && agenda_.empty();
+  if (!soon) Later(milliseconds(20), [this] { Tick(); });
+}
+
+void ServiceSimulation::Send(const SimulatedClient& client, const v1::Operation& operation,
+                             const Hear& hear) {
+  const auto arrive = [this, &client, operation, hear] {
+    if (IsCutOff(client) || admission_ == nullptr) return;
+    const v1::OperationResult result = Serve(operation);
+    for (const Duration delay : Deliveries()) {
+      Later(delay, [this, &client, hear, result] {
+        if (!IsCutOff(client)) hear(result);
+      });
+    }
+  };
+  for (const Duration delay : Deliveries()) Later(delay, arrive);
+}
+
+void ServiceSimulation::Send(const SimulatedClient& client,
+                             const v1::RenewReservationsRequest& request, const HearRenewal& hear) {
+  const auto arrive = [this, &client, request, hear, life = lives_] {
+    // No connection outlives a server: a claim goes to the one that is to learn of it, or is lost.
+    if (IsCutOff(client) || admission_ == nullptr || lives_ != life) return;
+    v1::RenewReservationsResponse response;
+    const absl::Status status = RenewAll(*admission_, Caller(), clock_.Now(), request, &response);
+    PLIMSOLL_CHECK(status.ok(), status);
+    CheckInvariants();
+    for (const Duration delay : Deliveries()) {
+      Later(delay, [this, &client, hear, response] {
+        if (!IsCutOff(client)) hear(response);
+      });
+    }
+  };
+  for (const Duration delay : Deliveries()) Later(delay, arrive);
+}
+
+v1::OperationResult ServiceSimulation::Serve(v1::Operation operation) {
   const std::string request = operation.reserve().request_id();
   options_.spoil(operation);
-  const v1::OperationResult result = Serve(operation);
-  if (operation.has_reserve() && result.has_reservation()) NoteGrant(request, result.reservation());
-  for (const Duration delay : Deliveries()) {
-    Later(delay, [this, &client, call, result] {
-      if (!IsCutOff(client)) client.Hear(call, result);
-    });
-  }
-}
-
-v1::OperationResult ServiceSimulation::Serve(const v1::Operation& operation) {
   const absl::StatusOr<Action> action = ActionFrom(operation, Caller());
-  PLIMSOLL_CHECK(action.ok(), action.status().ToString());
+  PLIMSOLL_CHECK(action.ok(), action.status());
   v1::OperationResult result;
-  SetResult(operation.id(), Do(*admission_, *action, Caller()), clock_.Now(), &result);
-  admission_->CheckInvariants();
+  admission_->With([&](AdmissionController& admission) {
+    SetResult(operation.id(), Do(admission, *action, Caller()), clock_.Now(), &result);
+  });
+  CheckInvariants();
+  if (operation.has_reserve() && result.has_reservation()) NoteGrant(request, result.reservation());
   return result;
 }
 
@@ -214,8 +151,95 @@ void ServiceSimulation::NoteGrant(const std::string& request, const v1::Reservat
   if (!fresh && first->second != granted.reservation_id()) ++granted_twice_;
 }
 
-bool ServiceSimulation::IsCutOff(const Client& client) const {
-  return clock_.Now() < client.cut_off_until();
+void ServiceSimulation::CheckInvariants() {
+  admission_->With([](AdmissionController& admission) { admission.CheckInvariants(); });
+}
+
+void ServiceSimulation::Send(const Stream& stream, const v1::SessionRequest& request) {
+  if (stream->cut_) return;
+  if (request.has_hello()) stream->life_ = lives_;
+  Later(InOrder(stream->last_up_), [this, stream, request] { Take(stream, request); });
+}
+
+// The server's end of a stream is made by its first message.
+void ServiceSimulation::Take(const Stream& stream, v1::SessionRequest request) {
+  if (stream->cut_) return;
+  if (admission_ == nullptr || stream->life_ != lives_) return Cut(stream);
+  if (request.has_hello()) {
+    stream->dialogue_ = std::make_unique<SessionDialogue>(*admission_, *sessions_, clock_, Caller(),
+                                                          [this, stream] { Wake(stream); });
+    streams_.push_back(stream);
+  }
+  if (stream->dialogue_ == nullptr) return;
+  for (v1::Operation& operation : *request.mutable_operations()) {
+    if (operation.has_reserve()) asked_[operation.id()] = operation.reserve().request_id();
+    options_.spoil(operation);
+  }
+  const absl::Status status = stream->dialogue_->Take(request);
+  if (!status.ok()) stream->dialogue_->End(status);
+  CheckInvariants();
+  Wake(stream);
+}
+
+// A moment later, since nobody may speak who has the ledger's lock; what comes meanwhile goes
+// along.
+void ServiceSimulation::Wake(const Stream& stream) {
+  if (std::exchange(stream->woken_, true)) return;
+  Later(UpTo(3), [this, stream] {
+    stream->woken_ = false;
+    Speak(stream);
+  });
+}
+
+void ServiceSimulation::Speak(const Stream& stream) {
+  if (stream->dialogue_ == nullptr) return;
+  v1::SessionResponse message;
+  SessionDialogue::Turn turn = stream->dialogue_->Next(message);
+  for (; turn == SessionDialogue::Turn::kMessage; turn = stream->dialogue_->Next(message)) {
+    for (const v1::OperationResult& result : message.results()) {
+      const auto asked = asked_.find(result.id());
+      const bool granted = asked != asked_.end() && result.has_reservation();
+      if (granted) NoteGrant(asked->second, result.reservation());
+    }
+    Later(InOrder(stream->last_down_), [stream, message] {
+      if (!stream->cut_) stream->Hear(message);
+    });
+  }
+  if (turn != SessionDialogue::Turn::kEnd) return;
+  EndAtServer(stream, absl::OkStatus());
+  Later(InOrder(stream->last_down_), [this, stream] { EndAtClient(stream); });
+}
+
+void ServiceSimulation::Cut(const Stream& stream) {
+  if (std::exchange(stream->cut_, true)) return;
+  Later(UpTo(400), [this, stream] { EndAtServer(stream, absl::CancelledError("cut")); });
+  Later(UpTo(300), [this, stream] { EndAtClient(stream); });
+}
+
+void ServiceSimulation::Close(const Stream& stream) {
+  if (stream->cut_) return;
+  Later(InOrder(stream->last_up_), [this, stream] {
+    if (!stream->cut_) EndAtServer(stream, absl::OkStatus());
+  });
+}
+
+void ServiceSimulation::EndAtServer(const Stream& stream, const absl::Status& why) {
+  if (stream->dialogue_ == nullptr) return;
+  stream->dialogue_->End(why);
+  stream->dialogue_.reset();
+  std::erase(streams_, stream);
+  CheckInvariants();
+}
+
+void ServiceSimulation::EndAtClient(const Stream& stream) {
+  stream->cut_ = true;
+  stream->Ended();
+}
+
+Duration ServiceSimulation::InOrder(Instant& last) {
+  const Duration delay = UpTo(Chance(5) ? 200 : 20);
+  last = std::max(last, Now() + delay);
+  return last - Now();
 }
 
 std::vector<Duration> ServiceSimulation::Deliveries() {
@@ -227,9 +251,23 @@ std::vector<Duration> ServiceSimulation::Deliveries() {
   return delays;
 }
 
-void ServiceSimulation::Record(HistoryEvent event) {
-  event.at = (clock_.Now() - Instant()).count();
-  history_.push_back(std::move(event));
+HistoryEvent AnswerOf(int64_t client, int64_t call, const v1::OperationResult& result) {
+  HistoryEvent event{.kind = HistoryKind::kAnswer, .client = client, .call = call};
+  if (result.has_reservation()) {
+    event.outcome = HistoryOutcome::kGranted;
+    event.name = result.reservation().reservation_id();
+    event.blocks = result.reservation().blocks();
+  } else if (result.has_rejection()) {
+    event.outcome = HistoryOutcome::kRefused;
+  } else if (result.has_released()) {
+    event.outcome = HistoryOutcome::kDone;
+  } else {
+    const auto code = static_cast<absl::StatusCode>(result.error().code());
+    const bool lost = code == absl::StatusCode::kNotFound;
+    PLIMSOLL_CHECK(lost || code == absl::StatusCode::kFailedPrecondition, result.error().message());
+    event.outcome = lost ? HistoryOutcome::kLost : HistoryOutcome::kStale;
+  }
+  return event;
 }
 
 }  // namespace plimsoll
