@@ -42,9 +42,11 @@ void AddProbes(httplib::Server& server, const Served& served) {
   });
 }
 
-void AddNumbers(httplib::Server& server, const Served& served) {
-  server.Get("/metrics", [&served](const Request&, Response& response) {
-    response.set_content(MetricsText(served), "text/plain; version=0.0.4; charset=utf-8");
+// `dashboard` outlives the server's answers.
+void AddNumbers(HttpServer& server, const Served& served, const DashboardRoutes& dashboard) {
+  server.Get("/metrics", [&](const Request&, Response& response) {
+    const HttpCounts http{.connections = server.turned_away(), .viewers = dashboard.turned_away()};
+    response.set_content(MetricsText(served, http), "text/plain; version=0.0.4; charset=utf-8");
   });
   server.Get("/api/v1/capacity", [&served](const Request&, Response& response) {
     response.set_content(ToJson(served.Capacity()) + "\n", "application/json");
@@ -73,7 +75,7 @@ absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const HttpOpti
   auto state = std::make_unique<State>(NamesOf(options, *where), options.to_ask, served);
   HttpServer& server = state->server;
   AddProbes(server, served);
-  AddNumbers(server, served);
+  AddNumbers(server, served, state->dashboard);
   state->dashboard.AddTo(server);
   int port = where->port;
   const bool bound = port == 0 ? (port = server.bind_to_any_port(where->host)) > 0

@@ -175,6 +175,7 @@ bool HttpServer::process_and_close_socket(socket_t socket) {
   bool answered = false;
   if (turning_away) {
     TurnAway(socket);
+    ++turned_away_;
   } else {
     DeadlineStream stream(socket, to_ask_);
     bool closed = false;

@@ -10,6 +10,7 @@
 
 #include <httplib.h>
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ class HttpServer final : public httplib::Server {
   // Connections that wait for a thread.
   static constexpr int64_t kLongestLine = 256;
 
+  // Connections that were told 503, because so many waited.
+  int64_t turned_away() const { return turned_away_.load(); }
+
   // `names` are hosts beside addresses and localhost; a request has to have come within `to_ask`.
   HttpServer(size_t threads, std::vector<std::string> names, Duration to_ask);
 
@@ -37,6 +41,7 @@ class HttpServer final : public httplib::Server {
   bool process_and_close_socket(socket_t socket) override;
 
   const Duration to_ask_;
+  std::atomic<int64_t> turned_away_{0};
 };
 
 }  // namespace plimsoll

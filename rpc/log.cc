@@ -111,6 +111,7 @@ int64_t Log::Admit(const std::string& event) {
   }
   if (kind.written == options_.per_second) {
     ++kind.suppressed;
+    ++suppressed_;
     return -1;
   }
   ++kind.written;

@@ -8,7 +8,7 @@
 //
 // What comes from outside is quoted, cut at 200 bytes, and printable ASCII or '?'.
 //
-// Threads: any. Cost: one write per line; a lock. Errors: none; see lost().
+// Threads: any. Cost: one write per line; a lock. Errors: none; see lost() and suppressed().
 #pragma once
 
 #include <atomic>
@@ -47,8 +47,9 @@ class Log {
   void Write(LogLevel level, const std::string& event, const std::vector<LogField>& fields = {})
       ABSL_LOCKS_EXCLUDED(mutex_);
   void SetLevel(LogLevel level) { level_ = level; }
-  // Lines that could not be written.
+  // Lines that could not be written, and those beyond what their kind may have in a second.
   int64_t lost() const { return lost_.load(); }
+  int64_t suppressed() const { return suppressed_.load(); }
 
  private:
   struct Kind {
@@ -64,6 +65,7 @@ class Log {
   const Clock& clock_;
   std::atomic<LogLevel> level_;
   std::atomic<int64_t> lost_{0};
+  std::atomic<int64_t> suppressed_{0};
   absl::Mutex mutex_;
   std::map<std::string, Kind> kinds_ ABSL_GUARDED_BY(mutex_);
 };

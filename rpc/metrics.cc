@@ -160,6 +160,19 @@ void AddHealth(const Served& served, Writer& out) {
       .Value(served.housekeeper.violations());
 }
 
+// What the server could not do for those who look at it.
+void AddLosses(const Served& served, const HttpCounts& http, Writer& out) {
+  out.Counter("plimsoll_log_lines_lost_total",
+              "Lines of the log that could not be written, or were too many of their kind.")
+      .Value(served.log == nullptr ? 0 : served.log->lost(), {{"cause", "unwritten"}})
+      .Value(served.log == nullptr ? 0 : served.log->suppressed(), {{"cause", "suppressed"}});
+  out.Counter("plimsoll_http_turned_away_total",
+              "Who was told 503 at the HTTP port: connections, because too many waited for a "
+              "thread, and viewers of the page.")
+      .Value(http.connections, {{"what", "connection"}})
+      .Value(http.viewers, {{"what", "viewer"}});
+}
+
 void AddEngine(const Served& served, Writer& out) {
   const std::vector<MemoryStage> memory = served.Memory();
   if (!memory.empty()) {
@@ -219,7 +232,7 @@ Families ForEndpointPickers(const CapacityReport& report, const std::string& mod
 
 }  // namespace
 
-std::string MetricsText(const Served& served) {
+std::string MetricsText(const Served& served, const HttpCounts& http) {
   const CapacityReport report = served.Capacity();
   Writer out({{"pool", report.pool}});
   AddPool(report, out);
@@ -228,6 +241,7 @@ std::string MetricsText(const Served& served) {
   AddSessions(served.sessions, out);
   AddTimes(served, out);
   AddHealth(served, out);
+  AddLosses(served, http, out);
   AddEngine(served, out);
   AddIdentity(served, out);
   Families families = out.families();

@@ -15,7 +15,13 @@
 
 namespace plimsoll {
 
+// Who was turned away at the HTTP port.
+struct HttpCounts {
+  int64_t connections = 0;  // too many waited for a thread
+  int64_t viewers = 0;      // too many watched
+};
+
 // A text of some 10 kB.
-std::string MetricsText(const Served& served);
+std::string MetricsText(const Served& served, const HttpCounts& http);
 
 }  // namespace plimsoll

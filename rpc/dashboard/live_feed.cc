@@ -6,7 +6,11 @@ namespace plimsoll {
 
 bool LiveFeed::Join() {
   absl::MutexLock lock(&mutex_);
-  if (closed_ || watching_ >= most_) return false;
+  if (closed_) return false;
+  if (watching_ >= most_) {
+    ++turned_away_;
+    return false;
+  }
   ++watching_;
   return true;
 }

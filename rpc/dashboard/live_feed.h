@@ -7,6 +7,7 @@
 // tick reads one number. Errors: none; a full house is false.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,6 +39,8 @@ class LiveFeed final : public Housekeeper::Watcher {
   bool Join() ABSL_LOCKS_EXCLUDED(mutex_);
   void Leave() ABSL_LOCKS_EXCLUDED(mutex_);
   int64_t watching() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // How many found a full house.
+  int64_t turned_away() const { return turned_away_.load(); }
 
   // The newest event after this one, as soon as there is one; null after Close.
   std::shared_ptr<const Event> Next(int64_t number) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -50,6 +53,7 @@ class LiveFeed final : public Housekeeper::Watcher {
   const std::string epoch_;
   const int64_t most_;
   const std::function<std::string()> make_;
+  std::atomic<int64_t> turned_away_{0};
   mutable absl::Mutex mutex_;
   int64_t watching_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -32,6 +32,8 @@ class DashboardRoutes {
 
   // `server` stops answering before this ends.
   void AddTo(httplib::Server& server);
+  // Viewers for whom there was no place.
+  int64_t turned_away() const { return feed_->turned_away(); }
   // Lets go who watches; call before the server stops.
   void Close() { feed_->Close(); }
 

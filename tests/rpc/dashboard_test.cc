@@ -162,6 +162,10 @@ TEST_F(DashboardTest, AThousandWhoWantToWatchDoNotHoldUpTheMetrics) {
   }
   RecordProperty("slowest_us", static_cast<int>(slowest.count() / 1000));
   EXPECT_LT(slowest, seconds(2));
+  const auto turned_away = [&] {
+    return std::stoll(Metric(R"(plimsoll_http_turned_away_total{pool="default",what="viewer"})"));
+  };
+  EXPECT_TRUE(Eventually([&] { return turned_away() == 1000 - 48; })) << turned_away();
   for (const int viewer : viewers) close(viewer);
 }
 

@@ -87,6 +87,9 @@ int64_t Resident() {
   return resident * sysconf(_SC_PAGESIZE);
 }
 
+constexpr char kTurnedAway[] =
+    R"(plimsoll_http_turned_away_total{pool="default",what="connection"})";
+
 // 64 threads wait for what these say and 256 wait for a thread; all others are told at once.
 TEST_F(HttpHostile, ACrowdThatSaysNothingIsTurnedAway) {
   rlimit limit{};
@@ -96,6 +99,7 @@ TEST_F(HttpHostile, ACrowdThatSaysNothingIsTurnedAway) {
   StartHttp({.address = "127.0.0.1:0", .to_ask = std::chrono::seconds(60)});
   constexpr int kCrowd = 3000;
   ASSERT_GT(limit.rlim_cur, 2 * kCrowd + 500);
+  EXPECT_EQ(Metric(kTurnedAway), "0");
   const int64_t before = Resident();
   std::vector<int> crowd;
   for (int i = 0; i < kCrowd; ++i) crowd.push_back(ConnectTo(http_->address()));
@@ -117,6 +121,7 @@ TEST_F(HttpHostile, ACrowdThatSaysNothingIsTurnedAway) {
     return answer && answer->status == 200;
   };
   EXPECT_TRUE(Eventually(answers)) << "once they are gone, others are heard";
+  EXPECT_GE(std::stoll(Metric(kTurnedAway)), kCrowd - 64 - HttpServer::kLongestLine);
 }
 
 // More than there are threads: each is cut off by its deadline, and the next ones are served.

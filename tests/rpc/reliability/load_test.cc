@@ -1,9 +1,11 @@
 // What one caller, or very many, or a full disk, may cost a server process: rows 10, 11, 21 and 26.
 #include <gtest/gtest.h>
+#include <httplib.h>
 
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <sstream>
 
 #include "tests/rpc/raw_call.h"
 #include "tests/rpc/raw_peer.h"
@@ -22,6 +24,17 @@ constexpr char kReserve[] = "/plimsoll.v1.AdmissionService/ReserveCapacity";
 // Asks for all ten blocks of a pool.
 ReservationRequest AllOf(const std::string& tenant) {
   return {.tenant = tenant, .prompt_tokens = Tokens(160), .max_new_tokens = Tokens(0)};
+}
+
+// What /metrics says of a series; -1 where it is not there.
+int64_t MetricOf(ServedProcess& server, const std::string& series) {
+  httplib::Client browser("http://" + server.process().http());
+  const httplib::Result page = browser.Get("/metrics");
+  std::istringstream lines(page ? page->body : "");
+  for (std::string line; std::getline(lines, line);) {
+    if (line.rfind(series + " ", 0) == 0) return std::stoll(line.substr(series.size() + 1));
+  }
+  return -1;
 }
 
 // What was granted to calls that waited, in order; calls that were cut off got nothing.
@@ -121,7 +134,7 @@ TEST(Load, SessionsByTheThousandCostLittleAndGiveItBack) {
 
 // Row 21: a server writes nothing but its log, and lines that do not fit cost nobody else anything.
 TEST(Load, AFullDiskUnderTheLogCostsOnlyLines) {
-  ServedProcess server({"--max-connections", "2"},
+  ServedProcess server({"--max-connections", "2", "--http", "127.0.0.1:0"},
                        {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>/dev/full"});
   const std::unique_ptr<Client> client = server.Connect();
   const Reservation granted = Granted(client->Reserve(RequestOf(16, 0)));
@@ -130,6 +143,16 @@ TEST(Load, AFullDiskUnderTheLogCostsOnlyLines) {
   EXPECT_TRUE(crowd.back().IsCutOffWithin(seconds(10)));
   EXPECT_TRUE(client->Release(granted.id).ok());
   EXPECT_EQ(Granted(client->Reserve(RequestOf(16'000, 0))).blocks, Blocks(1000));
+  const auto lost = [&](const std::string& cause) {
+    return MetricOf(server,
+                    "plimsoll_log_lines_lost_total{pool=\"default\",cause=\"" + cause + "\"}");
+  };
+  EXPECT_GE(lost("unwritten"), 4);
+  const int64_t before = lost("unwritten") + lost("suppressed");
+  std::vector<RawPeer> more;  // far more than have a line in a second
+  for (int i = 0; i < 100; ++i) more.emplace_back(server.address());
+  EXPECT_TRUE(Eventually([&] { return lost("unwritten") + lost("suppressed") == before + 100; }))
+      << lost("unwritten") << " + " << lost("suppressed");
 }
 
 // Row 26: one tenant has a hundred calls in the queue for each of another, which waits for one turn
