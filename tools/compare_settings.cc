@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "kvcache/base/errors.h"
+#include "tools/whole_numbers.h"
 
 namespace plimsoll {
 
@@ -25,6 +26,7 @@ absl::Status ParseSettings(const std::string& settings, CLI::App& parser) {
   }
   std::reverse(options.begin(), options.end());  // as CLI11 takes them
   parser.set_help_flag();
+  CheckWholeNumbers(parser);
   try {
     parser.parse(options);
   } catch (const CLI::ParseError& error) {

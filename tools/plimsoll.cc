@@ -5,6 +5,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "tools/command.h"
+#include "tools/whole_numbers.h"
 
 namespace plimsoll {
 
@@ -39,6 +40,7 @@ int Main(int argc, char** argv) {
   AddClientCommands(app, result);
   AddTopCommand(app, result);
   AddCompletionCommands(app, result);
+  CheckWholeNumbers(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

@@ -1,16 +1,15 @@
 #include "kvcache/model/gguf_parts.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <regex>
 #include <set>
-#include <system_error>
 #include <utility>
 
 #include "kvcache/base/errors.h"
+#include "kvcache/model/folder_files.h"
 #include "kvcache/model/gguf_keys.h"
 
 namespace plimsoll {
@@ -79,15 +78,15 @@ std::string GgufName(const std::string& path) {
   return part ? fs::path(part->stem).filename().string() : fs::path(path).stem().string();
 }
 
-std::vector<std::string> GgufFilesIn(const std::string& folder) {
+absl::StatusOr<std::vector<std::string>> GgufFilesIn(const std::string& folder) {
+  const absl::StatusOr<std::vector<std::string>> names = FilesEndingWith(".gguf", folder);
+  if (!names.ok()) return names.status();
   std::vector<std::string> files;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() != ".gguf") continue;
-    const std::optional<PartName> part = PartNameOf(entry.path().string());
-    if (!part || part->number == 1) files.push_back(entry.path().string());
+  for (const std::string& name : *names) {
+    const std::string path = (fs::path(folder) / name).string();
+    const std::optional<PartName> part = PartNameOf(path);
+    if (!part || part->number == 1) files.push_back(path);
   }
-  std::sort(files.begin(), files.end());
   return files;
 }
 

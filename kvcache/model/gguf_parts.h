@@ -19,7 +19,8 @@ absl::StatusOr<GgufHeader> ReadGgufParts(const std::string& path);
 // The model's name: the file's without its ending and without the numbers of a part.
 std::string GgufName(const std::string& path);
 
-// The GGUF files in a folder, sorted, and of files in parts only the first ones.
-std::vector<std::string> GgufFilesIn(const std::string& folder);
+// The GGUF files in a folder, sorted, and of files in parts only the first ones. Internal where it
+// cannot be read.
+absl::StatusOr<std::vector<std::string>> GgufFilesIn(const std::string& folder);
 
 }  // namespace plimsoll

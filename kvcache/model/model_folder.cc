@@ -29,10 +29,11 @@ absl::StatusOr<ModelConfig> ReadGguf(const std::string& path) {
 absl::StatusOr<ModelConfig> ReadFolder(const std::string& folder) {
   std::error_code ignored;
   if (!fs::exists(folder + "/config.json", ignored)) {
-    const std::vector<std::string> files = GgufFilesIn(folder);
-    if (files.size() == 1) return ReadGguf(files[0]);
-    if (!files.empty()) {
-      return Annotate(BadField("GGUF files", std::ssize(files), "one, or the path of one of them"),
+    const absl::StatusOr<std::vector<std::string>> files = GgufFilesIn(folder);
+    if (!files.ok()) return files.status();
+    if (files->size() == 1) return ReadGguf(files->front());
+    if (!files->empty()) {
+      return Annotate(BadField("GGUF files", std::ssize(*files), "one, or the path of one of them"),
                       folder);
     }
   }

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "kvcache/base/errors.h"
+#include "kvcache/model/folder_files.h"
 #include "kvcache/model/strict_json.h"
 
 namespace plimsoll {
@@ -24,8 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using WeightMap = std::map<std::string, std::string>;
-
-constexpr std::string_view kEnding = ".safetensors";
 
 bool Exists(const fs::path& path) {
   std::error_code ignored;
@@ -94,17 +93,6 @@ absl::Status CheckNumbers(const std::vector<std::string>& names) {
   return absl::OkStatus();
 }
 
-std::vector<std::string> FilesIn(const std::string& folder) {
-  std::vector<std::string> names;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (name.ends_with(kEnding) && !entry.is_directory(ignored)) names.push_back(name);
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 absl::StatusOr<FolderTensors> Joined(const std::string& folder, std::vector<std::string> files) {
   FolderTensors all{.files = std::move(files), .tensors = {}};
   for (const std::string& file : all.files) {
@@ -150,10 +138,11 @@ absl::StatusOr<FolderTensors> ReadFolderTensors(const std::string& folder) {
   const std::string index = folder + "/model.safetensors.index.json";
   if (Exists(folder + "/model.safetensors")) return Joined(folder, {"model.safetensors"});
   if (Exists(index)) return ByIndex(folder, index);
-  std::vector<std::string> names = FilesIn(folder);
-  const absl::Status numbers = CheckNumbers(names);
+  absl::StatusOr<std::vector<std::string>> names = FilesEndingWith(".safetensors", folder);
+  if (!names.ok()) return names.status();
+  const absl::Status numbers = CheckNumbers(*names);
   if (!numbers.ok()) return Annotate(numbers, folder);
-  return Joined(folder, std::move(names));
+  return Joined(folder, *std::move(names));
 }
 
 }  // namespace plimsoll

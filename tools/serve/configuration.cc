@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "tools/whole_numbers.h"
 
 namespace plimsoll {
 namespace {
@@ -130,6 +131,7 @@ absl::StatusOr<Configured> Configure(const CLI::App& command, const ServeOptions
   Configured configured;
   CLI::App app;
   add(app, configured.text);
+  CheckWholeNumbers(app);
   const std::vector<const CLI::Option*> options = OptionsOf(app);
   std::set<std::string> known;
   for (const CLI::Option* option : options) known.insert(FieldNameOf(*option));
