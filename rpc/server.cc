@@ -242,6 +242,15 @@ absl::Status Server::ReloadCertificates() {
   return state_->certificates->Reload();
 }
 
+absl::StatusOr<ReadCertificates> Server::ReadNewCertificates() {
+  if (state_->certificates == nullptr) return ReadCertificates();
+  return state_->certificates->Read();
+}
+
+void Server::TakeCertificates(ReadCertificates read) {
+  if (state_->certificates != nullptr) state_->certificates->Take(std::move(read));
+}
+
 absl::Status Server::SetTokens(TokenTable tokens) {
   if (state_->gate == nullptr) {
     return absl::FailedPreconditionError("the server was started without tokens");

@@ -79,6 +79,10 @@ class Server {
   // Reads the TLS files now, which it also does by itself soon after they change; bad ones leave
   // what was. Calls that run go on.
   absl::Status ReloadCertificates();
+  // The same in two steps, for who must know first that they are good: reads them, and uses them.
+  // Without TLS both do nothing.
+  absl::StatusOr<ReadCertificates> ReadNewCertificates();
+  void TakeCertificates(ReadCertificates read);
   // From now on these are known. Only where there were some at the start.
   absl::Status SetTokens(TokenTable tokens);
 

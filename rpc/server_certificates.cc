@@ -104,9 +104,9 @@ absl::StatusOr<Contents> ReadFiles(const TlsFiles& files) {
   return contents;
 }
 
-// Makes `text` what the file behind `place` holds, at once for whoever opens it by path. Each
-// generation has a time of its own, by which a reader sees that the file changed under him.
-absl::Status Replace(Descriptor& place, const std::string& text, int64_t generation) {
+// A file that holds `text`. Each generation has a time of its own, by which a reader sees that the
+// file changed under him.
+absl::StatusOr<Descriptor> FileWith(const std::string& text, int64_t generation) {
   Descriptor fresh(memfd_create("plimsoll-tls", MFD_CLOEXEC));
   if (!fresh.open()) return SystemError("memfd_create", errno);
   const std::array<timespec, 2> times = {
@@ -115,12 +115,20 @@ absl::Status Replace(Descriptor& place, const std::string& text, int64_t generat
       futimens(fresh.get(), times.data()) != 0) {
     return SystemError("write", errno);
   }
+  return fresh;
+}
+
+// Makes `fresh` the file behind `place`, at once for whoever opens it by path.
+void Replace(Descriptor& place, Descriptor fresh) {
   if (!place.open()) {
     place = std::move(fresh);
-  } else if (dup3(fresh.get(), place.get(), O_CLOEXEC) < 0) {
-    return SystemError("dup3", errno);
+    return;
   }
-  return absl::OkStatus();
+  int replaced = -1;
+  do {
+    replaced = dup3(fresh.get(), place.get(), O_CLOEXEC);
+  } while (replaced < 0 && (errno == EINTR || errno == EBUSY));
+  PLIMSOLL_CHECK(replaced == place.get(), errno);  // both are open
 }
 
 std::string PathOf(const Descriptor& file) { return "/proc/self/fd/" + std::to_string(file.get()); }
@@ -166,16 +174,35 @@ ServerCertificates::~ServerCertificates() {
   watcher_.join();
 }
 
-absl::Status ServerCertificates::Reload() {
-  const absl::StatusOr<Contents> read = ReadFiles(files_);
-  if (!read.ok()) return read.status();
+absl::StatusOr<ReadCertificates> ServerCertificates::Read() {
+  const absl::StatusOr<Contents> contents = ReadFiles(files_);
+  if (!contents.ok()) return contents.status();
+  int64_t generation = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    generation = ++generation_;
+  }
+  absl::StatusOr<Descriptor> identity = FileWith(contents->identity, generation);
+  if (!identity.ok()) return identity.status();
+  absl::StatusOr<Descriptor> client_ca = FileWith(contents->client_ca, generation);
+  if (!client_ca.ok()) return client_ca.status();
+  return ReadCertificates{.texts = contents->identity + contents->client_ca,
+                          .identity = *std::move(identity),
+                          .client_ca = *std::move(client_ca)};
+}
+
+void ServerCertificates::Take(ReadCertificates read) {
   absl::MutexLock lock(&mutex_);
-  std::string both = read->identity + read->client_ca;
-  if (both == in_use_) return absl::OkStatus();
-  ++generation_;
-  PLIMSOLL_RETURN_IF_ERROR(Replace(identity_, read->identity, generation_));
-  PLIMSOLL_RETURN_IF_ERROR(Replace(client_ca_, read->client_ca, generation_));
-  in_use_ = std::move(both);
+  if (read.texts == in_use_) return;
+  Replace(identity_, std::move(read.identity));
+  Replace(client_ca_, std::move(read.client_ca));
+  in_use_ = std::move(read.texts);
+}
+
+absl::Status ServerCertificates::Reload() {
+  absl::StatusOr<ReadCertificates> read = Read();
+  if (!read.ok()) return read.status();
+  Take(*std::move(read));
   return absl::OkStatus();
 }
 

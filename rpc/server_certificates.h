@@ -6,9 +6,9 @@
 // refuse everybody. It polls paths; what it is given are anonymous files, replaced whole, which
 // hold key and certificate together, so that it never sees one without the other.
 //
-// Threads: Reload from any; one of its own looks at the files each second, and reads them when they
-// changed or when it refused them last. Cost: three stat calls a second. Errors: InvalidArgument
-// naming the file.
+// Threads: Read, Take and Reload from any; one of its own looks at the files each second, and reads
+// them when they changed or when it refused them last. Cost: three stat calls a second. Errors:
+// InvalidArgument naming the file.
 #pragma once
 
 #include <array>
@@ -33,13 +33,23 @@ struct TlsFiles {
   bool given() const { return !certificate.empty() || !key.empty() || !client_ca.empty(); }
 };
 
+// What files held when they were read, ready to be used.
+struct ReadCertificates {
+  std::string texts;  // of all
+  Descriptor identity, client_ca;
+};
+
 class ServerCertificates {
  public:
   // `log`, which may be null, outlives it.
   static absl::StatusOr<std::unique_ptr<ServerCertificates>> Load(const TlsFiles& files, Log* log);
   ~ServerCertificates();
 
-  // Reads the files now; a bad one leaves what was.
+  // Reads the files now, and uses nothing yet.
+  absl::StatusOr<ReadCertificates> Read() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Uses them from now on.
+  void Take(ReadCertificates read) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Both; a bad file leaves what was.
   absl::Status Reload() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // For gRPC: a file with key and certificate, and one with the authorities.

@@ -1,11 +1,18 @@
 // `plimsoll serve --config`: where settings come from, what --check-config says, and SIGHUP.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <thread>
 
 #include "rpc/config_file.h"
+#include "tests/rpc/certificates.h"
 #include "tests/support/eventually.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/server_process.h"
@@ -194,6 +201,55 @@ TEST(ServeConfigCli, SighupTakesQuotasAndClasses) {
   server.Signal(SIGTERM);
   server.Wait();
   EXPECT_EQ(server.output().find("needs_restart"), std::string::npos) << server.output();
+}
+
+// In place, as large as before and as old, so that the server does not see by itself that it
+// changed.
+void Overwrite(const std::string& path, const std::string& with) {
+  constexpr size_t kSize = 8192;
+  std::string text = ReadFile(with);
+  ASSERT_LT(text.size(), kSize);
+  text.resize(kSize, '\n');
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  if (!file.is_open()) file.open(path, std::ios::out | std::ios::binary);
+  file << text;
+  file.close();
+  ASSERT_EQ(std::filesystem::file_size(path), kSize);
+  const std::array<timespec, 2> times = {};
+  ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times.data(), 0), 0);
+}
+
+// Of a reload with good certificates and quotas that the pool cannot keep, nothing is taken.
+TEST(ServeConfigCli, SighupTakesAllOrNothing) {
+  const TempDir folder;
+  const TestAuthority before, after;
+  const std::string certificate = folder.File("cert.pem"), key = folder.File("key.pem");
+  const auto put = [&](const IssuedFiles& files) {
+    Overwrite(certificate, files.certificate);
+    Overwrite(key, files.key);
+  };
+  put(before.Issue("before"));
+  const std::string start = std::string(kLedgerFile) + "tls_certificate: \"" + certificate +
+                            "\"\ntls_key: \"" + key + "\"\n";
+  ServerProcess server({"--config", folder.Write("c", start + "log_level: \"info\"\n")});
+  ASSERT_NE(server.address(), "") << server.output();
+  const auto serves = [&](const TestAuthority& authority) {
+    return RunProgram({PlimsollProgram(), "capacity", "--server", server.address(), "--ca",
+                       authority.certificate()})
+               .exit_code == 0;
+  };
+  ASSERT_TRUE(serves(before));
+  put(after.Issue("after"));
+  folder.Write("c", start + "log_level: \"error\"\nquota: \"b=11:11\"\n");
+  server.Signal(SIGHUP);
+  ASSERT_TRUE(server.Says("config_kept why=\"quotas.b.guaranteed=11")) << server.output();
+  std::this_thread::sleep_for(std::chrono::seconds(3));  // what was taken would be seen by now
+  EXPECT_TRUE(serves(before));
+  folder.Write("c", start + "log_level: \"info\"\nquota: \"b=1:10\"\n");
+  server.Signal(SIGHUP);
+  EXPECT_TRUE(server.Says("config_reloaded quota=\" -> b=1:10\"")) << server.output();
+  EXPECT_TRUE(Eventually([&] { return serves(after); }));
+  EXPECT_FALSE(serves(before));
 }
 
 }  // namespace

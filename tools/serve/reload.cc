@@ -45,8 +45,11 @@ absl::Status Reloader::Take() {
   if (!configured.ok()) return configured.status();
   const absl::StatusOr<ServeArguments> arguments = ReadServeArguments(configured->text);
   if (!arguments.ok()) return arguments.status();
-  PLIMSOLL_RETURN_IF_ERROR(server_.ReloadCertificates());
+  absl::StatusOr<ReadCertificates> certificates = server_.ReadNewCertificates();
+  if (!certificates.ok()) return certificates.status();
+  // The last that may refuse: it does so before it changes anything.
   PLIMSOLL_RETURN_IF_ERROR(Reconfigure(arguments->engine.admission));
+  server_.TakeCertificates(*std::move(certificates));
   const bool has_tokens =
       arguments->server.tokens && server_.SetTokens(*arguments->server.tokens).ok();
   log_.SetLevel(arguments->log.level);

@@ -2,9 +2,8 @@
 //
 // Tokens, certificates, the level of the log, quotas and policies change at once (what is held
 // stays as it was let in, see AdmissionController::Reconfigure); anything else that differs is
-// named as wanting a restart. What cannot be read, or makes no sense, changes nothing, but that
-// good certificates are taken before it shows that the pool cannot do what is asked: the server
-// would take them by itself soon.
+// named as wanting a restart. All is read and checked before anything is taken: where a part cannot
+// be read, makes no sense, or asks what the pool cannot do, nothing changes.
 //
 // Threads: one. Cost: that of a start's arguments. Errors: in the log.
 #pragma once
