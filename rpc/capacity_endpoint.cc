@@ -51,7 +51,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* CapacityEndpoint::WatchCapacity(
   }
   const absl::StatusOr<WatchTerms> terms = TermsFrom(request);
   if (!terms.ok()) return new FailedWatch(terms.status());
-  return CapacityWatch::Start(served_, messages_, *terms);
+  return CapacityWatch::Start(served_, crowd_, *terms);
 }
 
 grpc::ServerUnaryReactor* CapacityEndpoint::ListReservations(grpc::CallbackServerContext* context,

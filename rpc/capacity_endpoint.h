@@ -21,7 +21,7 @@ class CapacityEndpoint final
     : public CapacityCalls<
           v1::CapacityService::WithRawCallbackMethod_WatchCapacity<v1::CapacityService::Service>> {
  public:
-  explicit CapacityEndpoint(const Served& served) : served_(served), messages_(served) {}
+  explicit CapacityEndpoint(const Served& served) : served_(served), crowd_(served) {}
 
   grpc::ServerUnaryReactor* GetCapacity(grpc::CallbackServerContext* context,
                                         const v1::GetCapacityRequest* in,
@@ -45,7 +45,7 @@ class CapacityEndpoint final
   absl::Status Plan(const v1::PlanCapacityRequest& in, v1::PlanCapacityResponse* out);
 
   const Served& served_;
-  CapacityMessages messages_;
+  WatchCrowd crowd_;
 };
 
 }  // namespace plimsoll

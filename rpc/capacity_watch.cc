@@ -36,11 +36,11 @@ grpc::ByteBuffer CapacityMessages::Bare(int64_t revision) {
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* CapacityWatch::Start(const Served& served,
-                                                                 CapacityMessages& messages,
+                                                                 WatchCrowd& crowd,
                                                                  const WatchTerms& terms) {
-  auto watch = std::make_shared<CapacityWatch>(served, messages, terms);
+  auto watch = std::make_shared<CapacityWatch>(served, crowd, terms);
   watch->self_ = watch;
-  served.housekeeper.Watch(watch);
+  crowd.rounds.Watch(watch);
   watch->Tick(served.admission.published().Read());
   return watch.get();
 }
@@ -56,16 +56,22 @@ void CapacityWatch::Tick(const AdmissionSnapshot& now) {
 
 bool CapacityWatch::TakeMessageLocked(const AdmissionSnapshot& now) {
   const Instant at = served_.clock.Now();
-  if (greeted_ && at < last_write_ + terms_.min_interval) return false;
   const bool known =
       now.revision <= sent_revision_ || (!greeted_ && now.revision == terms_.known_revision);
-  const bool beat = terms_.heartbeat > Duration::zero() && at >= last_write_ + terms_.heartbeat;
-  if (known && greeted_ && !beat) return false;
-  message_ = known ? CapacityMessages::Bare(now.revision) : messages_.Whole(now);
+  if (greeted_ && !IsTurnLocked(at, known)) return false;
+  message_ = known ? CapacityMessages::Bare(now.revision) : crowd_.messages.Whole(now);
   greeted_ = true;
   sent_revision_ = now.revision;
   last_write_ = at;
+  news_.reset();
   return true;
+}
+
+bool CapacityWatch::IsTurnLocked(Instant at, bool known) {
+  if (!known && !news_) news_ = at;
+  if (at < last_write_ + terms_.min_interval) return false;
+  if (terms_.heartbeat > Duration::zero() && at >= last_write_ + terms_.heartbeat) return true;
+  return news_ && at >= *news_ + crowd_.turns.Of(share_, terms_.min_interval);
 }
 
 void CapacityWatch::OnWriteDone(bool ok) {
@@ -91,7 +97,8 @@ void CapacityWatch::OnCancel() {
 }
 
 void CapacityWatch::OnDone() {
-  served_.housekeeper.Unwatch(this);
+  crowd_.turns.Leave();
+  crowd_.rounds.Unwatch(this);
   const std::shared_ptr<CapacityWatch> last = std::move(self_);
 }
 

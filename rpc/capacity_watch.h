@@ -4,18 +4,26 @@
 // shared, not copied. Each tick a watch sends the newest state, unless its reader knows that one,
 // the interval is not over or the last write is still on its way; so a slow reader holds up nobody.
 //
-// Threads: Tick on the housekeeper's, the rest on gRPC's. Cost: a tick of a watch that has nothing
-// to say is a lock of its own and a clock. Errors: none; a reader that is gone ends its watch.
+// A change is not sent to a crowd at once: each waits for its turn (watch_turns.h), and for its
+// call in the round (watch_rounds.h). It hears within its interval, and a round, after the change
+// or after that interval is over.
+//
+// Threads: Tick on that of WatchRounds, the rest on gRPC's. Cost: a tick of a watch that has
+// nothing to say is a lock of its own and a clock. Errors: none; a reader that is gone ends its
+// watch.
 #pragma once
 
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <memory>
+#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "rpc/served.h"
+#include "rpc/watch_rounds.h"
+#include "rpc/watch_turns.h"
 
 namespace plimsoll {
 
@@ -41,15 +49,24 @@ struct WatchTerms {
   int64_t known_revision = 0;             // of this server life; 0: none
 };
 
-class CapacityWatch final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                            public Housekeeper::Watcher {
- public:
-  CapacityWatch(const Served& served, CapacityMessages& messages, const WatchTerms& terms)
-      : served_(served), messages_(messages), terms_(terms) {}
+// What all who watch share.
+struct WatchCrowd {
+  explicit WatchCrowd(const Served& served)
+      : messages(served), rounds(served.admission.published()) {}
 
-  // The housekeeper keeps the watch alive until the call is over.
-  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(const Served& served,
-                                                           CapacityMessages& messages,
+  CapacityMessages messages;
+  WatchTurns turns;
+  WatchRounds rounds;  // the first to go: it calls those who watch
+};
+
+class CapacityWatch final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                            public WatchRounds::Watcher {
+ public:
+  CapacityWatch(const Served& served, WatchCrowd& crowd, const WatchTerms& terms)
+      : served_(served), crowd_(crowd), terms_(terms), share_(crowd.turns.Join()) {}
+
+  // The rounds keep the watch alive until the call is over.
+  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(const Served& served, WatchCrowd& crowd,
                                                            const WatchTerms& terms);
 
   void Tick(const AdmissionSnapshot& now) override ABSL_LOCKS_EXCLUDED(mutex_);
@@ -58,12 +75,15 @@ class CapacityWatch final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnDone() override;
 
  private:
+  // Whether one that was greeted is to be sent something now; `known` says that it knows the state.
+  bool IsTurnLocked(Instant at, bool known) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether there is something to send, which then is in message_.
   bool TakeMessageLocked(const AdmissionSnapshot& now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Served& served_;
-  CapacityMessages& messages_;
+  WatchCrowd& crowd_;
   const WatchTerms terms_;
+  const double share_;  // of the turns
   std::shared_ptr<CapacityWatch> self_;
   grpc::ByteBuffer message_;  // of the write in flight
   absl::Mutex mutex_;
@@ -73,6 +93,7 @@ class CapacityWatch final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // Finish was called
   int64_t sent_revision_ ABSL_GUARDED_BY(mutex_) = -1;
   Instant last_write_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Instant> news_ ABSL_GUARDED_BY(mutex_);  // since when there is some
 };
 
 }  // namespace plimsoll
