@@ -210,11 +210,14 @@ class OutageTest(unittest.TestCase):
             server.kill()
             server = ServerProcess("--learning", listen=self.address)
             self.addCleanup(server.kill)
-            held.extend(48)
-            self.assertEqual((held.id, held.granted.blocks), (name, 3))
-            self.assertTrue(eventually(lambda: client.capacity().reserved_blocks == 5))
+            held.extend(16)
+            self.assertEqual((held.id, held.granted.blocks), (name, 1))
+            self.assertTrue(eventually(lambda: client.capacity().reserved_blocks == 3))
             with self.assertRaises(plimsoll.Refused) as refused:
                 client.reserve(16, 0)
+            self.assertEqual(refused.exception.refusal.reason, "LEARNING")
+            with self.assertRaises(plimsoll.Refused) as refused:
+                held.extend(48)  # what looks free may be another's
             self.assertEqual(refused.exception.refusal.reason, "LEARNING")
             self.assertTrue(other.held)
             held.release()

@@ -160,6 +160,7 @@ TEST_F(ClientSessionTest, ClaimsOfALedgerThatIsStartedAgain) {
   const std::string kept = session.Holds(small) ? small : large;
   EXPECT_NE(Lost()[0].id, kept);
   EXPECT_EQ(session.IdNow(kept), "e2-1");
+  server_->clock.Advance(seconds(30));  // until it has learned, nobody grows
   EXPECT_EQ(Granted(session.Extend(kept, Tokens(960))).id, kept);
   NextLife("e3", Blocks(60));
   EXPECT_EQ(Granted(session.Extend(kept, Tokens(16))).blocks, Blocks(60)) << "as it was extended";
