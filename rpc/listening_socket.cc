@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -225,6 +226,11 @@ absl::StatusOr<std::vector<ListeningSocket>> ListenOn(const std::string& address
   const absl::StatusOr<HostPort> where = ParseHostPort(address);
   if (!where.ok()) return where.status();
   return ListenOnTcp(address, *where);
+}
+
+bool ReachOtherMachines(const std::vector<ListeningSocket>& sockets) {
+  return std::any_of(sockets.begin(), sockets.end(),
+                     [](const ListeningSocket& one) { return one.reach() == Reach::kNetwork; });
 }
 
 }  // namespace plimsoll

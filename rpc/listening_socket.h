@@ -54,6 +54,9 @@ class ListeningSocket {
 // At least one. They do not block.
 absl::StatusOr<std::vector<ListeningSocket>> ListenOn(const std::string& address);
 
+// Whether peers on other machines may come by one of them.
+bool ReachOtherMachines(const std::vector<ListeningSocket>& sockets);
+
 // A Unix socket without a file, under a name that the system chose, for this user's processes.
 absl::StatusOr<ListeningSocket> ListenToOurselves();
 

@@ -3,8 +3,8 @@
 //
 // What one caller can cost is bounded: messages of at most 1 MiB (a prompt of 128 Ki tokens fits),
 // none compressed, 8 KiB of metadata, 100 calls at once per connection, 3 s for a handshake. A
-// caller who vanished is noticed within 15 s and his waits end. Connections that nobody uses for 5
-// minutes end, and after an hour each is asked to begin anew; its calls have 10 minutes to end.
+// caller who vanished is noticed within 15 s and his waits end. Where other machines can connect,
+// unused connections end after 5 minutes, and all after an hour, with 10 minutes for their calls.
 //
 // Threads: Start and Stop from one; the rest from any. gRPC brings its own threads; one more ends
 // leases, one accepts. Cost: a call takes the admission lock once; reading capacity takes none.

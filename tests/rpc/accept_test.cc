@@ -199,6 +199,19 @@ TEST(Accept, AUnixSocketTakesOnlyTheUsersItNames) {
   }
 }
 
+// Loopback and Unix sockets are this machine's alone, however many there are.
+TEST(ListeningSocket, SaysWhetherOtherMachinesMayCome) {
+  const TempDir folder;
+  std::vector<ListeningSocket> sockets = ListenOn("127.0.0.1:0").value();
+  EXPECT_FALSE(ReachOtherMachines(sockets));
+  sockets.push_back(std::move(ListenOn("unix:" + folder.File("s"))->front()));
+  sockets.push_back(ListenToOurselves().value());
+  EXPECT_FALSE(ReachOtherMachines(sockets));
+  sockets.push_back(std::move(ListenOn("0.0.0.0:0")->front()));
+  EXPECT_TRUE(ReachOtherMachines(sockets));
+  EXPECT_FALSE(ReachOtherMachines({}));
+}
+
 // No descriptor is left for any connection: the loop gets rid of those who wait, and takes the
 // first that comes when there is one.
 TEST(Accept, WhoeverComesWhileNoDescriptorIsLeftIsShedAndTheNextIsTaken) {
