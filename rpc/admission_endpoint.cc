@@ -2,29 +2,29 @@
 
 #include <utility>
 
+#include "rpc/answer_bytes.h"
 #include "rpc/batch.h"
 #include "rpc/caller.h"
 #include "rpc/claim.h"
 #include "rpc/convert.h"
+#include "rpc/message_bytes.h"
 #include "rpc/session_endpoint.h"
 #include "rpc/waiting_reserve.h"
 
 namespace plimsoll {
 
-AdmissionEndpoint::AdmissionEndpoint(const Served& served) : served_(served) {
-  SetMessageAllocatorFor_ReserveCapacity(&reserve_messages_);
-  SetMessageAllocatorFor_BatchReserveCapacity(&batch_messages_);
-}
-
 grpc::ServerUnaryReactor* AdmissionEndpoint::ReserveCapacity(grpc::CallbackServerContext* context,
-                                                             const v1::ReserveCapacityRequest* in,
-                                                             v1::ReserveCapacityResponse* out) {
-  const absl::StatusOr<Duration> max_wait = MaxWaitFrom(*in);
+                                                             const grpc::ByteBuffer* bytes,
+                                                             grpc::ByteBuffer* out) {
+  const Received<v1::ReserveCapacityRequest, 1 << 10> received(*bytes);
+  if (!received.parsed()) return Finished(context, DoesNotParse());
+  const v1::ReserveCapacityRequest& in = *received;
+  const absl::StatusOr<Duration> max_wait = MaxWaitFrom(in);
   if (!max_wait.ok()) return Finished(context, max_wait.status());
-  if (*max_wait == Duration::zero() || in->validate_only()) {
-    return Finished(context, Reserve(*context, *in, out));
+  if (*max_wait == Duration::zero() || in.validate_only()) {
+    return Finished(context, Reserve(*context, in, out));
   }
-  const absl::StatusOr<ReservationRequest> request = RequestOf(*context, *in);
+  const absl::StatusOr<ReservationRequest> request = RequestOf(*context, in);
   if (!request.ok()) return Finished(context, request.status());
   return WaitingReserve::Start(served_, *context, *request, *max_wait, out);
 }
@@ -40,7 +40,7 @@ absl::StatusOr<ReservationRequest> AdmissionEndpoint::RequestOf(
 
 absl::Status AdmissionEndpoint::Reserve(const grpc::CallbackServerContext& context,
                                         const v1::ReserveCapacityRequest& in,
-                                        v1::ReserveCapacityResponse* out) {
+                                        grpc::ByteBuffer* out) {
   const absl::StatusOr<ReservationRequest> request = RequestOf(context, in);
   if (!request.ok()) return request.status();
   if (CallerIsGone(context)) return absl::CancelledError("the caller gave up");
@@ -52,8 +52,7 @@ absl::Status AdmissionEndpoint::Reserve(const grpc::CallbackServerContext& conte
         return admission.CanAdmit(*request);
       });
   if (!answer.ok()) return answer.status();
-  SetOutcome(*answer, served_.clock.Now(), out);
-  out->set_revision(served_.Revision());
+  *out = BytesOf(ReserveAnswerBytes(*answer, served_.Revision(), served_.clock.Now()));
   return absl::OkStatus();
 }
 
@@ -123,13 +122,17 @@ absl::Status AdmissionEndpoint::Release(const grpc::CallbackServerContext& conte
 }
 
 grpc::ServerUnaryReactor* AdmissionEndpoint::BatchReserveCapacity(
-    grpc::CallbackServerContext* context, const v1::BatchReserveCapacityRequest* in,
-    v1::BatchReserveCapacityResponse* out) {
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* in, grpc::ByteBuffer* out) {
   if (CallerIsGone(*context)) {
     return Finished(context, absl::CancelledError("the caller gave up"));
   }
   const absl::StatusOr<Caller> caller = Caller::Of(served_, *context);
-  return Finished(context, caller.ok() ? DoBatch(served_, *caller, *in, out) : caller.status());
+  if (!caller.ok()) return Finished(context, caller.status());
+  const Received<v1::BatchReserveCapacityRequest, 24 << 10> received(*in);
+  if (!received.parsed()) return Finished(context, DoesNotParse());
+  const absl::StatusOr<std::string> answer = DoBatch(served_, *caller, *received);
+  if (answer.ok()) *out = BytesOf(*answer);
+  return Finished(context, answer.status());
 }
 
 grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* AdmissionEndpoint::Session(

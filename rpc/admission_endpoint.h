@@ -4,20 +4,29 @@
 #pragma once
 
 #include "plimsoll/v1/admission.grpc.pb.h"
-#include "rpc/arena_messages.h"
 #include "rpc/served.h"
 #include "rpc/session.h"
 
 namespace plimsoll {
 
-class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
+// The calls that are made most read and write bytes; the others are as generated.
+template <class Base>
+using AdmissionCalls = v1::AdmissionService::WithCallbackMethod_ExtendReservation<
+    v1::AdmissionService::WithCallbackMethod_RenewReservations<
+        v1::AdmissionService::WithCallbackMethod_ReleaseReservation<
+            v1::AdmissionService::WithCallbackMethod_Session<Base>>>>;
+
+class AdmissionEndpoint final
+    : public AdmissionCalls<v1::AdmissionService::WithRawCallbackMethod_ReserveCapacity<
+          v1::AdmissionService::WithRawCallbackMethod_BatchReserveCapacity<
+              v1::AdmissionService::Service>>> {
  public:
-  explicit AdmissionEndpoint(const Served& served);
+  explicit AdmissionEndpoint(const Served& served) : served_(served) {}
   ~AdmissionEndpoint() override;
 
   grpc::ServerUnaryReactor* ReserveCapacity(grpc::CallbackServerContext* context,
-                                            const v1::ReserveCapacityRequest* in,
-                                            v1::ReserveCapacityResponse* out) override;
+                                            const grpc::ByteBuffer* in,
+                                            grpc::ByteBuffer* out) override;
   grpc::ServerUnaryReactor* ExtendReservation(grpc::CallbackServerContext* context,
                                               const v1::ExtendReservationRequest* in,
                                               v1::ExtendReservationResponse* out) override;
@@ -28,8 +37,8 @@ class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
                                                const v1::ReleaseReservationRequest* in,
                                                v1::ReleaseReservationResponse* out) override;
   grpc::ServerUnaryReactor* BatchReserveCapacity(grpc::CallbackServerContext* context,
-                                                 const v1::BatchReserveCapacityRequest* in,
-                                                 v1::BatchReserveCapacityResponse* out) override;
+                                                 const grpc::ByteBuffer* in,
+                                                 grpc::ByteBuffer* out) override;
   grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* Session(
       grpc::CallbackServerContext* context) override;
 
@@ -38,7 +47,7 @@ class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
   absl::StatusOr<ReservationRequest> RequestOf(const grpc::CallbackServerContext& context,
                                                const v1::ReserveCapacityRequest& in) const;
   absl::Status Reserve(const grpc::CallbackServerContext& context,
-                       const v1::ReserveCapacityRequest& in, v1::ReserveCapacityResponse* out);
+                       const v1::ReserveCapacityRequest& in, grpc::ByteBuffer* out);
   absl::Status Extend(const grpc::CallbackServerContext& context,
                       const v1::ExtendReservationRequest& in, v1::ExtendReservationResponse* out);
   absl::Status Renew(const grpc::CallbackServerContext& context,
@@ -49,9 +58,6 @@ class AdmissionEndpoint final : public v1::AdmissionService::CallbackService {
 
   const Served& served_;
   Sessions sessions_{served_.sessions};
-  ArenaMessages<v1::ReserveCapacityRequest, v1::ReserveCapacityResponse> reserve_messages_{1024};
-  ArenaMessages<v1::BatchReserveCapacityRequest, v1::BatchReserveCapacityResponse> batch_messages_{
-      16 << 10};
 };
 
 }  // namespace plimsoll

@@ -5,11 +5,15 @@
 #include <vector>
 
 #include "kvcache/base/errors.h"
+#include "rpc/answer_bytes.h"
 #include "rpc/bounds.h"
 #include "rpc/operation.h"
 
 namespace plimsoll {
 namespace {
+
+constexpr int kResults = v1::BatchReserveCapacityResponse::kResultsFieldNumber;
+constexpr size_t kUsualResultBytes = 160;
 
 absl::Status CheckAnswersAtOnce(const Action& action) {
   const auto* const reserve = std::get_if<ReserveAction>(&action);
@@ -26,13 +30,13 @@ absl::StatusOr<Action> BatchActionFrom(const v1::Operation& in, const Caller& ca
 // Read and answered under the lock too: one after the other they stay in the processor's cache,
 // and nothing is kept for as many operations as a batch has.
 void DoEach(const Served& served, const Caller& caller, const v1::BatchReserveCapacityRequest& in,
-            v1::BatchReserveCapacityResponse* out) {
+            std::string& out) {
   served.admission.With([&](AdmissionController& admission) {
     for (const v1::Operation& operation : in.operations()) {
       const absl::StatusOr<Action> action = BatchActionFrom(operation, caller);
       const Outcome outcome =
           action.ok() ? Do(admission, *action, caller) : Outcome(action.status());
-      SetResult(operation.id(), outcome, served.clock.Now(), out->add_results());
+      AppendResult(kResults, operation.id(), outcome, served.clock.Now(), out);
     }
   });
 }
@@ -55,8 +59,7 @@ absl::StatusOr<std::vector<ReservationRequest>> RequestsFrom(
 }
 
 absl::Status DoAll(const Served& served, const Caller& caller,
-                   const v1::BatchReserveCapacityRequest& in,
-                   v1::BatchReserveCapacityResponse* out) {
+                   const v1::BatchReserveCapacityRequest& in, std::string& out) {
   const absl::StatusOr<std::vector<ReservationRequest>> requests = RequestsFrom(in, caller);
   if (!requests.ok()) return requests.status();
   const absl::StatusOr<BatchAnswer> answer = served.admission.With(
@@ -74,27 +77,27 @@ absl::Status DoAll(const Served& served, const Caller& caller,
       outcome = absl::AbortedError("operations[" + std::to_string(refused->index) +
                                    "] was refused, so nothing was reserved");
     }
-    SetResult(in.operations(static_cast<int>(i)).id(), outcome, now, out->add_results());
+    AppendResult(kResults, in.operations(static_cast<int>(i)).id(), outcome, now, out);
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::Status DoBatch(const Served& served, const Caller& caller,
-                     const v1::BatchReserveCapacityRequest& in,
-                     v1::BatchReserveCapacityResponse* out) {
+absl::StatusOr<std::string> DoBatch(const Served& served, const Caller& caller,
+                                    const v1::BatchReserveCapacityRequest& in) {
   Bounds bounds;
   bounds.NumberIn("number of operations", in.operations_size(), 1, kMaxOperations);
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());
-  out->mutable_results()->Reserve(in.operations_size());
+  std::string out;
+  out.reserve(static_cast<size_t>(in.operations_size()) * kUsualResultBytes);
   if (in.all_or_nothing()) {
     PLIMSOLL_RETURN_IF_ERROR(DoAll(served, caller, in, out));
   } else {
     DoEach(served, caller, in, out);
   }
-  out->set_revision(served.Revision());
-  return absl::OkStatus();
+  AppendNumber(v1::BatchReserveCapacityResponse::kRevisionFieldNumber, served.Revision(), out);
+  return out;
 }
 
 }  // namespace plimsoll

@@ -4,7 +4,9 @@
 // range, and, where all or nothing is wanted, for what one operation asks.
 #pragma once
 
-#include "absl/status/status.h"
+#include <string>
+
+#include "absl/status/statusor.h"
 #include "plimsoll/v1/admission.pb.h"
 #include "rpc/caller.h"
 #include "rpc/served.h"
@@ -13,8 +15,8 @@ namespace plimsoll {
 
 inline constexpr int kMaxOperations = 256;  // in one message
 
-absl::Status DoBatch(const Served& served, const Caller& caller,
-                     const v1::BatchReserveCapacityRequest& in,
-                     v1::BatchReserveCapacityResponse* out);
+// The bytes of a BatchReserveCapacityResponse.
+absl::StatusOr<std::string> DoBatch(const Served& served, const Caller& caller,
+                                    const v1::BatchReserveCapacityRequest& in);
 
 }  // namespace plimsoll

@@ -2,15 +2,15 @@
 
 #include <utility>
 
-#include "rpc/convert.h"
+#include "rpc/answer_bytes.h"
+#include "rpc/message_bytes.h"
 
 namespace plimsoll {
 
 grpc::ServerUnaryReactor* WaitingReserve::Start(const Served& served,
                                                 const grpc::CallbackServerContext& context,
                                                 const ReservationRequest& request,
-                                                Duration max_wait,
-                                                v1::ReserveCapacityResponse* out) {
+                                                Duration max_wait, grpc::ByteBuffer* out) {
   auto* const call = new WaitingReserve(served, context, !request.request_id.empty(), out);
   const DecisionTimer timer(served);
   // The ticket is stored under the admission lock, so that nobody is answered before it is known.
@@ -36,8 +36,7 @@ void WaitingReserve::Answered(const Answer& answer) {
 
 void WaitingReserve::Deliver(const Answer& answer) {
   if (!CallerIsGone(context_)) {
-    SetOutcome(answer, served_.clock.Now(), out_);
-    out_->set_revision(served_.Revision());
+    *out_ = BytesOf(ReserveAnswerBytes(answer, served_.Revision(), served_.clock.Now()));
     return Finish(grpc::Status::OK);
   }
   const auto* const granted = std::get_if<Reservation>(&answer);

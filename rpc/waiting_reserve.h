@@ -9,9 +9,10 @@
 // Threads: gRPC's and the housekeeper's. Cost: one small object. Errors: as the proto says.
 #pragma once
 
+#include <grpcpp/support/byte_buffer.h>
+
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "plimsoll/v1/admission.pb.h"
 #include "rpc/served.h"
 
 namespace plimsoll {
@@ -22,14 +23,14 @@ class WaitingReserve final : public grpc::ServerUnaryReactor {
   static grpc::ServerUnaryReactor* Start(const Served& served,
                                          const grpc::CallbackServerContext& context,
                                          const ReservationRequest& request, Duration max_wait,
-                                         v1::ReserveCapacityResponse* out);
+                                         grpc::ByteBuffer* out);
 
   void OnCancel() override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnDone() override { delete this; }
 
  private:
   WaitingReserve(const Served& served, const grpc::CallbackServerContext& context,
-                 bool may_come_back, v1::ReserveCapacityResponse* out)
+                 bool may_come_back, grpc::ByteBuffer* out)
       : served_(served), context_(context), may_come_back_(may_come_back), out_(out) {}
 
   void Answered(const Answer& answer) ABSL_LOCKS_EXCLUDED(mutex_);  // inside the admission lock
@@ -38,7 +39,7 @@ class WaitingReserve final : public grpc::ServerUnaryReactor {
   const Served& served_;
   const grpc::CallbackServerContext& context_;
   const bool may_come_back_;  // the request has an id under which to ask again
-  v1::ReserveCapacityResponse* const out_;
+  grpc::ByteBuffer* const out_;
   absl::Mutex mutex_;
   std::optional<int64_t> ticket_ ABSL_GUARDED_BY(mutex_);
   bool answered_ ABSL_GUARDED_BY(mutex_) = false;

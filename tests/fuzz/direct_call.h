@@ -20,6 +20,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "kvcache/base/check.h"
+#include "rpc/message_bytes.h"
 
 namespace plimsoll {
 
@@ -52,6 +53,18 @@ class DirectCall final : public grpc::ServerCallbackUnary {
       : in_(std::move(in)), reactor_((endpoint.*method)(&context_, &in_, &out_)) {
     BindReactor(reactor_);
   }
+  // A raw method, which reads and writes bytes.
+  template <class Endpoint>
+  DirectCall(Endpoint& endpoint,
+             grpc::ServerUnaryReactor* (Endpoint::*method)(grpc::CallbackServerContext*,
+                                                           const grpc::ByteBuffer*,
+                                                           grpc::ByteBuffer*),
+             In in)
+      : in_(std::move(in)),
+        in_bytes_(BytesOf(in_.SerializeAsString())),
+        reactor_((endpoint.*method)(&context_, &in_bytes_, &out_bytes_)) {
+    BindReactor(reactor_);
+  }
   // Once it has ended.
   ~DirectCall() override {
     PLIMSOLL_CHECK(end_.Get().has_value());
@@ -59,7 +72,13 @@ class DirectCall final : public grpc::ServerCallbackUnary {
   }
 
   const In& in() const { return in_; }
-  const Out& out() const { return out_; }  // once it has ended
+  // Once it has ended well.
+  Out out() const {
+    if (!in_bytes_.Valid()) return out_;
+    Out out;
+    PLIMSOLL_CHECK(ParseBytes(out_bytes_, out));
+    return out;
+  }
   std::optional<grpc::Status> end() const { return end_.Get(); }
   // At most once.
   void Cancel() { reactor_->OnCancel(); }
@@ -72,7 +91,9 @@ class DirectCall final : public grpc::ServerCallbackUnary {
   void CallOnDone() override { reactor_->OnDone(); }
 
   const In in_;
+  const grpc::ByteBuffer in_bytes_ = {};  // of a raw method
   Out out_;
+  grpc::ByteBuffer out_bytes_;
   CallEnd end_;
   grpc::CallbackServerContext context_;
   grpc::ServerUnaryReactor* const reactor_;

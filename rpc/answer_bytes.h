@@ -1,0 +1,25 @@
+// Answers of admission as bytes, for the calls that are made most.
+//
+// A grant and a release are written as such; what is refused or wrong goes by way of its generated
+// message. Either way the bytes are those of the message that convert.h and operation.h make.
+//
+// Threads: pure functions. Cost: a copy of the texts. Errors: none.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "kvcache/base/clock.h"
+#include "rpc/action.h"
+
+namespace plimsoll {
+
+// Of a ReserveCapacityResponse.
+std::string ReserveAnswerBytes(const Answer& answer, int64_t revision, Instant now);
+
+// Appends an OperationResult, in this repeated field.
+void AppendResult(int field, uint64_t id, const Outcome& outcome, Instant now, std::string& out);
+// Appends a number, which zero leaves out.
+void AppendNumber(int field, int64_t value, std::string& out);
+
+}  // namespace plimsoll
