@@ -9,4 +9,10 @@ absl::StatusOr<Answer> AnswerOf(const Outcome& outcome) {
   return absl::InternalError("bad answer from the server: a release, which was not asked for");
 }
 
+absl::Status CheckNotEnded(const Reservation& granted) {
+  if (!granted.ended) return absl::OkStatus();
+  return absl::NotFoundError("reservation " + granted.id +
+                             ", which this request_id was granted, has ended: want another id");
+}
+
 }  // namespace plimsoll

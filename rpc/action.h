@@ -33,5 +33,8 @@ using Action = std::variant<ReserveAction, ExtendAction, ReleaseAction>;
 using Outcome = absl::StatusOr<std::optional<Answer>>;
 // That of a reservation or an extension. Internal where it says that something was released.
 absl::StatusOr<Answer> AnswerOf(const Outcome& outcome);
+// NotFound where a request_id of the caller's got what it was once granted, which has ended since:
+// whoever took that for a grant would count on room that others have.
+absl::Status CheckNotEnded(const Reservation& granted);
 
 }  // namespace plimsoll

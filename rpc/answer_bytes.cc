@@ -22,6 +22,7 @@ void WriteTime(int field, Duration duration, WireWriter& out) {
 void WriteReservation(int field, const Reservation& reservation, Instant now, WireWriter& out) {
   using Wire = v1::Reservation;
   const size_t before = out.size();
+  out.Number(Wire::kEndedFieldNumber, int64_t{reservation.ended});
   out.Number(Wire::kPrefixBlocksFieldNumber, reservation.prefix_blocks.value());
   out.Text(Wire::kClaimedIdFieldNumber, reservation.claimed_id);
   out.Number(Wire::kConfirmedFieldNumber, int64_t{reservation.confirmed});

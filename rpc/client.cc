@@ -140,6 +140,7 @@ absl::StatusOr<Answer> Client::Reserve(const ReservationRequest& request, Durati
   if (!answer.ok()) return answer;
   const auto* const granted = std::get_if<Reservation>(&*answer);
   if (granted == nullptr) return answer;
+  PLIMSOLL_RETURN_IF_ERROR(CheckNotEnded(*granted));
   const absl::StatusOr<Renewal> renewal = Renew({granted->id});
   if (!renewal.ok()) return Annotate(renewal.status(), "confirming " + granted->id);
   if (renewal->renewed.empty()) {
@@ -272,6 +273,8 @@ void Client::ReserveAsync(const ReservationRequest& request, Duration max_wait,
   ReserveUnconfirmedAsync(
       request, max_wait, [this, done = std::move(done)](absl::StatusOr<Answer> answer) {
         const auto* const granted = answer.ok() ? std::get_if<Reservation>(&*answer) : nullptr;
+        const absl::Status alive = granted == nullptr ? absl::OkStatus() : CheckNotEnded(*granted);
+        if (!alive.ok()) return done(alive);
         if (granted != nullptr) state_->ConfirmAsync(granted->id);
         done(std::move(answer));
       });

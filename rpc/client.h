@@ -9,6 +9,9 @@
 // generations) go over connections of their own, as many as it takes, so that a release never
 // queues behind the waits that it would end.
 //
+// A request_id that was granted before gets the same reservation again; where that has ended, it is
+// NotFound here and not an answer.
+//
 // Threads: any; callbacks come on threads of the library and must not block. They may make
 // asynchronous calls, but not blocking ones, and must not destroy the client.
 // Cost: one round trip, two for a grant. Errors: those of the server under their own codes;
@@ -130,6 +133,7 @@ class Client {
   absl::StatusOr<std::vector<Outcome>> Call(const std::vector<Action>& actions,
                                             bool all_or_nothing);
   absl::Status Confirm(std::vector<Outcome>& outcomes);
+  void GiveBack(std::vector<Outcome>& outcomes);
   absl::StatusOr<Answer> ReserveUnconfirmed(ReservationRequest request, Duration max_wait);
   void ReserveUnconfirmedAsync(const ReservationRequest& request, Duration max_wait,
                                AnswerHandler done);

@@ -64,7 +64,12 @@ absl::Status Client::Confirm(std::vector<Outcome>& outcomes) {
   std::vector<Outcome*> granted;
   for (Outcome& outcome : outcomes) {
     const Reservation* const grant = GrantIn(outcome);
-    if (grant == nullptr || grant->confirmed || grant->id.empty()) continue;
+    if (grant == nullptr) continue;
+    if (const absl::Status alive = CheckNotEnded(*grant); !alive.ok()) {
+      outcome = alive;
+      continue;
+    }
+    if (grant->confirmed || grant->id.empty()) continue;
     ids.push_back(grant->id);
     granted.push_back(&outcome);
   }
@@ -89,6 +94,14 @@ absl::StatusOr<std::vector<Outcome>> Client::Batch(const std::vector<Action>& ac
   return Call(actions, /*all_or_nothing=*/false);
 }
 
+// Without waiting: where that fails, leases end by themselves.
+void Client::GiveBack(std::vector<Outcome>& outcomes) {
+  for (Outcome& outcome : outcomes) {
+    const Reservation* const grant = GrantIn(outcome);
+    if (grant != nullptr) ReleaseAsync(grant->id, std::nullopt, [](auto) {});
+  }
+}
+
 absl::StatusOr<BatchAnswer> Client::ReserveAll(const std::vector<ReservationRequest>& requests) {
   std::vector<Action> actions;
   for (const ReservationRequest& request : requests) {
@@ -100,7 +113,10 @@ absl::StatusOr<BatchAnswer> Client::ReserveAll(const std::vector<ReservationRequ
   for (size_t i = 0; i < outcomes->size(); ++i) {
     Outcome& outcome = (*outcomes)[i];
     if (absl::IsAborted(outcome.status())) continue;  // because of the one that was refused
-    if (!outcome.ok()) return outcome.status();
+    if (!outcome.ok()) {
+      GiveBack(*outcomes);
+      return outcome.status();
+    }
     if (const Reservation* const grant = GrantIn(outcome)) {
       granted.push_back(*grant);
     } else if (outcome->has_value()) {

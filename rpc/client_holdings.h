@@ -31,6 +31,7 @@ class ClientHoldings {
   std::string GrantedAs(const std::string& id) const;
   // What the server calls it; `id` itself where that is not held.
   std::string IdNow(const std::string& id) const;
+  bool empty() const { return by_granted_id_.empty(); }
   bool Has(const std::string& id) const { return by_granted_id_.contains(GrantedAs(id)); }
   // Of all that is held, the ids that it was granted under.
   std::vector<std::string> GrantedIds() const;

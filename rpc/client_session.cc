@@ -16,8 +16,6 @@
 namespace plimsoll {
 namespace {
 
-constexpr size_t kMostUnanswered = 4096;  // then a server cuts the stream off
-
 absl::Status Closed() { return absl::CancelledError("the session was closed"); }
 
 }  // namespace
@@ -32,6 +30,7 @@ absl::StatusOr<std::unique_ptr<ClientSession>> ClientSession::Open(const Session
 
 ClientSession::ClientSession(std::unique_ptr<State> state) : state_(std::move(state)) {
   state_->thread = std::thread([its = state_.get()] { its->Run(); });
+  state_->keeps_alive = std::thread([its = state_.get()] { its->KeepAlive(); });
 }
 ClientSession::~ClientSession() { Close(); }
 void ClientSession::Close() { state_->Stop(); }
@@ -86,13 +85,26 @@ void ClientSession::Ask(const Action& action, OutcomeHandler done) {
 
 bool ClientSession::Holds(const std::string& id) const {
   absl::MutexLock lock(&state_->mutex);
-  if (!state_->held.Has(id)) return false;
-  return state_->stream != nullptr || state_->clock.Now() < state_->proven + state_->ttl;
+  return state_->held.Has(id) && state_->clock.Now() < state_->proven + state_->ttl;
 }
 
 std::string ClientSession::IdNow(const std::string& id) const {
   absl::MutexLock lock(&state_->mutex);
   return state_->held.IdNow(id);
+}
+
+// A reservation that may wait makes newcomers of all that go with it.
+Asker ClientSession::State::AskerOfAll(const std::vector<Asked>& group) {
+  bool holds = false;
+  for (const Asked& its : group) {
+    const auto* const reserve = std::get_if<ReserveAction>(&its.action);
+    if (reserve == nullptr) {
+      holds = true;
+    } else if (reserve->max_wait > Duration::zero()) {
+      return Asker::kNewcomer;
+    }
+  }
+  return holds ? Asker::kHolder : Asker::kNewcomer;
 }
 
 void ClientSession::State::Ask(std::vector<Asked> group) {
@@ -101,8 +113,9 @@ void ClientSession::State::Ask(std::vector<Asked> group) {
     absl::MutexLock lock(&mutex);
     refused = stopping ? Closed() : over;
     if (refused.ok()) {
-      std::vector<uint64_t>& ids = unsent.emplace_back();
+      ClientOutbox::Group out{.numbers = {}, .asker = AskerOfAll(group)};
       for (Asked& each : group) {
+        each.asker = out.asker;
         each.since = clock.Now();
         auto* const reserve = std::get_if<ReserveAction>(&each.action);
         // Asked again it is the same request, which is granted once.
@@ -115,9 +128,10 @@ void ClientSession::State::Ask(std::vector<Asked> group) {
           const std::string id = std::exchange(release->id, held.IdNow(release->id));
           held.Forget(id);
         }
-        ids.push_back(++last_id);
+        out.numbers.push_back(++last_id);
         asked.emplace(last_id, std::move(each));
       }
+      outbox.Add(std::move(out));
     }
   }
   if (refused.ok()) return Send();
@@ -128,9 +142,11 @@ void ClientSession::State::Stop() {
   {
     absl::MutexLock lock(&mutex);
     if (std::exchange(stopping, true)) return;
+    changed.SignalAll();
   }
   calls.CancelAll();
   thread.join();
+  keeps_alive.join();
 }
 
 // Tells those who wait for too long, or all. What was sent may have been done: it is asked for
@@ -150,10 +166,9 @@ void ClientSession::State::GiveUpLocked(const absl::Status& why, bool all, Resul
 // Whoever finds nobody writing writes until all is sent.
 void ClientSession::State::Send() {
   mutex.Lock();
-  while (!writing && stream != nullptr && !unsent.empty() &&
-         unanswered + unsent.front().size() <= kMostUnanswered) {
+  while (!writing && stream != nullptr && (ping.unsent || outbox.MayTake())) {
     const v1::SessionRequest request = NextLocked();
-    if (request.operations_size() == 0) continue;
+    if (request.operations_size() == 0 && request.ping() == 0) continue;
     Stream* const over_this = stream;
     writing = true;
     mutex.Unlock();
@@ -167,18 +182,17 @@ void ClientSession::State::Send() {
 
 v1::SessionRequest ClientSession::State::NextLocked() {
   v1::SessionRequest request;
-  size_t count = 0;
-  while (!unsent.empty() && count + unsent.front().size() <= kMostInOneMessage &&
-         unanswered + unsent.front().size() <= kMostUnanswered) {
-    for (const uint64_t id : unsent.front()) {
+  if (std::exchange(ping.unsent, false)) request.set_ping(ping.number);
+  size_t room = kMostInOneMessage;
+  while (const std::optional<ClientOutbox::Group> group = outbox.Take(room)) {
+    for (const uint64_t id : group->numbers) {
       const auto found = asked.find(id);
       if (found == asked.end()) continue;  // given up before it was sent
       SetOperationLocked(id, found->second, request.add_operations());
       found->second.sent = true;
-      ++unanswered;
-      ++count;
+      outbox.Sent(group->asker);
+      --room;
     }
-    unsent.pop_front();
   }
   return request;
 }

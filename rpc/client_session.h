@@ -14,12 +14,18 @@
 // An operation for which there is no stream waits for one as long as ClientOptions::retry_for, and
 // is Unavailable then; with zero it is as soon as an attempt fails. One whose answer got lost is
 // asked again over the next stream, under one request_id; what it reserved for somebody who was
-// told Unavailable meanwhile goes back then.
+// told Unavailable meanwhile goes back then. Where a request_id of the caller's own was granted
+// before and that has ended, as a session that was forgotten does, it is NotFound: the caller alone
+// can give it another.
 //
-// Threads: any; one of its own reads. Callbacks come on that one: they must not block, and may make
-// asynchronous calls, but none of the others. Cost: one message for all that is asked while another
-// is on its way. Errors: those of the server; Unavailable without one; Aborted from the moment that
-// another stream took the session over; Cancelled after Close. Nothing throws.
+// What extends and releases goes first and never waits for what reserves, of which a server lets
+// some 4,000 wait at once; but in a Batch that reserves with a wait too it goes with that.
+//
+// Threads: any; one of its own reads, another asks for signs of life. Callbacks come on the first:
+// they must not block, and may make asynchronous calls, but none of the others. Cost: one message
+// for all that is asked while another is on its way. Errors: those of the server; Unavailable
+// without one; Aborted from the moment that another stream took the session over; Cancelled after
+// Close. Nothing throws.
 #pragma once
 
 #include <functional>
@@ -66,9 +72,10 @@ class ClientSession {
   // One without waiting. `done` is called exactly once.
   void Ask(const Action& action, OutcomeHandler done);
 
-  // Whether it is held: granted here, neither released nor lost. Also false while there is no
-  // stream and the last that the server answered was asked longer ago than the ttl: it may have
-  // been given to others.
+  // Whether it is held: granted here, neither released nor lost. Also false while the last that the
+  // server answered was asked longer ago than the ttl, by this process's clock: the stream may have
+  // been gone for as long, and the room been given to others. While the server answers that is not
+  // so, also where nothing is asked: the session asks for signs of life, three to a ttl.
   bool Holds(const std::string& id) const;
   // What the server calls it: after a claim, not as it was granted. `id` where it is not held.
   std::string IdNow(const std::string& id) const;

@@ -1,11 +1,12 @@
-// What a client's session consists of: operations without a result, what is held, and the thread
-// that has the stream.
+// What a client's session consists of: operations without a result, what is held, and the threads
+// that have the stream and keep it.
 //
 // Invariants: an operation is in `asked` from when it is asked until its result came or it was
 // given up; its handler is called once and outside of the lock. One thread reads, and has the
-// stream from its beginning to its end; whoever finds nobody writing writes.
+// stream from its beginning to its end; another one asks for signs of life; whoever finds nobody
+// writing writes.
 //
-// Threads: any, but Run's functions are its own. Cost: a lock and a map per operation. Errors: as
+// Threads: any, but what Run and KeepAlive call is theirs. Cost: a lock and a map per operation. Errors: as
 // client_session.h says.
 #pragma once
 
@@ -13,7 +14,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <random>
 #include <string>
@@ -27,11 +27,10 @@
 #include "plimsoll/v1/admission.pb.h"
 #include "rpc/client_calls.h"
 #include "rpc/client_holdings.h"
+#include "rpc/client_outbox.h"
 #include "rpc/client_session.h"
 
 namespace plimsoll {
-
-inline constexpr size_t kMostInOneMessage = 256;
 
 inline std::string RandomRequestId() { return RandomEpoch() + RandomEpoch(); }
 
@@ -43,6 +42,14 @@ struct ClientSession::State {
     Instant since = {};
     bool sent = false;        // over some stream, so that it may have been done
     bool named_here = false;  // a reservation whose request_id nobody else knows
+    Asker asker = Asker::kHolder;
+  };
+  // The last sign of life that was asked for.
+  struct Ping {
+    uint64_t number = 0;
+    Instant since = {};
+    bool unsent = false;
+    bool unanswered = false;  // over this stream
   };
   using Stream = grpc::ClientReaderWriter<v1::SessionRequest, v1::SessionResponse>;
   using Results = std::vector<std::pair<OutcomeHandler, Outcome>>;
@@ -53,9 +60,12 @@ struct ClientSession::State {
         seed(options_in.client.retry_seed != 0 ? options_in.client.retry_seed
                                                : std::random_device{}()) {}
 
+  static Asker AskerOfAll(const std::vector<Asked>& group);
   // Each calls back outside of the lock.
   void Ask(std::vector<Asked> group) ABSL_LOCKS_EXCLUDED(mutex);
   void Run();
+  void KeepAlive() ABSL_LOCKS_EXCLUDED(mutex);
+  bool AwaitPing() ABSL_LOCKS_EXCLUDED(mutex);
   void Stop() ABSL_LOCKS_EXCLUDED(mutex);
 
   // How a stream ended.
@@ -97,8 +107,7 @@ struct ClientSession::State {
   bool writing ABSL_GUARDED_BY(mutex) = false;
   uint64_t last_id ABSL_GUARDED_BY(mutex) = 0;
   std::map<uint64_t, Asked> asked ABSL_GUARDED_BY(mutex);
-  std::deque<std::vector<uint64_t>> unsent ABSL_GUARDED_BY(mutex);  // each for one message
-  size_t unanswered ABSL_GUARDED_BY(mutex) = 0;                     // over this stream
+  ClientOutbox outbox ABSL_GUARDED_BY(mutex);  // of those asked
   ClientHoldings held ABSL_GUARDED_BY(mutex);
   std::vector<std::string> unclaimed ABSL_GUARDED_BY(mutex);  // of held, since the stream broke
   bool claiming ABSL_GUARDED_BY(mutex) = false;               // by more than one hello
@@ -108,7 +117,9 @@ struct ClientSession::State {
   // When the last thing was asked that the server answered: it counts no ttl from before that. When
   // the stream is found to be gone, it may have been for long.
   Instant proven ABSL_GUARDED_BY(mutex) = {};
-  std::thread thread;
+  Ping ping ABSL_GUARDED_BY(mutex);
+  absl::CondVar changed;  // for who keeps it alive: a stream began, or all ends
+  std::thread thread, keeps_alive;
 };
 
 }  // namespace plimsoll

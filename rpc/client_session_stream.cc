@@ -16,6 +16,8 @@ namespace plimsoll {
 namespace {
 
 constexpr size_t kMostClaims = 1000;  // in one hello
+// Between signs of life: a ttl may be as short as one likes.
+constexpr Duration kShortestPause = std::chrono::milliseconds(10);
 
 // Whether another attempt may end otherwise.
 bool MayBeBackSoon(const absl::Status& end) {
@@ -120,6 +122,8 @@ absl::StatusOr<bool> ClientSession::State::Welcomed(const v1::Welcome& welcome, 
       AskAgainLocked();
       stream = &its;
       proven = sent;
+      ping.unsent = ping.unanswered = false;
+      changed.SignalAll();
     }
   }
   Lose(std::move(outcome->lost));
@@ -164,14 +168,14 @@ void ClientSession::State::ReleaseUnderNewIdsLocked(const Renewal& outcome) {
 // those that somebody waits for: what they did is gone with theirs. There a reservation is another
 // request: under its name a server of the same life would answer with the one that ended.
 void ClientSession::State::AskAgainLocked() {
-  unanswered = 0;
-  std::set<uint64_t> again;
+  std::set<uint64_t> holders, newcomers;
   for (auto next = asked.begin(); next != asked.end();) {
     const auto its = next++;
     Asked& each = its->second;
     if (!each.sent) continue;
     if (each.done || same_session) {
-      again.insert(its->first);
+      each.asker = AskerOf(each.action);
+      (each.asker == Asker::kHolder ? holders : newcomers).insert(its->first);
       if (each.named_here && !same_session) {
         std::get<ReserveAction>(each.action).request.request_id = RandomRequestId();
       }
@@ -179,9 +183,7 @@ void ClientSession::State::AskAgainLocked() {
       asked.erase(its);
     }
   }
-  // Those that the stream before did not get to ask again.
-  std::erase_if(unsent, [&again](const auto& group) { return again.contains(group.front()); });
-  for (auto id = again.rbegin(); id != again.rend(); ++id) unsent.push_front({*id});
+  outbox.BeginStream(holders, newcomers);
 }
 
 void ClientSession::State::Heard(const v1::SessionResponse& response) {
@@ -194,6 +196,10 @@ void ClientSession::State::Heard(const v1::SessionResponse& response) {
     for (const v1::OperationResult& result : response.results()) {
       TakeResultLocked(result, results);
     }
+    if (ping.unanswered && response.pong() == ping.number) {
+      ping.unanswered = false;
+      proven = std::max(proven, ping.since);
+    }
   }
   for (auto& [done, outcome] : results) done(std::move(outcome));
   Lose(std::move(revoked));
@@ -203,11 +209,11 @@ void ClientSession::State::Heard(const v1::SessionResponse& response) {
 void ClientSession::State::TakeResultLocked(const v1::OperationResult& result, Results& results) {
   const auto found = asked.find(result.id());
   if (found == asked.end()) return;
-  --unanswered;
   absl::StatusOr<Outcome> read = FromServer(OutcomeFrom(result, clock.Now()));
   Outcome outcome = read.ok() ? *std::move(read) : Outcome(read.status());
   const Asked its = std::move(found->second);
   asked.erase(found);
+  outbox.Answered(its.asker);
   proven = std::max(proven, its.since);
   NoteLocked(its, outcome);
   if (its.done) results.emplace_back(its.done, std::move(outcome));
@@ -221,14 +227,42 @@ void ClientSession::State::NoteLocked(const Asked& its, Outcome& outcome) {
   if (std::holds_alternative<ExtendAction>(its.action)) {
     held.Extended(granted->id, granted->max_new_tokens);
     granted->id = held.GrantedAs(granted->id);
+  } else if (granted->ended) {
+    outcome = CheckNotEnded(*granted);
   } else if (its.done) {
     granted->id = held.Add(*granted, std::get<ReserveAction>(its.action).request);
   } else {
-    unsent.push_back({++last_id});
+    outbox.Add({.numbers = {++last_id}, .asker = Asker::kHolder});
     asked.emplace(
         last_id,
         Asked{.action = ReleaseAction{.id = granted->id}, .done = nullptr, .since = clock.Now()});
   }
+}
+
+// Holds can say for a ttl from the last sign of life what is held: long before, another is asked.
+void ClientSession::State::KeepAlive() {
+  while (AwaitPing()) Send();
+}
+
+// Until one is to be sent; false where all ends. Who asks and holds nothing needs none.
+bool ClientSession::State::AwaitPing() {
+  absl::MutexLock lock(&mutex);
+  while (!stopping) {
+    if (stream == nullptr) {
+      changed.Wait(&mutex);
+      continue;
+    }
+    const Duration pause = std::max(ttl / 3, kShortestPause);
+    const Instant now = clock.Now();
+    const Instant due = proven + pause;
+    const bool wanted = !ping.unanswered && !(held.empty() && asked.empty());
+    if (wanted && due <= now) {
+      ping = {.number = ping.number + 1, .since = now, .unsent = true, .unanswered = true};
+      return true;
+    }
+    changed.WaitWithTimeout(&mutex, absl::FromChrono(wanted ? due - now : pause));
+  }
+  return false;
 }
 
 // Waits until nobody writes to the stream any more.

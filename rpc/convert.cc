@@ -160,6 +160,7 @@ void ToWire(const Reservation& reservation, Instant now, wire::Reservation& out)
   out.set_confirmed(reservation.confirmed);
   if (!reservation.claimed_id.empty()) out.set_claimed_id(reservation.claimed_id);
   out.set_prefix_blocks(reservation.prefix_blocks.value());
+  out.set_ended(reservation.ended);
 }
 
 absl::StatusOr<Reservation> FromWire(const wire::Reservation& in, Instant now) {
@@ -180,7 +181,8 @@ absl::StatusOr<Reservation> FromWire(const wire::Reservation& in, Instant now) {
       .expires = now + bounds.DurationIn("remaining", in.remaining(), kLongestDuration),
       .expire_time = WallTime(wall + nanos),
       .confirmed = in.confirmed(),
-      .claimed_id = bounds.TextIn("claimed_id", in.claimed_id(), 0, kMaxTextBytes)};
+      .claimed_id = bounds.TextIn("claimed_id", in.claimed_id(), 0, kMaxTextBytes),
+      .ended = in.ended()};
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());
   return reservation;
 }

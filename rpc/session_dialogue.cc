@@ -39,7 +39,7 @@ absl::Status SessionDialogue::Take(const v1::SessionRequest& in) {
   }
   if (!greeted_) PLIMSOLL_RETURN_IF_ERROR(Greet(in.hello()));
   greeted_ = true;
-  return in.operations_size() == 0 ? absl::OkStatus() : Operate(in);
+  return in.operations_size() == 0 && in.ping() == 0 ? absl::OkStatus() : Operate(in);
 }
 
 absl::Status SessionDialogue::Greet(const v1::Hello& in) {
@@ -135,6 +135,7 @@ absl::Status SessionDialogue::Operate(const v1::SessionRequest& in) {
   if (!mine) return absl::AbortedError(kTakenOver);
   const Instant now = clock_.Now();
   absl::MutexLock lock(&mutex_);
+  if (in.ping() != 0) pending_.set_pong(in.ping());
   for (size_t i = 0; i < outcomes.size(); ++i) {
     if (!outcomes[i]) continue;
     SetResult(in.operations(static_cast<int>(i)).id(), *outcomes[i], now, pending_.add_results());
@@ -236,8 +237,8 @@ SessionDialogue::Turn SessionDialogue::Next(v1::SessionResponse& message) {
     if (!end_) return Turn::kNothing;
     pending_.Clear();
   }
-  const bool nothing =
-      pending_.results().empty() && pending_.revoked_ids().empty() && pages_.empty();
+  const bool nothing = pending_.results().empty() && pending_.revoked_ids().empty() &&
+                       pending_.pong() == 0 && pages_.empty();
   if (end_ && (nothing || absl::IsResourceExhausted(*end_))) {
     pending_.Clear();
     return Turn::kEnd;

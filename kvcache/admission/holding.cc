@@ -29,6 +29,7 @@ absl::StatusOr<ReservationRecord*> AdmissionController::State::FindRunning(std::
 Reservation AdmissionController::State::View(const ReservationRecord& record, Instant now) const {
   Reservation reservation = Show(record.terms, record.request.tenant);
   reservation.id = ReservationIdOf(options.epoch, record.number);
+  reservation.ended = record.ended || record.stop_requested;
   if (record.sequence || record.kept) {
     reservation.expires = now + reservation.ttl;
     reservation.expire_time = clock.WallNow() + reservation.ttl;

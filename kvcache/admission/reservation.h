@@ -70,6 +70,7 @@ struct Reservation {
   WallTime expire_time;              // the same for people
   bool confirmed = false;
   std::string claimed_id = {};  // of one that was claimed: what an earlier life called it
+  bool ended = false;           // a repeated request_id gets it still; it holds nothing
 };
 
 // What a holder says that an earlier life of a ledger gave it. Token counts as in a request.

@@ -71,7 +71,8 @@ class AnswerBytes : public testing::Test {
             .expires = now_ + Duration(Figure(kLongestDuration.count()) - 1000),
             .expire_time = WallTime(Duration(Figure(int64_t{1} << 62))),
             .confirmed = Below(2) == 1,
-            .claimed_id = Text(128)};
+            .claimed_id = Text(128),
+            .ended = Below(2) == 1};
   }
   Refusal Refused() {
     return {.decision = Decision::kWait,

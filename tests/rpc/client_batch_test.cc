@@ -1,6 +1,7 @@
 // Many operations in one call of the client, against a real server.
 #include <gtest/gtest.h>
 
+#include "absl/synchronization/notification.h"
 #include "tests/rpc/test_server.h"
 
 namespace plimsoll {
@@ -64,6 +65,32 @@ TEST_P(ClientBatch, AllAreReservedOrNone) {
   EXPECT_EQ(std::get<RefusedOne>(*none).index, 1u);
   EXPECT_EQ(std::get<RefusedOne>(*none).refusal.missing, Blocks(1));
   EXPECT_EQ(server_.Now().blocks.reserved, Blocks(30));
+}
+
+TEST_P(ClientBatch, WhatARequestIdWasGrantedAndHasEndedIsNoGrant) {
+  ReservationRequest named = RequestOf(160, 0);
+  named.request_id = "r";
+  const std::string id = Granted(client_->Reserve(named)).id;
+  EXPECT_EQ(GrantOf((*client_->Batch({ReserveAction{.request = named}}))[0]).id, id);
+  EXPECT_TRUE(client_->Release(id).ok());
+  const std::string line =
+      "reservation " + id + ", which this request_id was granted, has ended: want another id";
+  const absl::Status status = client_->Reserve(named).status();
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_EQ(status.message(), line);
+  const auto outcomes =
+      client_->Batch({ReserveAction{.request = named}, ReserveAction{.request = RequestOf(16, 0)}});
+  ASSERT_TRUE(outcomes.ok()) << outcomes.status();
+  EXPECT_EQ((*outcomes)[0].status().message(), line);
+  EXPECT_TRUE(client_->Release(GrantOf((*outcomes)[1]).id).ok());
+  absl::Notification told;
+  client_->ReserveAsync(named, Duration::zero(), [&](const absl::StatusOr<Answer>& answer) {
+    EXPECT_EQ(answer.status().message(), line);
+    told.Notify();
+  });
+  told.WaitForNotification();
+  EXPECT_EQ(client_->ReserveAll({RequestOf(16, 0), named}).status().message(), line);
+  EXPECT_TRUE(Eventually([&] { return server_.AllFree(); })) << "the other one went back";
 }
 
 TEST_P(ClientBatch, WhatNoServerTakesIsAnError) {

@@ -24,16 +24,19 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Stream = grpc::ServerReaderWriter<v1::SessionResponse, v1::SessionRequest>;
 
+void SetTime(Duration duration, google::protobuf::Duration& out) {
+  out.set_seconds(duration / seconds(1));
+  out.set_nanos(static_cast<int32_t>((duration % seconds(1)).count()));
+}
+
 void Fill(const std::string& id, Duration ttl, v1::Reservation& out) {
   out.set_reservation_id(id);
   out.set_epoch(id.substr(0, id.find('-')));
   out.set_prompt_tokens(16);
   out.set_blocks(1);
   out.set_confirmed(true);
-  for (auto* const time : {out.mutable_ttl(), out.mutable_remaining()}) {
-    time->set_seconds(ttl / seconds(1));
-    time->set_nanos(static_cast<int32_t>((ttl % seconds(1)).count()));
-  }
+  SetTime(ttl, *out.mutable_ttl());
+  SetTime(ttl, *out.mutable_remaining());
 }
 
 class ScriptedServer final : public v1::AdmissionService::Service {
@@ -99,13 +102,13 @@ v1::Hello ReadHello(Stream& stream) {
 
 // With one that was claimed, where `id` says so.
 void Welcome(Stream& stream, bool resumed, const std::string& claimed_id = {},
-             const std::string& id = {}) {
+             const std::string& id = {}, Duration ttl = seconds(20)) {
   v1::SessionResponse response;
   v1::Welcome& welcome = *response.mutable_welcome();
   welcome.set_epoch("e");
   welcome.set_resume_token("token");
   welcome.set_resumed(resumed);
-  welcome.mutable_ttl()->set_seconds(20);
+  SetTime(ttl, *welcome.mutable_ttl());
   if (!id.empty()) {
     v1::Reservation& reservation = *welcome.add_reservations();
     Fill(id, seconds(20), reservation);
@@ -195,7 +198,7 @@ TEST(ScriptedSession, WhatIsAskedAgainTwiceIsAskedOnceOverOneStream) {
     while (stream.Read(&request)) {
       for (const v1::Operation& its : request.operations()) {
         ids.insert(its.id());
-        if (its.has_release()) heard.Notify();
+        if (its.reserve().prompt_tokens() == 32) heard.Notify();
       }
     }
   });
@@ -204,7 +207,7 @@ TEST(ScriptedSession, WhatIsAskedAgainTwiceIsAskedOnceOverOneStream) {
   request.tenant = std::string(128, 't');
   for (size_t i = 0; i < kMany; ++i) session->Ask(ReserveAction{.request = request}, [](auto) {});
   third.WaitForNotification();
-  session->Ask(ReleaseAction{.id = "e1-1"}, [](auto) {});
+  session->Ask(ReserveAction{.request = RequestOf(32, 0)}, [](auto) {});  // after all of those
   ASSERT_TRUE(heard.WaitForNotificationWithTimeout(absl::Seconds(10)));
   EXPECT_EQ(ids.size(), kMany + 1);
   EXPECT_EQ(std::set<uint64_t>(ids.begin(), ids.end()).size(), kMany + 1);
@@ -241,6 +244,85 @@ TEST(ScriptedSession, AReservationThatANewSessionIsAskedForHasANewName) {
     EXPECT_EQ(names[i].size(), 2u);
     EXPECT_TRUE(names[i].contains("mine"));
   }
+}
+
+// The caller's own name stays, so a server of the same life may know it.
+TEST(ScriptedSession, AReservationThatIsAskedAgainAndHasEndedIsNotGranted) {
+  absl::Notification over;
+  ScriptedServer server([&](int number, Stream& stream) {
+    ReadHello(stream);
+    Welcome(stream, false);
+    const std::vector<v1::Operation> operations = ReadOperations(stream, 1);
+    if (number == 1) return;
+    EXPECT_EQ(operations.at(0).reserve().request_id(), "mine");
+    v1::SessionResponse response;
+    v1::OperationResult& result = *response.add_results();
+    result.set_id(operations[0].id());
+    Fill("e1-1", seconds(20), *result.mutable_reservation());
+    result.mutable_reservation()->set_ended(true);
+    stream.Write(response);
+    over.WaitForNotification();
+  });
+  const auto session = Open(server);
+  ReservationRequest named = RequestOf(16, 0);
+  named.request_id = "mine";
+  EXPECT_TRUE(absl::IsNotFound(session->Reserve(named).status()));
+  EXPECT_FALSE(session->Holds("e1-1"));
+  over.Notify();
+}
+
+// The next sign of life that is asked for; 0 where the stream ended before.
+uint64_t ReadPing(Stream& stream) {
+  v1::SessionRequest request;
+  while (stream.Read(&request)) {
+    if (request.ping() != 0) return request.ping();
+  }
+  return 0;
+}
+void AnswerPing(Stream& stream) {
+  v1::SessionResponse response;
+  response.set_pong(ReadPing(stream));
+  EXPECT_NE(response.pong(), 0u);
+  stream.Write(response);
+}
+
+// The server answers some, then none, and then some again; and then it is gone.
+TEST(ScriptedSession, HoldsForATtlFromTheLastSignOfLifeByItsOwnClock) {
+  constexpr Duration kTtl = milliseconds(300);
+  const SystemClock clock;
+  Instant earliest;
+  absl::Notification silent, speaks, held, answered, gone;
+  ScriptedServer server([&](int number, Stream& stream) {
+    ReadHello(stream);
+    if (number > 1) return gone.WaitForNotification();
+    Welcome(stream, false, {}, {}, kTtl);
+    Grant(stream, ReadOperations(stream, 1).at(0), "e1-1");
+    for (int i = 0; i < 6; ++i) AnswerPing(stream);  // longer than a ttl
+    silent.Notify();
+    speaks.WaitForNotification();
+    while (!held.HasBeenNotified()) AnswerPing(stream);
+    earliest = clock.Now();
+    AnswerPing(stream);
+    AnswerPing(stream);               // asked for later than that,
+    EXPECT_NE(ReadPing(stream), 0u);  // and its answer was heard
+    answered.Notify();
+  });
+  const auto session = Open(server);
+  EXPECT_EQ(Granted(session->Reserve(RequestOf(16, 0))).id, "e1-1");
+  silent.WaitForNotification();
+  EXPECT_TRUE(Eventually([&] { return !session->Holds("e1-1"); })) << "though the stream is there";
+  speaks.Notify();
+  EXPECT_TRUE(Eventually([&] { return session->Holds("e1-1"); }));
+  held.Notify();
+  answered.WaitForNotification();
+  Instant seen;
+  EXPECT_TRUE(Eventually([&] {
+    const bool holds = session->Holds("e1-1");
+    seen = clock.Now();
+    return !holds;
+  })) << "while it tries another stream";
+  EXPECT_GE(seen, earliest + kTtl);
+  gone.Notify();
 }
 
 TEST(ScriptedHolder, ClaimsThatFailAreMadeAgainWithPauses) {

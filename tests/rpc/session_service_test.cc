@@ -296,6 +296,32 @@ TEST_F(SessionService, ABrokenStreamWaitsForNothing) {
   EXPECT_TRUE(server_.AllFree());
 }
 
+TEST_F(SessionService, ASignOfLifeIsGivenToWhoHasTheSession) {
+  TestSession session(server_.address());
+  const v1::Welcome welcome = session.Greet();
+  v1::SessionRequest ping;
+  ping.set_ping(7);
+  ASSERT_TRUE(session.Send(ping));
+  v1::SessionResponse response;
+  ASSERT_TRUE(session.Read(response));
+  EXPECT_EQ(response.pong(), 7u);
+  EXPECT_EQ(response.results_size(), 0);
+  ping.add_operations()->mutable_reserve()->set_prompt_tokens(16);
+  ASSERT_TRUE(session.Send(ping));
+  ASSERT_TRUE(session.Read(response));
+  EXPECT_EQ(response.pong(), 7u) << "with what was asked along with it";
+  EXPECT_TRUE(response.results(0).has_reservation());
+  v1::Hello hello;
+  hello.set_resume_token(welcome.resume_token());
+  TestSession other(server_.address());
+  EXPECT_TRUE(other.Greet(hello).resumed());
+  ping.clear_operations();
+  session.Send(ping);
+  bool answered = false;
+  while (session.Read(response)) answered |= response.pong() != 0;
+  EXPECT_FALSE(answered) << "the session is not its own any more";
+}
+
 TEST_F(SessionService, RepeatsAreTheSameReservationOverStreamsAndCalls) {
   TestSession session(server_.address());
   session.Greet();
@@ -306,6 +332,10 @@ TEST_F(SessionService, RepeatsAreTheSameReservationOverStreamsAndCalls) {
   EXPECT_EQ(Granted(client_->Reserve(request)).id, id);
   EXPECT_EQ(session.Reserve(11, "r").error().code(), grpc::INVALID_ARGUMENT);
   EXPECT_EQ(server_.Now().reservations, 1);
+  EXPECT_FALSE(session.Reserve(10, "r").reservation().ended());
+  EXPECT_TRUE(session.Release(id).has_released());
+  EXPECT_EQ(session.Reserve(10, "r").reservation().reservation_id(), id);
+  EXPECT_TRUE(session.Reserve(10, "r").reservation().ended());
 }
 
 TEST_F(SessionService, WhatWasGrantedOtherwiseIsTakenAlongByItsId) {

@@ -244,9 +244,11 @@ TEST_F(Repeats, TheSameRequestGetsTheSameReservationUntilAMinuteAfterItsEnd) {
   ASSERT_TRUE(admission_->Release(id).ok());
   After(seconds(59));
   EXPECT_EQ(ask().id, id);
+  EXPECT_TRUE(ask().ended);
   EXPECT_EQ(free(), Blocks(10));
   After(seconds(1));
   EXPECT_NE(ask().id, id);
+  EXPECT_FALSE(ask().ended);
 }
 
 TEST_F(Repeats, OtherContentUnderAKnownIdIsRefused) {
