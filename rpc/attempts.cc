@@ -4,12 +4,16 @@
 #include <random>
 #include <thread>
 
+#include "kvcache/admission/admission_controller.h"
+
 namespace plimsoll {
 namespace {
 
 constexpr Duration kLongestPause = std::chrono::seconds(1);
 
 }  // namespace
+
+std::string RandomRequestId() { return RandomEpoch() + RandomEpoch(); }
 
 Duration RetryPauses::Next() {
   const Duration longest = longest_;

@@ -8,12 +8,17 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "kvcache/admission/reservation.h"
 #include "kvcache/base/clock.h"
 
 namespace plimsoll {
+
+// Under one request_id what is asked again is the same request, which is granted once. Nobody else
+// makes the same.
+std::string RandomRequestId();
 
 // The pauses alone. Each seed has its own.
 class RetryPauses {

@@ -114,7 +114,7 @@ void Client::Close() { state_->calls.CancelAll(); }
 absl::StatusOr<Answer> Client::ReserveUnconfirmed(ReservationRequest request, Duration max_wait) {
   Attempts attempts(state_->options.retry_for, state_->NextSeed());
   if (attempts.allowed() && request.request_id.empty()) {
-    request.request_id = RandomEpoch() + RandomEpoch();
+    request.request_id = RandomRequestId();
   }
   const Instant start = state_->Now();
   while (true) {

@@ -1,7 +1,6 @@
 // Many operations in one call of the client.
 #include <utility>
 
-#include "kvcache/admission/admission_controller.h"
 #include "kvcache/base/errors.h"
 #include "rpc/client_state.h"
 #include "rpc/convert_operation.h"
@@ -13,7 +12,7 @@ namespace {
 void NameRequests(v1::BatchReserveCapacityRequest& in) {
   for (v1::Operation& operation : *in.mutable_operations()) {
     if (operation.has_reserve() && operation.reserve().request_id().empty()) {
-      operation.mutable_reserve()->set_request_id(RandomEpoch() + RandomEpoch());
+      operation.mutable_reserve()->set_request_id(RandomRequestId());
     }
   }
 }

@@ -6,8 +6,8 @@
 // stream from its beginning to its end; another one asks for signs of life; whoever finds nobody
 // writing writes.
 //
-// Threads: any, but what Run and KeepAlive call is theirs. Cost: a lock and a map per operation. Errors: as
-// client_session.h says.
+// Threads: any, but what Run and KeepAlive call is theirs. Cost: a lock and a map per operation.
+// Errors: as client_session.h says.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -23,7 +23,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "kvcache/admission/admission_controller.h"
 #include "plimsoll/v1/admission.pb.h"
 #include "rpc/client_calls.h"
 #include "rpc/client_holdings.h"
@@ -31,8 +30,6 @@
 #include "rpc/client_session.h"
 
 namespace plimsoll {
-
-inline std::string RandomRequestId() { return RandomEpoch() + RandomEpoch(); }
 
 struct ClientSession::State {
   // An operation without a result so far.

@@ -127,12 +127,16 @@ absl::StatusOr<Answer> ReservationHolder::ExtendKept(const std::string& id, Toke
       IdNow(id) != id_now) {
     answer = client_->Extend(IdNow(id), total_tokens);
   }
-  auto* const extended = answer.ok() ? std::get_if<Reservation>(&*answer) : nullptr;
-  if (extended == nullptr) return answer;
+  if (answer.ok()) NoteExtended(id, *answer);
+  return answer;
+}
+
+void ReservationHolder::NoteExtended(const std::string& id, Answer& answer) {
+  auto* const extended = std::get_if<Reservation>(&answer);
+  if (extended == nullptr) return;
   MutexLock lock(mutex_);
   held_.Extended(id, extended->max_new_tokens);
   extended->id = held_.GrantedAs(extended->id);
-  return answer;
 }
 
 absl::StatusOr<Reservation> ReservationHolder::Renew(const std::string& id) {

@@ -80,6 +80,12 @@ class ReservationHolder {
   absl::StatusOr<Reservation> Renew(const std::string& id);
   // Not renewed any more, whatever the server says.
   absl::Status Release(const std::string& id, std::optional<Tokens> used_tokens = std::nullopt);
+  // 1 to 256 in one call, done in their order with nobody in between; one outcome for each. Without
+  // a server each is as it would be alone.
+  std::vector<Outcome> Batch(const std::vector<Action>& actions);
+  // All of them are reserved, or none and the first that was refused. Of the safe capacity nothing
+  // is reserved so.
+  absl::StatusOr<BatchAnswer> ReserveAll(std::vector<ReservationRequest> requests);
 
   static bool IsLocal(const Reservation& reservation) { return SafeCapacity::Gave(reservation.id); }
   // Whether it is kept: granted here, neither released nor lost. Also false while the last sign of
@@ -100,6 +106,12 @@ class ReservationHolder {
   absl::StatusOr<Answer> OrLocally(absl::StatusOr<Answer> answer,
                                    const ReservationRequest& request);
   absl::StatusOr<Answer> ExtendKept(const std::string& id, Tokens total_tokens);
+  void NoteExtended(const std::string& id, Answer& answer) ABSL_LOCKS_EXCLUDED(mutex_);
+  Outcome DoLocally(const Action& action);
+  std::vector<Outcome> BatchKept(std::vector<Action> actions) ABSL_LOCKS_EXCLUDED(mutex_);
+  Outcome NoteOutcome(const Action& action, Outcome outcome);
+  absl::Status TakeOver(const std::vector<ReservationRequest>& requests,
+                        const std::vector<Reservation>& granted);
   void Keep(const Reservation& granted, const ReservationRequest& request)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void LivesLocked(const std::string& granted_id, Duration ttl, Instant since)

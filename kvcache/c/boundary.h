@@ -11,6 +11,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -70,6 +71,32 @@ absl::StatusOr<Struct> In(std::string_view name, const Struct* from) {
 template <class Struct>
 absl::Status CheckOut(std::string_view name, const Struct* to) {
   return to == nullptr ? NullArgument(name) : CheckSize(name, to->struct_size);
+}
+
+// The structure of an array that is `index` after its first.
+template <class Struct>
+Struct* ElementOf(Struct* first, size_t index) {
+  using Byte = std::conditional_t<std::is_const_v<Struct>, const char, char>;
+  return reinterpret_cast<Struct*>(reinterpret_cast<Byte*>(first) + index * first->struct_size);
+}
+
+// Whether `count` structures lie there, one behind the other and of one size.
+template <class Struct>
+absl::Status CheckArray(std::string_view name, const Struct* first, size_t count) {
+  PLIMSOLL_RETURN_IF_ERROR(CheckOut(name, first));
+  const size_t size = first->struct_size;
+  if (size % alignof(Struct) != 0) {
+    return BadField(std::string(name) + ".struct_size", std::to_string(size),
+                    "sizeof the structure");
+  }
+  for (size_t i = 1; i < count; ++i) {
+    const size_t its = ElementOf(first, i)->struct_size;
+    if (its != size) {
+      return BadField(std::string(name) + "[" + std::to_string(i) + "].struct_size",
+                      std::to_string(its), "that of the first, " + std::to_string(size));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // Gives the caller as much as its version has; what ours does not have stays as it was.

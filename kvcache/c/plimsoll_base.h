@@ -10,6 +10,7 @@
 //   - The first member of a structure is its size, set by the caller: struct_size = sizeof it. Set
 //     all else to zero first; zero means the default. Structures grow at their end only: a program
 //     compiled with an older header works with a newer library of the same major version.
+//   - Of an array of structures each has the same size set, which is also the distance to the next.
 //   - Texts are UTF-8 and end with a zero byte; a null text is an empty one. Durations are
 //     nanoseconds. Counts of tokens are at most 2^40.
 //   - No exception leaves the library.
@@ -22,7 +23,7 @@
 #include <stdint.h>
 
 #define PLIMSOLL_C_MAJOR 1
-#define PLIMSOLL_C_MINOR 1
+#define PLIMSOLL_C_MINOR 2
 
 #ifdef __cplusplus
 extern "C" {

@@ -3,17 +3,11 @@
 #include <string>
 #include <utility>
 
-#include "kvcache/c/answers.h"
-#include "kvcache/c/boundary.h"
-#include "kvcache/c/handles.h"
 #include "kvcache/c/names.h"
-#include "rpc/c/plimsoll_client.h"
-#include "rpc/reservation_holder.h"
+#include "rpc/c/client_handle.h"
 
 namespace plimsoll::c_interface {
 namespace {
-
-using Clients = Handles<plimsoll_client, ReservationHolder, 2>;
 
 absl::StatusOr<Duration> OrDefault(std::string_view field, int64_t ns, Duration otherwise) {
   return ns == 0 ? otherwise : DurationFrom(field, ns);
@@ -84,24 +78,7 @@ absl::Status Open(const plimsoll_client_options* options, plimsoll_client** clie
   return absl::OkStatus();
 }
 
-// Runs `use(holder)`, which returns a Status.
-template <class Use>
-plimsoll_code With(plimsoll_client* token, plimsoll_text* error, const Use& use) {
-  return Call(error, [&]() -> absl::Status {
-    const std::shared_ptr<ReservationHolder> holder = Clients::All().Find(token);
-    if (!holder) return absl::InvalidArgumentError("client: null, closed or no client");
-    return use(*holder);
-  });
-}
-
-plimsoll_answer Shown(const Answer& answer) {
-  plimsoll_answer out = AnswerOf(answer, SystemClock().Now());
-  const auto* const reservation = std::get_if<Reservation>(&answer);
-  out.local = reservation != nullptr && ReservationHolder::IsLocal(*reservation) ? 1 : 0;
-  return out;
-}
-
-// The same where `use` returns a StatusOr<Answer>.
+// As With, where `use` returns a StatusOr<Answer>.
 template <class Use>
 plimsoll_code WithAnswer(plimsoll_client* token, plimsoll_answer* answer, plimsoll_text* error,
                          const Use& use) {

@@ -78,6 +78,25 @@ typedef struct plimsoll_capacity {
   int32_t draining;
 } plimsoll_capacity;
 
+// An operation of a batch, and what became of it. From version 1.2 on, as the calls with batches.
+enum { PLIMSOLL_RESERVE = 1, PLIMSOLL_EXTEND = 2, PLIMSOLL_RELEASE = 3 };
+
+typedef struct plimsoll_operation {
+  size_t struct_size;
+  int32_t action;                   // one of these three
+  const plimsoll_request* request;  // what to reserve
+  const char* reservation_id;       // of the others: what to extend or release
+  int64_t total_tokens;             // to extend it to: prompt plus new tokens in all
+  int64_t used_tokens;              // what was used of it, prompt and new; 0: not said
+} plimsoll_operation;
+
+typedef struct plimsoll_outcome {
+  size_t struct_size;
+  plimsoll_code code;
+  char line[196];          // where the code is not PLIMSOLL_OK: what was wrong
+  plimsoll_answer answer;  // of what was reserved or extended, and refusals; else zero
+} plimsoll_outcome;
+
 // As plimsoll_c_version, plimsoll_code_name and plimsoll_reason_name.
 PLIMSOLL_CLIENT_API uint32_t plimsoll_client_version(void);
 PLIMSOLL_CLIENT_API const char* plimsoll_client_code_name(plimsoll_code code);
@@ -128,6 +147,19 @@ PLIMSOLL_CLIENT_API plimsoll_code plimsoll_client_release(plimsoll_client* clien
                                                           const char* reservation_id,
                                                           int64_t used_tokens,
                                                           plimsoll_text* error);
+// 1 to 256 operations at once, done in their order with nobody in between, and an outcome for each
+// in its place: one that fails is no business of the others. PLIMSOLL_INVALID_ARGUMENT, naming the
+// operation, where a number of one is out of range; then nothing is done.
+PLIMSOLL_CLIENT_API plimsoll_code plimsoll_client_batch(plimsoll_client* client,
+                                                        const plimsoll_operation* operations,
+                                                        size_t count, plimsoll_outcome* outcomes,
+                                                        plimsoll_text* error);
+// 1 to 256 requests of which all are admitted, or none. `refused` becomes `count` where all are,
+// and each has its answer; or the index of the first that was refused, and only that one's answer
+// is set. Of the safe capacity nothing is granted so.
+PLIMSOLL_CLIENT_API plimsoll_code
+plimsoll_client_reserve_all(plimsoll_client* client, const plimsoll_request* requests, size_t count,
+                            plimsoll_answer* answers, size_t* refused, plimsoll_text* error);
 // Whether this client still keeps it: 0 once it was released or lost, and while no server answered
 // for a whole lease.
 PLIMSOLL_CLIENT_API plimsoll_code plimsoll_client_holds(plimsoll_client* client,

@@ -6,13 +6,16 @@ import asyncio
 import ctypes
 import os
 import tempfile
+import threading
 import unittest
+from collections.abc import Sequence
 from unittest import mock
 
 import plimsoll
 from plimsoll._library import CAnswer
 from plimsoll.answers import Granted, Refusal
 from plimsoll.async_client import _hear, _Waiting, _waiting
+from plimsoll.operations import Operation, Told
 from server_process import ServerProcess
 
 
@@ -61,6 +64,65 @@ class AsyncClientTest(unittest.IsolatedAsyncioTestCase):
 
         await asyncio.gather(*(one(i) for i in range(100)))
         self.assertTrue(await self.all_free())
+
+    async def test_many_in_one_call(self) -> None:
+        rooms = await self.client.reserve_all([plimsoll.Request(60, 40)] * 3)
+        self.assertEqual([room.granted.blocks for room in rooms], [7, 7, 7])
+        with self.assertRaises(plimsoll.Refused) as refused:
+            await self.client.reserve_all([plimsoll.Request(60, 40), plimsoll.Request(5000, 0)])
+        self.assertEqual(refused.exception.index, 1)
+        extended, released, another = await self.client.batch(
+            [plimsoll.Extend(rooms[0], 120), plimsoll.Release(rooms[1]), plimsoll.Request(16, 0)]
+        )
+        self.assertIs(extended, rooms[0])
+        self.assertEqual(rooms[0].granted.blocks, 8)
+        self.assertIsNone(released)
+        assert isinstance(another, plimsoll.AsyncReservation)
+        await asyncio.gather(*(room.release() for room in (rooms[0], rooms[2], another)))
+        self.assertTrue(await self.all_free())
+
+    async def test_a_batch_that_is_cancelled_leaves_nothing_behind(self) -> None:
+        held = await self.client.reserve(16, 0)
+        answered = threading.Event()
+        batch = self.client._connection.batch
+
+        def late(operations: Sequence[Operation]) -> list[Told]:
+            told = batch(operations)
+            answered.wait(10)
+            return told
+
+        with mock.patch.object(self.client._connection, "batch", late):
+            task = asyncio.create_task(
+                self.client.batch([plimsoll.Request(160, 0), plimsoll.Extend(held, 32)])
+            )
+            while (await self.client.capacity()).reserved_blocks != 12:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            answered.set()
+        while (await self.client.capacity()).reserved_blocks != 2:
+            await asyncio.sleep(0.01)
+        self.assertTrue(held.held, "it was not reserved by the batch")
+        await held.release()
+        self.assertTrue(await self.all_free())
+
+    async def test_losses_are_heard_in_the_loop(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            address = "unix:" + os.path.join(folder, "socket")
+            server = ServerProcess(listen=address)
+            lost: asyncio.Future[tuple[str, plimsoll.PlimsollError]]
+            lost = asyncio.get_running_loop().create_future()
+            async with plimsoll.AsyncClient(
+                address, session=True, on_lost=lambda *loss: lost.set_result(loss)
+            ) as client:
+                held = await client.reserve(16, 0)
+                server.kill()
+                server = ServerProcess("--no-learning", listen=address)
+                self.addCleanup(server.kill)
+                name, why = await asyncio.wait_for(lost, 20)
+                self.assertEqual(name, held.id)
+                self.assertIsInstance(why, plimsoll.FailedPrecondition)
 
     async def test_refusals_and_errors_are_raised(self) -> None:
         with self.assertRaises(plimsoll.Refused) as refused:

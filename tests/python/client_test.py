@@ -99,6 +99,51 @@ class ClientTest(unittest.TestCase):
                 self.assertEqual(self.client.capacity().reserved_blocks, 8)
             self.assertEqual(self.client.capacity().free_blocks, 10)
 
+    def test_all_are_reserved_or_none(self) -> None:
+        rooms = self.client.reserve_all(
+            [plimsoll.Request(16, 0), plimsoll.Request(30, 2, tenant="a", prefix_hashes=[1])]
+        )
+        self.assertEqual([room.granted.blocks for room in rooms], [1, 2])
+        self.assertTrue(all(room.held for room in rooms))
+        with self.assertRaisesRegex(plimsoll.Refused, r"^requests\[1\]: wait: NO_FREE") as refused:
+            self.client.reserve_all([plimsoll.Request(16, 0), plimsoll.Request(112, 0)])
+        self.assertEqual(refused.exception.index, 1)
+        self.assertEqual(refused.exception.refusal.missing_blocks, 1)
+        self.assertEqual(self.client.capacity().reserved_blocks, 3)
+        with self.assertRaisesRegex(plimsoll.InvalidArgument, r"^requests\[1\]: prompt_tokens=0"):
+            self.client.reserve_all([plimsoll.Request(16, 0), plimsoll.Request(0, 0)])
+        with self.assertRaisesRegex(plimsoll.InvalidArgument, "^count=0: want 1 to 256$"):
+            self.client.reserve_all([])
+        self.assertEqual(self.client.batch([plimsoll.Release(room) for room in rooms]), [None] * 2)
+        self.assertEqual(self.client.capacity().free_blocks, 10)
+
+    def test_a_batch_says_what_became_of_each(self) -> None:
+        first, second = self.client.reserve(32, 0), self.client.reserve(16, 0)
+        released = self.client.capacity().released
+        second.used_tokens = 10
+        outcomes = self.client.batch(
+            [
+                plimsoll.Extend(first, 64),
+                plimsoll.Release(second),
+                plimsoll.Request(96, 0),
+                plimsoll.Request(16, 0),
+                plimsoll.Extend(second, 32),
+            ]
+        )
+        self.assertIs(outcomes[0], first)
+        self.assertEqual((first.total_tokens, first.granted.blocks), (64, 4))
+        self.assertIsNone(outcomes[1])
+        third = outcomes[2]
+        assert isinstance(third, plimsoll.Reservation)
+        self.assertEqual(third.granted.blocks, 6)
+        assert isinstance(outcomes[3], plimsoll.Refusal)
+        self.assertEqual(outcomes[3].reason, "NO_FREE_BLOCKS")
+        self.assertIsInstance(outcomes[4], plimsoll.NotFound)
+        third.release()
+        first.release()
+        capacity = self.client.capacity()
+        self.assertEqual((capacity.free_blocks, capacity.released - released), (10, 3))
+
     def test_a_closed_client_says_so(self) -> None:
         client = plimsoll.Client(self.server.address)
         client.close()
@@ -201,6 +246,34 @@ class OutageTest(unittest.TestCase):
         self.assertNotEqual(second.id, held.id)
         self.assertTrue(eventually(lambda: not held.held), "it died with the server")
         client.close()
+
+    def test_who_lost_what_is_told(self) -> None:
+        for session in (False, True):
+            with self.subTest(session=session):
+                server = ServerProcess(listen=self.address)
+                lost: dict[str, plimsoll.PlimsollError] = {}
+                told = threading.Event()
+
+                def hear(reservation_id: str, why: plimsoll.PlimsollError) -> None:
+                    lost[reservation_id] = why
+                    if len(lost) == 2:
+                        told.set()
+
+                client = plimsoll.Client(self.address, retry=20, session=session, on_lost=hear)
+                held = client.reserve_all([plimsoll.Request(16, 0)] * 2)
+                server.kill()
+                server = ServerProcess("--no-learning", listen=self.address)
+                # Where leases are renewed, it is a grant of the new life that says so at once.
+                with client.reserve(16, 0, max_wait=10) as other:
+                    self.assertTrue(told.wait(20))
+                    self.assertTrue(other.held)
+                self.assertEqual(set(lost), {room.id for room in held})
+                for name, why in lost.items():
+                    self.assertIsInstance(why, plimsoll.FailedPrecondition)
+                    self.assertRegex(str(why), f"^STALE_EPOCH: {name}")
+                self.assertFalse(any(room.held for room in held))
+                client.close()
+                server.kill()
 
     def test_a_ledger_that_is_started_again_is_told_what_is_held(self) -> None:
         server = ServerProcess(listen=self.address)

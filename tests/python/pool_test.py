@@ -166,6 +166,8 @@ class HeaderTest(unittest.TestCase):
             "sequence": _library.CSequence,
             "block_copy": _library.CBlockCopy,
             "client_options": _library.CClientOptions,
+            "operation": _library.COperation,
+            "outcome": _library.COutcome,
             "capacity": _library.CCapacity,
         }
         program = '#include "kvcache/c/plimsoll.h"\n#include "rpc/c/plimsoll_client.h"\n'

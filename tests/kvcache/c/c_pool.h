@@ -3,31 +3,14 @@
 // Threads: any. Errors: a structure or line that is wrong fails the test.
 #pragma once
 
-#include <array>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "kvcache/c/plimsoll.h"
+#include "tests/support/c_interface.h"
 
 namespace plimsoll {
-
-template <class Struct>
-Struct Sized(Struct value = {}) {
-  value.struct_size = sizeof(Struct);
-  return value;
-}
-
-// What a call said about its failure.
-class Line {
- public:
-  plimsoll_text* operator&() { return &text_; }  // NOLINT: as in C
-  std::string text() const { return {bytes_.data()}; }
-
- private:
-  std::array<char, 300> bytes_ = {};
-  plimsoll_text text_ = {bytes_.data(), bytes_.size(), 0};
-};
 
 struct CPoolOptions {
   int64_t blocks = 10;

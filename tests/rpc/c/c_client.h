@@ -4,33 +4,17 @@
 // test.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "rpc/c/plimsoll_client.h"
+#include "tests/support/c_interface.h"
 
 namespace plimsoll {
 
 inline constexpr int64_t kSecond = 1'000'000'000;
-
-template <class Struct>
-Struct Sized(Struct value = {}) {
-  value.struct_size = sizeof(Struct);
-  return value;
-}
-
-class Line {
- public:
-  plimsoll_text* operator&() { return &text_; }  // NOLINT: as in C
-  std::string text() const { return {bytes_.data()}; }
-
- private:
-  std::array<char, 300> bytes_ = {};
-  plimsoll_text text_ = {bytes_.data(), bytes_.size(), 0};
-};
 
 class CClient {
  public:

@@ -175,7 +175,7 @@ TEST(CClientMisuse, GetsACodeAndALine) {
 
 TEST(CClientExports, AreWhatTheHeaderDeclares) {
   const std::string text = ReadFile(std::string(PLIMSOLL_SOURCE_DIR) + "/rpc/c/plimsoll_client.h");
-  const std::regex kFunction(R"(PLIMSOLL_CLIENT_API [a-z0-9_ ]+\*? ?(plimsoll_[a-z_]+)\()");
+  const std::regex kFunction(R"(PLIMSOLL_CLIENT_API [a-z0-9_\s]+\*? ?(plimsoll_[a-z_]+)\()");
   std::set<std::string> declared, exported;
   for (std::sregex_iterator i(text.begin(), text.end(), kFunction), end; i != end; ++i) {
     declared.insert((*i)[1]);
@@ -190,7 +190,10 @@ TEST(CClientExports, AreWhatTheHeaderDeclares) {
   EXPECT_EQ(offsetof(plimsoll_client_options, ca), 64u) << "that of version 1.0";
   EXPECT_EQ(sizeof(plimsoll_client_options), 136u);
   EXPECT_EQ(sizeof(plimsoll_capacity), 288u);
-  EXPECT_EQ(plimsoll_client_version(), 0x10001u);
+  EXPECT_EQ(sizeof(plimsoll_operation), 48u);
+  EXPECT_EQ(sizeof(plimsoll_outcome), 432u);
+  EXPECT_EQ(offsetof(plimsoll_outcome, answer), 208u) << "it comes last: it grows";
+  EXPECT_EQ(plimsoll_client_version(), 0x10002u);
 }
 
 TEST(CClientExample, Runs) {
@@ -201,6 +204,10 @@ TEST(CClientExample, Runs) {
       RunProgram({std::string(PLIMSOLL_BINARY_DIR) + "/tests/c_client_example", server.address()});
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_EQ(run.out, "100 blocks promised\n");
+  const ProgramResult batch = RunProgram(
+      {std::string(PLIMSOLL_BINARY_DIR) + "/tests/c_client_batch_example", server.address()});
+  EXPECT_EQ(batch.exit_code, 0) << batch.err;
+  EXPECT_EQ(batch.out, "3 reservations\n125 blocks promised\n");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@ and ``plan`` work in this process, without a server. All are ctypes over the C l
 looked for in PLIMSOLL_LIBRARY_PATH, beside this package, and where the system has libraries.
 """
 
+from plimsoll._connection import Held
 from plimsoll.answers import Capacity, Refusal
 from plimsoll.async_client import AsyncClient, AsyncReservation
 from plimsoll.client import Client, Reservation
@@ -20,6 +21,7 @@ from plimsoll.errors import (
     Unauthenticated,
     Unavailable,
 )
+from plimsoll.operations import Extend, Release, Request
 from plimsoll.planning import plan
 from plimsoll.pool import Admission, BlockCopy, Grant, Pool, PoolState, SequenceState
 
@@ -31,8 +33,10 @@ __all__ = [
     "Capacity",
     "Client",
     "DeadlineExceeded",
+    "Extend",
     "FailedPrecondition",
     "Grant",
+    "Held",
     "InvalidArgument",
     "NotFound",
     "PermissionDenied",
@@ -41,6 +45,8 @@ __all__ = [
     "PoolState",
     "Refusal",
     "Refused",
+    "Release",
+    "Request",
     "Reservation",
     "ResourceExhausted",
     "SequenceState",

@@ -155,6 +155,30 @@ class CBlockCopy(Sized):
     ]
 
 
+ANSWERED = ctypes.CFUNCTYPE(None, c_void_p, c_int32, POINTER(CAnswer), c_char_p)
+LOST = ctypes.CFUNCTYPE(None, c_void_p, c_char_p, c_int32, c_char_p)
+
+
+class COperation(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("action", c_int32),
+        ("request", POINTER(CRequest)),
+        ("reservation_id", c_char_p),
+        ("total_tokens", c_int64),
+        ("used_tokens", c_int64),
+    ]
+
+
+class COutcome(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("code", c_int32),
+        ("line", c_char * 196),
+        ("answer", CAnswer),
+    ]
+
+
 class CClientOptions(Sized):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -174,7 +198,7 @@ class CClientOptions(Sized):
         ("insecure", c_int32),
         ("retry_waits", c_int32),
         ("session", c_int32),
-        ("on_lost", c_void_p),
+        ("on_lost", LOST),
         ("on_lost_context", c_void_p),
     ]
 
@@ -188,9 +212,6 @@ class CCapacity(Sized):
             "refused_wait refused_never released expired"
         ).split()
     ] + [("draining", c_int32)]
-
-
-ANSWERED = ctypes.CFUNCTYPE(None, c_void_p, c_int32, POINTER(CAnswer), c_char_p)
 
 
 def _places(name: str) -> list[str]:

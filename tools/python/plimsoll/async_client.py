@@ -9,14 +9,15 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
 
 from plimsoll._library import ANSWERED, CAnswer, checked, nanoseconds, remote
 from plimsoll.answers import Capacity, Granted, Refusal, answer_from, request_of
-from plimsoll.client import DEFAULT_SERVER, Connection, Held
+from plimsoll._connection import DEFAULT_SERVER, Connection, Held, Listener
+from plimsoll.client import Outcome, outcomes_of
 from plimsoll.errors import (
     DeadlineExceeded,
     InvalidArgument,
@@ -25,8 +26,10 @@ from plimsoll.errors import (
     Unavailable,
     error_of,
 )
+from plimsoll.operations import Operation, Request
 
 _Result = TypeVar("_Result")
+_Asked = TypeVar("_Asked")
 
 # Those who wait for an answer, by the number that the library brings back with it.
 _tickets = itertools.count(1)
@@ -125,10 +128,21 @@ class _Reserving:
                 pass  # the lease ends by itself
 
 
+def _in_this_loop(listener: Listener) -> Listener:
+    loop = asyncio.get_running_loop()
+
+    def hear(reservation_id: str, why: PlimsollError) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody hears any more
+            loop.call_soon_threadsafe(listener, reservation_id, why)
+
+    return hear
+
+
 class AsyncClient:
     """Reserves room before a request is sent; for one event loop or several.
 
     As ``Client``. Reserving occupies no thread while it waits; the short calls go through a few.
+    With ``on_lost`` it is made inside of an event loop, in which that is called.
     """
 
     def __init__(
@@ -138,11 +152,13 @@ class AsyncClient:
         retry: float = 5.0,
         retry_waits: bool = False,
         threads: int = 8,
+        on_lost: Listener | None = None,
         **options: Any,
     ) -> None:
         self._retry = retry
         self._retry_waits = retry_waits
-        self._connection = Connection(server, retry=retry, **options)
+        hear = None if on_lost is None else _in_this_loop(on_lost)
+        self._connection = Connection(server, retry=retry, on_lost=hear, **options)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="plimsoll")
 
     def reserve(
@@ -161,6 +177,16 @@ class AsyncClient:
         """What reserve would say now; reserves nothing."""
         request.update(prompt_tokens=prompt_tokens, max_new_tokens=max_new_tokens)
         return await self._run(self._connection.can_admit, request)
+
+    async def reserve_all(self, requests: Sequence[Request]) -> list[AsyncReservation]:
+        """Room for 1 to 256 requests, or for none: then it raises Refused of the first without."""
+        told = await self._run_batch(self._connection.reserve_all, requests)
+        return [AsyncReservation(self, granted) for granted in told]
+
+    async def batch(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """As Client.batch."""
+        told = await self._run_batch(self._connection.batch, operations)
+        return outcomes_of(operations, told, lambda granted: AsyncReservation(self, granted))
 
     async def capacity(self) -> Capacity:
         return await self._run(self._connection.capacity)
@@ -187,6 +213,25 @@ class AsyncClient:
 
     async def _run(self, call: Callable[..., _Result], *arguments: Any) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    async def _run_batch(
+        self, call: Callable[[Sequence[_Asked]], list[_Result]], asked: Sequence[_Asked]
+    ) -> list[_Result]:
+        """What it granted to a task that is cancelled meanwhile goes back."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, call, asked)
+
+        def give_back(done: asyncio.Future[list[_Result]]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            for operation, outcome in zip(asked, done.result(), strict=True):
+                if isinstance(operation, Request) and isinstance(outcome, Granted):
+                    self._give_back(outcome)
+
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            running.add_done_callback(give_back)
+            raise
 
     def _give_back(self, outcome: Granted | Refusal | Exception) -> None:
         """Nobody waits for this answer any more; on a thread, because this one must not block."""

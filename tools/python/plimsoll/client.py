@@ -2,183 +2,33 @@
 
 from __future__ import annotations
 
-import ctypes
-import json
-import os
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Union
 
-from plimsoll._library import (
-    CAnswer,
-    CCapacity,
-    CClientOptions,
-    checked,
-    encoded,
-    encoded_path,
-    nanoseconds,
-    remote,
-    text_from,
-)
-from plimsoll.answers import Capacity, Granted, Refusal, answer_from, request_of
+from plimsoll._connection import DEFAULT_SERVER, Connection, Held
+from plimsoll.answers import Capacity, Granted, Refusal
 from plimsoll.errors import InvalidArgument, PlimsollError, Refused
+from plimsoll.operations import Extend, Operation, Request, Told
 
-DEFAULT_SERVER = "127.0.0.1:8470"
-
-
-class Connection:
-    """A client's handle and its blocking calls; what both clients have in common."""
-
-    def __init__(
-        self,
-        server: str = DEFAULT_SERVER,
-        *,
-        call_timeout: float = 5.0,
-        connect_timeout: float = 2.0,
-        retry: float = 5.0,
-        safe_requests: int = 0,
-        safe_blocks: int = 0,
-        safe_block_tokens: int = 16,
-        retry_waits: bool = False,
-        session: bool = False,
-        tls: bool = False,
-        ca: str | os.PathLike[str] | None = None,
-        certificate: str | os.PathLike[str] | None = None,
-        key: str | os.PathLike[str] | None = None,
-        token: str | None = None,
-        token_file: str | os.PathLike[str] | None = None,
-        insecure: bool = False,
-    ) -> None:
-        self.server = server
-        self._library = remote()
-        self._handle: ctypes.c_void_p | None = ctypes.c_void_p()
-        options = CClientOptions(
-            server=encoded(server),
-            call_timeout_ns=nanoseconds(call_timeout),
-            connect_timeout_ns=nanoseconds(connect_timeout),
-            retry_ns=nanoseconds(retry),
-            safe_requests=safe_requests,
-            safe_blocks=safe_blocks,
-            safe_block_tokens=safe_block_tokens,
-            retry_waits=int(retry_waits),
-            session=int(session),
-            tls=int(tls),
-            ca=encoded_path(ca),
-            certificate=encoded_path(certificate),
-            key=encoded_path(key),
-            token=encoded(token),
-            token_file=encoded_path(token_file),
-            insecure=int(insecure),
-        )
-        checked(
-            self._library.plimsoll_client_open, ctypes.byref(options), ctypes.byref(self._handle)
-        )
-
-    @property
-    def handle(self) -> ctypes.c_void_p | None:
-        return self._handle
-
-    def close(self) -> None:
-        """Ends what is outstanding; twice is harmless."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            checked(self._library.plimsoll_client_close, handle)
-
-    def reserve(self, max_wait: float, request: dict[str, Any]) -> Granted | Refusal:
-        answer = CAnswer()
-        asked = request_of(**request)
-        checked(
-            self._library.plimsoll_client_reserve,
-            self._handle,
-            ctypes.byref(asked),
-            ctypes.c_int64(nanoseconds(max_wait)),
-            ctypes.byref(answer),
-        )
-        return answer_from(answer)
-
-    def can_admit(self, request: dict[str, Any]) -> Granted | Refusal:
-        answer = CAnswer()
-        asked = request_of(**request)
-        checked(
-            self._library.plimsoll_client_can_admit,
-            self._handle,
-            ctypes.byref(asked),
-            ctypes.byref(answer),
-        )
-        return answer_from(answer)
-
-    def extend(self, reservation_id: str, total_tokens: int) -> Granted | Refusal:
-        answer = CAnswer()
-        checked(
-            self._library.plimsoll_client_extend,
-            self._handle,
-            encoded(reservation_id),
-            ctypes.c_int64(total_tokens),
-            ctypes.byref(answer),
-        )
-        return answer_from(answer)
-
-    def release(self, reservation_id: str, used_tokens: int | None) -> None:
-        checked(
-            self._library.plimsoll_client_release,
-            self._handle,
-            encoded(reservation_id),
-            ctypes.c_int64(-1 if used_tokens is None else used_tokens),
-        )
-
-    def holds(self, reservation_id: str) -> bool:
-        holds = ctypes.c_int32()
-        checked(
-            self._library.plimsoll_client_holds,
-            self._handle,
-            encoded(reservation_id),
-            ctypes.byref(holds),
-        )
-        return bool(holds.value)
-
-    def capacity(self) -> Capacity:
-        capacity = CCapacity()
-        checked(
-            self._library.plimsoll_client_get_capacity, self._handle, ctypes.byref(capacity)
-        )
-        values = {field.name: getattr(capacity, field.name) for field in fields(Capacity)}
-        values["pool"] = capacity.pool.decode()
-        values["epoch"] = capacity.epoch.decode()
-        values["draining"] = bool(capacity.draining)
-        return Capacity(**values)
-
-    def server_info(self) -> dict[str, str]:
-        info: dict[str, str] = json.loads(
-            text_from(self._library.plimsoll_client_server_info, self._handle)
-        )
-        return info
+# What became of one operation of a batch: the room that was reserved or extended, a refusal, why it
+# was not done, or None: it was released.
+Outcome = Union[Held, Refusal, PlimsollError, None]
 
 
-class Held:
-    """What a reservation is, whichever client holds it."""
-
-    def __init__(self, connection: Connection, granted: Granted) -> None:
-        self._connection = connection
-        self.granted = granted
-        self.used_tokens: int | None = None  # set it, and the release reports it
-
-    @property
-    def id(self) -> str:
-        return self.granted.reservation_id
-
-    @property
-    def total_tokens(self) -> int:
-        return self.granted.total_tokens
-
-    @property
-    def local(self) -> bool:
-        """Whether the client granted it by itself, because no server answered."""
-        return self.granted.local
-
-    @property
-    def held(self) -> bool:
-        """False once it was released or lost."""
-        return self._connection.holds(self.id)
+def outcomes_of(
+    operations: Sequence[Operation], told: Sequence[Told], room_of: Callable[[Granted], Held]
+) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for operation, outcome in zip(operations, told, strict=True):
+        if not isinstance(outcome, Granted):
+            outcomes.append(outcome)
+        elif isinstance(operation, Extend):
+            operation.room.granted = outcome
+            outcomes.append(operation.room)
+        else:
+            outcomes.append(room_of(outcome))
+    return outcomes
 
 
 class Reservation(Held):
@@ -225,8 +75,12 @@ class Client:
 
     Options: call_timeout, connect_timeout, retry (seconds); retry_waits, to ask again within
     ``retry`` where the answer is wait, not before the server said; ``session``, to keep leases by one
-    stream in place of renewals; safe_requests, safe_blocks, safe_block_tokens. For a server with TLS: ``ca``, whose certificates it may have, or ``tls``,
-    for those that the system trusts; ``certificate`` and ``key``, where it asks for ours. For one
+    stream in place of renewals; safe_requests, safe_blocks, safe_block_tokens; ``on_lost``, which
+    is called with the id of each reservation that was lost and an error that says why. It is called
+    on a thread of the library: it must not block, and not call the client.
+
+    For a server with TLS: ``ca``, whose certificates it may have, or ``tls``, for those that the
+    system trusts; ``certificate`` and ``key``, where it asks for ours. For one
     with tokens: ``token``, or ``token_file``, whose first line it is; it is not sent beyond this
     machine without TLS, unless ``insecure``.
     """
@@ -256,6 +110,25 @@ class Client:
 
     def release(self, reservation_id: str, used_tokens: int | None = None) -> None:
         self._connection.release(reservation_id, used_tokens)
+
+    def reserve_all(self, requests: Sequence[Request]) -> list[Reservation]:
+        """Room for 1 to 256 requests, or for none: then it raises Refused of the first without."""
+        return [
+            Reservation(self._connection, granted)
+            for granted in self._connection.reserve_all(requests)
+        ]
+
+    def batch(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """1 to 256 in one call, done in their order with nobody in between.
+
+        Gives for each what became of it: the room, a Refusal, an error, or None where it was
+        released. Nothing of that is raised.
+        """
+        return outcomes_of(
+            operations,
+            self._connection.batch(operations),
+            lambda granted: Reservation(self._connection, granted),
+        )
 
     def capacity(self) -> Capacity:
         return self._connection.capacity()

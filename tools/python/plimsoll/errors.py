@@ -49,11 +49,15 @@ class DeadlineExceeded(PlimsollError, TimeoutError):
 
 
 class Refused(Exception):
-    """The answer was wait or never; ``refusal`` says why and what would help."""
+    """The answer was wait or never; ``refusal`` says why and what would help.
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(str(refusal))
+    Of several requests, ``index`` says which it was.
+    """
+
+    def __init__(self, refusal: Refusal, index: int | None = None) -> None:
+        super().__init__(str(refusal) if index is None else f"requests[{index}]: {refusal}")
         self.refusal = refusal
+        self.index = index
 
 
 _CLASSES: dict[int, type[PlimsollError]] = {
