@@ -44,6 +44,14 @@ function(plimsoll_library name)
   set_property(GLOBAL APPEND PROPERTY PLIMSOLL_LIBRARIES plimsoll_${name})
 endfunction()
 
+# plimsoll_wire_in(<target> program|library): the messages of the wire come with this target, into
+# the program that links it or hidden in a library. A program that had both would register them with
+# Protobuf twice, which ends it at its start: CMake refuses to make one.
+function(plimsoll_wire_in target where)
+  set_target_properties(${target} PROPERTIES INTERFACE_PLIMSOLL_WIRE ${where})
+  set_property(TARGET ${target} APPEND PROPERTY COMPATIBLE_INTERFACE_STRING PLIMSOLL_WIRE)
+endfunction()
+
 # plimsoll_sources(<name> HEADERS ... SOURCES ...): files of one sub-folder. HEADERS are public:
 # installed, and each checked to compile alone. Private headers are named in SOURCES or nowhere.
 function(plimsoll_sources name)

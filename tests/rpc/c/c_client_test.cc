@@ -196,6 +196,24 @@ TEST(CClientExports, AreWhatTheHeaderDeclares) {
   EXPECT_EQ(plimsoll_client_version(), 0x10002u);
 }
 
+TEST(CClientLinking, NoProgramIsMadeThatHasTheMessagesTwice) {
+  const TempDir folder;
+  const auto made_of = [&](const std::string& targets) {
+    return RunProgram({"cmake", "-S", std::string(PLIMSOLL_SOURCE_DIR) + "/tests/rpc/c/linking",
+                       "-B", folder.File("build"), "-DTARGETS=" + targets,
+                       std::string("-DPLIMSOLL_SOURCE_DIR=") + PLIMSOLL_SOURCE_DIR});
+  };
+  for (const char* const targets : {"client", "rpc;proto"}) {
+    const ProgramResult made = made_of(targets);
+    EXPECT_EQ(made.exit_code, 0) << made.err;
+  }
+  for (const char* const targets : {"client;rpc", "proto;client"}) {
+    const ProgramResult refused = made_of(targets);
+    EXPECT_NE(refused.exit_code, 0) << targets;
+    EXPECT_NE(refused.err.find("PLIMSOLL_WIRE"), std::string::npos) << refused.err;
+  }
+}
+
 TEST(CClientExample, Runs) {
   std::vector<std::string> arguments = Ledger();
   arguments[3] = "1000";
