@@ -94,10 +94,10 @@ TEST_P(HolderBatch, OfALedgerThatWasStartedAgainItIsOfWhatWasClaimed) {
   const std::string one = GrantOf(outcomes[0]).id, other = GrantOf(outcomes[1]).id;
   for (const char* const epoch : {"e2", "e3"}) {
     NextLife(epoch);
-    const auto extended = holder_->Batch({ExtendAction{.id = one, .total = Tokens(320)},
-                                          ExtendAction{.id = other, .total = Tokens(320)}});
+    const auto extended = holder_->Batch({ExtendAction{.id = one, .total = Tokens(160)},
+                                          ExtendAction{.id = other, .total = Tokens(160)}});
     EXPECT_EQ(GrantOf(extended[0]).id, one);
-    EXPECT_EQ(GrantOf(extended[0]).blocks, Blocks(20));
+    EXPECT_EQ(GrantOf(extended[0]).blocks, Blocks(10)) << "nobody grows while it learns";
     EXPECT_EQ(GrantOf(extended[1]).id, other);
   }
   for (const Outcome& outcome :
