@@ -7,12 +7,12 @@
 #include <map>
 
 #include "tests/engine/ops/device_problem.h"
-#include "tests/engine/support/tiny_model.h"
+#include "tests/engine/support/engine_run.h"
 
 namespace plimsoll {
 namespace {
 
-const TinyModel& Model() {
+const TinyModel& HalfModel() {
   static const TinyModel& model = *[] {
     TinyShape shape;
     shape.layers = 1;
@@ -28,7 +28,7 @@ const TinyModel& Model() {
 }
 
 EngineOptions OptionsOn(const DeviceBackend& device, int64_t blocks) {
-  return {.model_path = Model().folder(),
+  return {.model_path = HalfModel().folder(),
           .backend = &device,
           .blocks = Blocks(blocks),
           .max_blocks = Blocks(64),
@@ -36,30 +36,6 @@ EngineOptions OptionsOn(const DeviceBackend& device, int64_t blocks) {
           .loop = {.max_batched_tokens = Tokens(32), .max_sequences = 2},
           .admission = {.epoch = "e", .policy = {.policy = Policy::kWatermark, .watermark = 0}},
           .poison_pool = true};
-}
-
-class Collector final : public GenerationListener {
- public:
-  void OnToken(int32_t token) override { tokens.push_back(token); }
-  void OnFinished(FinishReason, const absl::Status& its_status) override { status = its_status; }
-  std::vector<int32_t> tokens;
-  absl::Status status = absl::UnknownError("not finished");
-};
-
-std::shared_ptr<Collector> Start(Engine& engine, const std::vector<int32_t>& prompt,
-                                 int64_t count) {
-  const auto answer = engine.admission().With([&](AdmissionController& admission) {
-    return admission.Reserve(
-        {.prompt_tokens = Tokens(std::ssize(prompt)), .max_new_tokens = Tokens(count)});
-  });
-  PLIMSOLL_CHECK(answer.ok(), answer.status());
-  auto listener = std::make_shared<Collector>();
-  const auto ticket = engine.loop().Submit({.reservation_id = std::get<Reservation>(*answer).id,
-                                            .prompt = prompt,
-                                            .max_new_tokens = Tokens(count)},
-                                           listener);
-  PLIMSOLL_CHECK(ticket.ok(), ticket.status());
-  return listener;
 }
 
 class CudaEngine : public testing::TestWithParam<KernelDevice> {

@@ -6,17 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "tests/engine/support/tiny_model.h"
+#include "tests/engine/support/engine_run.h"
 
 namespace plimsoll {
 namespace {
 
 using testing::HasSubstr;
-
-const TinyModel& Model() {
-  static const TinyModel model(TinyShape{});
-  return model;
-}
 
 EngineOptions CpuEngine() {
   return {.model_path = Model().folder(),
@@ -26,26 +21,9 @@ EngineOptions CpuEngine() {
           .poison_pool = true};
 }
 
-class Collector final : public GenerationListener {
- public:
-  void OnToken(int32_t token) override { tokens.push_back(token); }
-  void OnFinished(FinishReason, const absl::Status& its_status) override { status = its_status; }
-  std::vector<int32_t> tokens;
-  absl::Status status = absl::UnknownError("not finished");
-};
-
 std::vector<int32_t> Generate(Engine& engine, std::vector<int32_t> prompt, int64_t count) {
-  const auto answer = engine.admission().With([&](AdmissionController& admission) {
-    return admission.Reserve(
-        {.prompt_tokens = Tokens(std::ssize(prompt)), .max_new_tokens = Tokens(count)});
-  });
-  PLIMSOLL_CHECK(answer.ok() && std::holds_alternative<Reservation>(*answer));
-  const auto listener = std::make_shared<Collector>();
-  const auto ticket = engine.loop().Submit({.reservation_id = std::get<Reservation>(*answer).id,
-                                            .prompt = std::move(prompt),
-                                            .max_new_tokens = Tokens(count)},
-                                           listener);
-  PLIMSOLL_CHECK(ticket.ok(), ticket.status());
+  const auto listener = Start(engine, std::move(prompt), count);
+  PLIMSOLL_CHECK(listener != nullptr);
   while (engine.loop().Step()) {
   }
   EXPECT_TRUE(listener->status.ok()) << listener->status;

@@ -10,17 +10,12 @@
 #include <vector>
 
 #include "engine/engine.h"
-#include "tests/engine/support/tiny_model.h"
+#include "tests/engine/support/engine_run.h"
 
 namespace plimsoll {
 namespace {
 
 using testing::HasSubstr;
-
-const TinyModel& Model() {
-  static const TinyModel model(TinyShape{});
-  return model;
-}
 
 EngineOptions Sharing(int64_t blocks, Eviction eviction = Eviction::kLru) {
   return {.model_path = Model().folder(),
@@ -31,14 +26,6 @@ EngineOptions Sharing(int64_t blocks, Eviction eviction = Eviction::kLru) {
           .eviction = eviction,
           .poison_pool = true};
 }
-
-class Collector final : public GenerationListener {
- public:
-  void OnToken(int32_t token) override { tokens.push_back(token); }
-  void OnFinished(FinishReason, const absl::Status& its_status) override { status = its_status; }
-  std::vector<int32_t> tokens;
-  absl::Status status = absl::UnknownError("not finished");
-};
 
 ReservationRequest Named(const std::vector<int32_t>& prompt, int64_t count, const char* tenant) {
   ReservationRequest request{.tenant = tenant,
@@ -53,22 +40,6 @@ ReservationRequest Named(const std::vector<int32_t>& prompt, int64_t count, cons
   return request;
 }
 
-// Submits and does not step.
-std::shared_ptr<Collector> Start(Engine& engine, const ReservationRequest& request,
-                                 const std::vector<int32_t>& prompt, Blocks* found = nullptr) {
-  const auto answer = engine.admission().With(
-      [&](AdmissionController& admission) { return admission.Reserve(request); });
-  PLIMSOLL_CHECK(answer.ok() && std::holds_alternative<Reservation>(*answer));
-  if (found != nullptr) *found = std::get<Reservation>(*answer).prefix_blocks;
-  const auto listener = std::make_shared<Collector>();
-  const auto ticket = engine.loop().Submit({.reservation_id = std::get<Reservation>(*answer).id,
-                                            .prompt = prompt,
-                                            .max_new_tokens = request.max_new_tokens},
-                                           listener);
-  PLIMSOLL_CHECK(ticket.ok(), ticket.status());
-  return listener;
-}
-
 void RunAll(Engine& engine) {
   while (engine.loop().Step()) {
   }
@@ -79,9 +50,7 @@ void RunAll(Engine& engine) {
 std::vector<int32_t> SaidAlone(const std::vector<int32_t>& prompt, int64_t count) {
   const SimulatedClock clock;
   const auto engine = *Engine::Create(Sharing(40, Eviction::kOff), clock);
-  const auto said =
-      Start(*engine, {.prompt_tokens = Tokens(std::ssize(prompt)), .max_new_tokens = Tokens(count)},
-            prompt);
+  const auto said = Start(*engine, prompt, count);
   RunAll(*engine);
   EXPECT_TRUE(said->status.ok()) << said->status;
   return said->tokens;

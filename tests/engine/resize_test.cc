@@ -17,25 +17,12 @@
 
 #include "engine/device/pool_memory.h"
 #include "engine/engine.h"
-#include "tests/engine/support/tiny_model.h"
+#include "tests/engine/support/engine_run.h"
 
 namespace plimsoll {
 namespace {
 
 using testing::HasSubstr;
-
-const TinyModel& Model() {
-  static const TinyModel model(TinyShape{});
-  return model;
-}
-
-class Collector final : public GenerationListener {
- public:
-  void OnToken(int32_t token) override { tokens.push_back(token); }
-  void OnFinished(FinishReason, const absl::Status& its_status) override { status = its_status; }
-  std::vector<int32_t> tokens;
-  absl::Status status = absl::UnknownError("not finished");
-};
 
 std::unique_ptr<Engine> EngineOf(int64_t blocks, int64_t most, const Clock& clock,
                                  Policy policy = Policy::kNeverEvict,
@@ -52,23 +39,6 @@ std::unique_ptr<Engine> EngineOf(int64_t blocks, int64_t most, const Clock& cloc
                                clock);
   PLIMSOLL_CHECK(engine.ok(), engine.status());
   return *std::move(engine);
-}
-
-// Null where there is no room.
-std::shared_ptr<Collector> Start(Engine& engine, const std::vector<int32_t>& prompt,
-                                 int64_t count) {
-  const auto answer = engine.admission().With([&](AdmissionController& admission) {
-    return admission.Reserve(
-        {.prompt_tokens = Tokens(std::ssize(prompt)), .max_new_tokens = Tokens(count)});
-  });
-  PLIMSOLL_CHECK(answer.ok(), answer.status());
-  const auto* const granted = std::get_if<Reservation>(&*answer);
-  if (granted == nullptr) return nullptr;
-  auto listener = std::make_shared<Collector>();
-  const auto ticket = engine.loop().Submit(
-      {.reservation_id = granted->id, .prompt = prompt, .max_new_tokens = Tokens(count)}, listener);
-  PLIMSOLL_CHECK(ticket.ok(), ticket.status());
-  return listener;
 }
 
 // Asks for the size and takes the step before which it is made.

@@ -3,44 +3,16 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <memory>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/loop/generation_loop.h"
+#include "tests/engine/support/collector.h"
 #include "tests/engine/support/tiny_model.h"
 
 namespace plimsoll {
-
-class Collector final : public GenerationListener {
- public:
-  explicit Collector(size_t room = 64) { tokens.reserve(room); }
-  void OnToken(int32_t token) override {
-    EXPECT_FALSE(finished);
-    tokens.push_back(token);
-  }
-  void OnLogits(int64_t position, std::span<const float> row) override {
-    EXPECT_EQ(position, std::ssize(positions));
-    positions.push_back(position);
-    logits.insert(logits.end(), row.begin(), row.end());
-  }
-  void OnFinished(FinishReason its_reason, const absl::Status& its_status) override {
-    EXPECT_FALSE(finished);
-    finished = true;
-    reason = its_reason;
-    status = its_status;
-  }
-
-  std::vector<int32_t> tokens;
-  std::vector<int64_t> positions;
-  std::vector<float> logits;
-  std::atomic<bool> finished = false;
-  FinishReason reason = FinishReason::kCancelled;
-  absl::Status status;
-};
 
 inline const TinyModel& Model() {
   static const TinyModel model(TinyShape{});
