@@ -80,6 +80,7 @@ class Callers {
       case 7:
         return Batch();
       case 8:
+        Leave();  // what was granted lasts from then on, not from when it is heard of
         service_.clock.Advance(std::chrono::milliseconds(250) * choices_.Below(256));
         return Leave();
       case 9:
