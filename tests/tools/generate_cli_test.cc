@@ -209,7 +209,7 @@ TEST_F(GenerateCli, BadInputIsOneLineAndTheRightExitCode) {
       {{"--tokens", "1", "--max-new-tokens", "0"}, 2, "max_new_tokens=0"},
       {{"--tokens", "1", "--max-new-tokens", "-5"}, 2, "max_new_tokens=-5"},
       {{"--tokens", "1", "--max-new-tokens", "9223372036854775807"}, 2, "max_new_tokens="},
-      {{"--tokens", "1", "--max-new-tokens", "99999999999999999999"}, 2, "max_new_tokens="},
+      {{"--tokens", "1", "--max-new-tokens", "99999999999999999999"}, 2, "--max-new-tokens"},
       {{"--tokens", "1", "--max-new-tokens", "128"}, 2, "max_new_tokens=128: want 1 to 127"},
       {{"--tokens", "1", "--max-new-tokens", "5", "--block-tokens", "3"}, 2, "block_tokens=3"},
       {{"--tokens", "1", "--max-new-tokens", "5", "--temperature", "-1"}, 2, "temperature"},

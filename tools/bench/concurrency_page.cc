@@ -28,10 +28,9 @@ std::string Details(const ConcurrencyReport& report) {
   const std::string limit =
       report.max_itl ? " Steps of at most " + MillisecondsText(*report.max_itl) + "." : "";
   return absl::StrFormat(
-      "On %s, K and V in %s, %s blocks of %d tokens (%s each). Memory moves %.2f GB/s.%s",
-      report.device, std::string(NameOf(report.kv_type)), BlocksText(report),
-      report.block_tokens.value(), FormatSize(report.block_bytes), report.bytes_per_second / 1e9,
-      limit);
+      "On %s, K and V in %s, %s of %d tokens (%s each). Memory moves %.2f GB/s.%s", report.device,
+      std::string(NameOf(report.kv_type)), BlocksText(report), report.block_tokens.value(),
+      FormatSize(report.block_bytes), report.bytes_per_second / 1e9, limit);
 }
 
 int64_t Microseconds(Duration duration) {
