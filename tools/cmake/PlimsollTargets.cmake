@@ -95,10 +95,13 @@ function(plimsoll_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  # One label, core+threads, and not a list of two: a list comes apart on its way to ctest.
-  list(JOIN arg_LABELS "+" label)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES
-    TIMEOUT ${arg_TIMEOUT} LABELS "${label}" RUN_SERIAL ${arg_SERIAL})
+  set(properties TIMEOUT ${arg_TIMEOUT} RUN_SERIAL ${arg_SERIAL})
+  if(arg_LABELS)
+    # One label, core+threads: a list, or nothing, comes apart on its way to ctest.
+    list(JOIN arg_LABELS "+" label)
+    list(APPEND properties LABELS ${label})
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
 endfunction()
 
 # plimsoll_bench(<name> SOURCES ... LIBRARIES ...): one Google Benchmark program in bin.
