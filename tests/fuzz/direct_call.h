@@ -153,7 +153,10 @@ class DirectWatch final : public grpc::ServerCallbackWriter<Out> {
 template <class In, class Out>
 class DirectStream final : public grpc::ServerCallbackReaderWriter<In, Out> {
  public:
-  explicit DirectStream(grpc::ServerBidiReactor<In, Out>* reactor) : reactor_(reactor) {
+  template <class Endpoint>
+  DirectStream(Endpoint& endpoint,
+               grpc::ServerBidiReactor<In, Out>* (Endpoint::*method)(grpc::CallbackServerContext*))
+      : reactor_((endpoint.*method)(&context_)) {
     this->BindReactor(reactor_);
   }
   // Once it has ended and nothing is under way: after Close.
@@ -225,6 +228,7 @@ class DirectStream final : public grpc::ServerCallbackReaderWriter<In, Out> {
   In* reading_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Out> written_ ABSL_GUARDED_BY(mutex_);
+  grpc::CallbackServerContext context_;
   grpc::ServerBidiReactor<In, Out>* const reactor_;
 };
 

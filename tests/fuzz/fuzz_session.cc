@@ -24,7 +24,7 @@ constexpr size_t kStreams = 3;
 class Peer {
  public:
   Peer(DrivenService& service, WireChoices& wire)
-      : service_(service), wire_(wire), stream_(service.admission().Session(nullptr)) {}
+      : service_(service), wire_(wire), stream_(service.admission(), &AdmissionEndpoint::Session) {}
   ~Peer() { Close(); }
 
   bool ended() const { return stream_.end().has_value(); }
