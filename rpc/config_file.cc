@@ -5,6 +5,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -110,6 +111,17 @@ absl::Status CheckUtf8(const std::vector<Setting>& settings) {
   return absl::OkStatus();
 }
 
+// The text format knows numbers that are none, and no setting does.
+absl::Status CheckFinite(const Message& message,
+                         const std::vector<const FieldDescriptor*>& fields) {
+  for (const FieldDescriptor* field : fields) {
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE) continue;
+    if (std::isfinite(message.GetReflection()->GetDouble(message, field))) continue;
+    return BadField(field->name(), ValueOf(message, *field), "a finite number");
+  }
+  return absl::OkStatus();
+}
+
 // Whether `text` is a value of the field.
 bool Set(Message& message, const FieldDescriptor& field, const std::string& text) {
   const Reflection& reflection = *message.GetReflection();
@@ -151,6 +163,8 @@ absl::StatusOr<std::vector<Setting>> ReadConfigFile(const std::string& path) {
   if (!parsed.ok()) return Annotate(parsed, path);
   std::vector<const FieldDescriptor*> set;
   config.GetReflection()->ListFields(config, &set);
+  const absl::Status finite = CheckFinite(config, set);
+  if (!finite.ok()) return Annotate(finite, path);
   std::vector<Setting> settings;
   for (const FieldDescriptor* field : set) settings.push_back(SettingOf(config, *field));
   const absl::Status text_is_utf8 = CheckUtf8(settings);
