@@ -164,6 +164,7 @@ class Callers {
   void Hold(const v1::Reservation& held) {
     PLIMSOLL_CHECK(held.blocks() > 0 && !held.reservation_id().empty(), held.DebugString());
     wire_.Learn(held.reservation_id());
+    if (held.ended()) return books_.GivenBack(held.reservation_id());
     books_.Granted(held.reservation_id(), held.blocks(),
                    service_.clock.Now() + FromWire(held.remaining()));
   }
