@@ -83,6 +83,7 @@ void AdmissionController::State::CheckTenants() const {
 }
 
 void AdmissionController::State::Settle(Instant now) {
+  published.Expect();
   if (queue.size() > 0) ServeWaiters(now);
   Publish();
   const int64_t records = book.held() + book.ended() + queue.size();

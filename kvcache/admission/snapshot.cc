@@ -61,6 +61,15 @@ AdmissionSnapshot FromWords(int64_t revision, const Words& w) {
 
 }  // namespace
 
+// A processor without the instruction ignores it. The builtin asks for a copy to read on x86-64.
+void SnapshotPublisher::Expect() {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(sequence_));
+#else
+  __builtin_prefetch(&sequence_, 1);
+#endif
+}
+
 // The sequence number is odd while a write is under way.
 void SnapshotPublisher::Publish(const AdmissionSnapshot& snapshot) {
   const Words words = ToWords(snapshot);

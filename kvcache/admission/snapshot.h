@@ -5,7 +5,8 @@
 //
 // Threads: one writer publishes; any number of readers, who never block it (a sequence lock).
 // Cost: a read is a copy of a dozen words, retried if a write came between. What changes with every
-// grant and release is in one cache line, so that a writer beside readers waits for one only.
+// grant and release is in one cache line, so that a writer beside readers waits for one only, and
+// for less of it where it says early that it is about to publish.
 // Errors: a revision that does not grow, or a count of 2^31 or more, aborts.
 #pragma once
 
@@ -40,6 +41,8 @@ struct AdmissionSnapshot {
 
 class SnapshotPublisher {
  public:
+  // The owner only, shortly before it publishes: asks for the line that readers hold, and goes on.
+  void Expect();
   // The owner only. The revision is larger than that of the one before.
   void Publish(const AdmissionSnapshot& snapshot);
   AdmissionSnapshot Read() const;  // any thread
@@ -47,12 +50,14 @@ class SnapshotPublisher {
  private:
   static constexpr size_t kOften = 7;  // words that fill the first line with the sequence number
   static constexpr size_t kWords = kOften + 5;
+  // What the owner wrote last, apart: to read it there it would wait for the readers' copies.
+  int64_t written_sequence_ = 0;
+  std::array<int64_t, kWords> written_{};
   // Twice the revision, or one less while that is being written.
   alignas(128) std::atomic<int64_t> sequence_{0};  // processors fetch lines in pairs
   std::array<std::atomic<int64_t>, kWords> words_{};
-  // What the owner wrote last, apart: to read it there it would wait for the readers' copies.
-  alignas(128) int64_t written_sequence_ = 0;
-  std::array<int64_t, kWords> written_{};
+  // And some fetch what comes next, up to twenty lines on: nothing that the owner works with.
+  [[maybe_unused]] std::array<char, 2048> unused_{};
 };
 
 }  // namespace plimsoll
