@@ -98,14 +98,15 @@ absl::Status AdmissionEndpoint::Renew(const grpc::CallbackServerContext& context
 }
 
 grpc::ServerUnaryReactor* AdmissionEndpoint::ReleaseReservation(
-    grpc::CallbackServerContext* context, const v1::ReleaseReservationRequest* in,
-    v1::ReleaseReservationResponse* out) {
-  return Finished(context, Release(*context, *in, out));
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* in, grpc::ByteBuffer* out) {
+  const Received<v1::ReleaseReservationRequest, 512> received(*in);
+  if (!received.parsed()) return Finished(context, DoesNotParse());
+  return Finished(context, Release(*context, *received, out));
 }
 
 absl::Status AdmissionEndpoint::Release(const grpc::CallbackServerContext& context,
                                         const v1::ReleaseReservationRequest& in,
-                                        v1::ReleaseReservationResponse* out) {
+                                        grpc::ByteBuffer* out) {
   const absl::StatusOr<Caller> caller = Caller::Of(served_, context);
   if (!caller.ok()) return caller.status();
   const absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
@@ -117,7 +118,7 @@ absl::Status AdmissionEndpoint::Release(const grpc::CallbackServerContext& conte
     return admission.Release(*id, *used);
   });
   if (!released.ok()) return released;
-  out->set_revision(served_.Revision());
+  *out = BytesOf(ReleaseAnswerBytes(served_.Revision()));
   return absl::OkStatus();
 }
 
@@ -135,7 +136,7 @@ grpc::ServerUnaryReactor* AdmissionEndpoint::BatchReserveCapacity(
   return Finished(context, answer.status());
 }
 
-grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* AdmissionEndpoint::Session(
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* AdmissionEndpoint::Session(
     grpc::CallbackServerContext* context) {
   return StartSession(served_, sessions_, Caller::Of(served_, *context));
 }

@@ -12,14 +12,14 @@ namespace plimsoll {
 // The calls that are made most read and write bytes; the others are as generated.
 template <class Base>
 using AdmissionCalls = v1::AdmissionService::WithCallbackMethod_ExtendReservation<
-    v1::AdmissionService::WithCallbackMethod_RenewReservations<
-        v1::AdmissionService::WithCallbackMethod_ReleaseReservation<
-            v1::AdmissionService::WithCallbackMethod_Session<Base>>>>;
+    v1::AdmissionService::WithCallbackMethod_RenewReservations<Base>>;
 
 class AdmissionEndpoint final
     : public AdmissionCalls<v1::AdmissionService::WithRawCallbackMethod_ReserveCapacity<
-          v1::AdmissionService::WithRawCallbackMethod_BatchReserveCapacity<
-              v1::AdmissionService::Service>>> {
+          v1::AdmissionService::WithRawCallbackMethod_ReleaseReservation<
+              v1::AdmissionService::WithRawCallbackMethod_BatchReserveCapacity<
+                  v1::AdmissionService::WithRawCallbackMethod_Session<
+                      v1::AdmissionService::Service>>>>> {
  public:
   explicit AdmissionEndpoint(const Served& served) : served_(served) {}
   ~AdmissionEndpoint() override;
@@ -34,12 +34,12 @@ class AdmissionEndpoint final
                                               const v1::RenewReservationsRequest* in,
                                               v1::RenewReservationsResponse* out) override;
   grpc::ServerUnaryReactor* ReleaseReservation(grpc::CallbackServerContext* context,
-                                               const v1::ReleaseReservationRequest* in,
-                                               v1::ReleaseReservationResponse* out) override;
+                                               const grpc::ByteBuffer* in,
+                                               grpc::ByteBuffer* out) override;
   grpc::ServerUnaryReactor* BatchReserveCapacity(grpc::CallbackServerContext* context,
                                                  const grpc::ByteBuffer* in,
                                                  grpc::ByteBuffer* out) override;
-  grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* Session(
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Session(
       grpc::CallbackServerContext* context) override;
 
  private:
@@ -53,8 +53,7 @@ class AdmissionEndpoint final
   absl::Status Renew(const grpc::CallbackServerContext& context,
                      const v1::RenewReservationsRequest& in, v1::RenewReservationsResponse* out);
   absl::Status Release(const grpc::CallbackServerContext& context,
-                       const v1::ReleaseReservationRequest& in,
-                       v1::ReleaseReservationResponse* out);
+                       const v1::ReleaseReservationRequest& in, grpc::ByteBuffer* out);
 
   const Served& served_;
   Sessions sessions_{served_.sessions};

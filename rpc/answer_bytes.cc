@@ -59,6 +59,12 @@ std::string ReserveAnswerBytes(const Answer& answer, int64_t revision, Instant n
   return message.SerializeAsString();
 }
 
+std::string ReleaseAnswerBytes(int64_t revision) {
+  std::string out;
+  AppendNumber(v1::ReleaseReservationResponse::kRevisionFieldNumber, revision, out);
+  return out;
+}
+
 void AppendResult(int field, uint64_t id, const Outcome& outcome, Instant now, std::string& out) {
   using Wire = v1::OperationResult;
   WireWriter bytes;

@@ -16,6 +16,8 @@ namespace plimsoll {
 
 // Of a ReserveCapacityResponse.
 std::string ReserveAnswerBytes(const Answer& answer, int64_t revision, Instant now);
+// Of a ReleaseReservationResponse.
+std::string ReleaseAnswerBytes(int64_t revision);
 
 // Appends an OperationResult, in this repeated field.
 void AppendResult(int field, uint64_t id, const Outcome& outcome, Instant now, std::string& out);

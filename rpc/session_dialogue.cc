@@ -6,6 +6,7 @@
 
 #include "kvcache/admission/reservation_id.h"
 #include "kvcache/base/errors.h"
+#include "rpc/answer_bytes.h"
 #include "rpc/batch.h"
 #include "rpc/claim.h"
 #include "rpc/convert.h"
@@ -17,6 +18,7 @@ namespace {
 constexpr int kMaxClaims = 1000;
 // Reservations in one welcome: half a megabyte of them at most.
 constexpr size_t kHeldPerPage = 1000;
+constexpr int kResults = v1::SessionResponse::kResultsFieldNumber;
 constexpr char kTakenOver[] = "another stream took the session over";
 
 }  // namespace
@@ -117,35 +119,31 @@ void SessionDialogue::AddHeld(const AdmissionController& admission, int64_t numb
 
 absl::Status SessionDialogue::Operate(const v1::SessionRequest& in) {
   PLIMSOLL_RETURN_IF_ERROR(CheckRoom(in.operations_size()));
-  std::vector<absl::StatusOr<Action>> actions;
-  actions.reserve(static_cast<size_t>(in.operations_size()));
-  for (const v1::Operation& operation : in.operations()) {
-    actions.push_back(ActionFrom(operation, caller_));
-  }
-  std::vector<std::optional<Outcome>> outcomes(actions.size());
+  std::string results;
+  int64_t count = 0;
   const bool mine = admission_.With([&](AdmissionController& admission) {
     if (session_ == nullptr) return false;
-    for (size_t i = 0; i < actions.size(); ++i) {
-      const uint64_t id = in.operations(static_cast<int>(i)).id();
-      outcomes[i] = actions[i].ok() ? DoOne(admission, id, *actions[i])
-                                    : std::optional<Outcome>(actions[i].status());
+    for (const v1::Operation& operation : in.operations()) {
+      const absl::StatusOr<Action> action = ActionFrom(operation, caller_);
+      const std::optional<Outcome> outcome =
+          action.ok() ? DoOne(admission, operation.id(), *action) : Outcome(action.status());
+      if (!outcome) continue;
+      AppendResult(kResults, operation.id(), *outcome, clock_.Now(), results);
+      ++count;
     }
     return true;
   });
   if (!mine) return absl::AbortedError(kTakenOver);
-  const Instant now = clock_.Now();
   absl::MutexLock lock(&mutex_);
   if (in.ping() != 0) pending_.set_pong(in.ping());
-  for (size_t i = 0; i < outcomes.size(); ++i) {
-    if (!outcomes[i]) continue;
-    SetResult(in.operations(static_cast<int>(i)).id(), *outcomes[i], now, pending_.add_results());
-  }
+  results_ += results;
+  unread_ += count;
   return absl::OkStatus();
 }
 
 absl::Status SessionDialogue::CheckRoom(int64_t more) {
   absl::MutexLock lock(&mutex_);
-  const int64_t unanswered = waiting_ + pending_.results_size();
+  const int64_t unanswered = waiting_ + unread_;
   if (unanswered + more <= kMaxUnanswered) return absl::OkStatus();
   return absl::ResourceExhaustedError(std::to_string(unanswered) +
                                       " operations are without a result that was read; want " +
@@ -192,7 +190,8 @@ void SessionDialogue::Answered(int64_t key, uint64_t id, const Answer& answer) {
   {
     absl::MutexLock lock(&mutex_);
     --waiting_;
-    SetResult(id, Outcome(answer), clock_.Now(), pending_.add_results());
+    AppendResult(kResults, id, Outcome(answer), clock_.Now(), results_);
+    ++unread_;
   }
   wake_();
 }
@@ -231,15 +230,13 @@ void SessionDialogue::End(const absl::Status& status) {
 }
 
 // The welcome comes first: what it holds may be revoked before that is ready.
-SessionDialogue::Turn SessionDialogue::Next(v1::SessionResponse& message) {
+SessionDialogue::Turn SessionDialogue::Next(std::string& message) {
   absl::MutexLock lock(&mutex_);
-  if (!welcomed_) {
-    if (!end_) return Turn::kNothing;
-    pending_.Clear();
-  }
-  const bool nothing = pending_.results().empty() && pending_.revoked_ids().empty() &&
-                       pending_.pong() == 0 && pages_.empty();
-  if (end_ && (nothing || absl::IsResourceExhausted(*end_))) {
+  if (!welcomed_ && !end_) return Turn::kNothing;
+  const bool nothing =
+      results_.empty() && pending_.revoked_ids().empty() && pending_.pong() == 0 && pages_.empty();
+  if (end_ && (nothing || !welcomed_ || absl::IsResourceExhausted(*end_))) {
+    results_.clear();
     pending_.Clear();
     return Turn::kEnd;
   }
@@ -249,12 +246,20 @@ SessionDialogue::Turn SessionDialogue::Next(v1::SessionResponse& message) {
 }
 
 // A page of the welcome while there are more; with the last one, or after it, all that is pending.
-void SessionDialogue::NextMessageLocked(v1::SessionResponse& message) {
-  message.Clear();
-  if (pages_.size() <= 1) message.Swap(&pending_);
-  if (pages_.empty()) return;
-  *message.mutable_welcome() = std::move(pages_.front());
-  pages_.pop_front();
+// Messages one after the other are one with the fields of both.
+void SessionDialogue::NextMessageLocked(std::string& message) {
+  message.clear();
+  v1::SessionResponse rest;
+  if (pages_.size() <= 1) {
+    message.swap(results_);
+    unread_ = 0;
+    rest.Swap(&pending_);
+  }
+  if (!pages_.empty()) {
+    *rest.mutable_welcome() = std::move(pages_.front());
+    pages_.pop_front();
+  }
+  rest.AppendToString(&message);
 }
 
 absl::Status SessionDialogue::end() const {

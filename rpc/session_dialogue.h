@@ -47,9 +47,9 @@ class SessionDialogue final : public Session::Stream {
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   enum class Turn { kNothing, kMessage, kEnd };
-  // What there is to say next; the end comes when all else was said. Writes `message` only for
-  // kMessage.
-  Turn Next(v1::SessionResponse& message) ABSL_LOCKS_EXCLUDED(mutex_);
+  // What there is to say next, as the bytes of a SessionResponse; the end comes when all else was
+  // said. `message` is for kMessage.
+  Turn Next(std::string& message) ABSL_LOCKS_EXCLUDED(mutex_);
   // The status to end with, once there is one.
   absl::Status end() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Who does not read is not waited for.
@@ -88,7 +88,7 @@ class SessionDialogue final : public Session::Stream {
                                        const ReserveAction& action);
   void Answered(int64_t key, uint64_t id, const Answer& answer) ABSL_LOCKS_EXCLUDED(mutex_);
   void CancelWaits(AdmissionController& admission);
-  void NextMessageLocked(v1::SessionResponse& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NextMessageLocked(std::string& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   SharedAdmission& admission_;
   Sessions& sessions_;
@@ -102,9 +102,12 @@ class SessionDialogue final : public Session::Stream {
   std::unordered_map<int64_t, int64_t> waits_;  // tickets
   int64_t next_wait_ = 0;
   mutable absl::Mutex mutex_;
-  v1::SessionResponse pending_ ABSL_GUARDED_BY(mutex_);    // not yet taken
-  std::deque<v1::Welcome> pages_ ABSL_GUARDED_BY(mutex_);  // nor these, which go before it
-  bool welcomed_ ABSL_GUARDED_BY(mutex_) = false;          // the welcome is pending, or was
+  // Not yet taken: results, as bytes and how many; what else there is to say; and what goes before.
+  std::string results_ ABSL_GUARDED_BY(mutex_);
+  int64_t unread_ ABSL_GUARDED_BY(mutex_) = 0;
+  v1::SessionResponse pending_ ABSL_GUARDED_BY(mutex_);
+  std::deque<v1::Welcome> pages_ ABSL_GUARDED_BY(mutex_);
+  bool welcomed_ ABSL_GUARDED_BY(mutex_) = false;  // the welcome is pending, or was
   int64_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
 };

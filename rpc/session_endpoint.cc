@@ -1,16 +1,18 @@
 #include "rpc/session_endpoint.h"
 
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "rpc/message_bytes.h"
 #include "rpc/session_dialogue.h"
 
 namespace plimsoll {
 namespace {
 
-class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>,
+class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                             public std::enable_shared_from_this<SessionStream> {
  public:
   SessionStream(const Served& served, Sessions& sessions, Caller caller)
@@ -32,7 +34,7 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
   }
 
   void OnReadDone(bool ok) override {
-    const absl::Status status = ok ? dialogue_.Take(request_) : absl::OkStatus();
+    const absl::Status status = ok ? Take() : absl::OkStatus();
     if (!ok || !status.ok()) return End(status);
     Write();
     StartRead(&request_);
@@ -48,6 +50,10 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
   void OnDone() override { const std::shared_ptr<SessionStream> last = std::move(self_); }
 
  private:
+  absl::Status Take() {
+    const Received<v1::SessionRequest, 24 << 10> received(request_);
+    return received.parsed() ? dialogue_.Take(*received) : DoesNotParse();
+  }
   // Inside the admission lock.
   void Wake() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
@@ -76,8 +82,9 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
       absl::MutexLock lock(&mutex_);
       if (finished_) return;
       if (writing_ && (!dialogue_.cut_off() || starting_ > 0)) return;
-      turn = dialogue_.Next(message_);
+      turn = dialogue_.Next(text_);
       if (turn == SessionDialogue::Turn::kNothing) return;
+      if (turn == SessionDialogue::Turn::kMessage) message_ = BytesOf(text_);
       finished_ = turn == SessionDialogue::Turn::kEnd;
       writing_ = !finished_;
       starting_ += finished_ ? 0 : 1;
@@ -94,9 +101,10 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
   const Served& served_;
   SessionDialogue dialogue_;
   std::shared_ptr<SessionStream> self_;
-  v1::SessionRequest request_;   // of the read in flight
-  v1::SessionResponse message_;  // of the write in flight
+  grpc::ByteBuffer request_;  // of the read in flight
+  grpc::ByteBuffer message_;  // of the write in flight
   absl::Mutex mutex_;
+  std::string text_ ABSL_GUARDED_BY(mutex_);  // the room in which messages are made
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   int starting_ ABSL_GUARDED_BY(mutex_) = 0;       // calls of StartWrite that have not returned
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;     // a job to write is posted
@@ -105,7 +113,7 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* StartSession(
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSession(
     const Served& served, Sessions& sessions, absl::StatusOr<Caller> caller) {
   return SessionStream::Start(served, sessions, std::move(caller));
 }

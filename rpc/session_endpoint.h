@@ -9,7 +9,6 @@
 #pragma once
 
 #include "absl/status/statusor.h"
-#include "plimsoll/v1/admission.pb.h"
 #include "rpc/caller.h"
 #include "rpc/served.h"
 #include "rpc/session.h"
@@ -17,7 +16,7 @@
 namespace plimsoll {
 
 // Owns itself until the call is over. `sessions` outlives it.
-grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* StartSession(
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartSession(
     const Served& served, Sessions& sessions, absl::StatusOr<Caller> caller);
 
 }  // namespace plimsoll

@@ -7,7 +7,7 @@
 namespace plimsoll {
 namespace {
 
-constexpr size_t kMostGroups = 10;  // of a round
+constexpr size_t kMostGroups = 40;  // of a round
 constexpr size_t kLeastGroup = 8;   // watchers
 
 void Call(std::span<const std::weak_ptr<WatchRounds::Watcher>> group,

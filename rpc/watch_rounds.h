@@ -6,7 +6,7 @@
 //
 // Threads: Watch and Unwatch from any; watchers are called one after another on its thread and must
 // not block. One may still be called once while Unwatch runs.
-// Cost: a thread, which wakes up to ten times in a round while somebody watches, and sleeps while
+// Cost: a thread, which wakes up to forty times in a round while somebody watches, and sleeps while
 // nobody does. Errors: none.
 #pragma once
 

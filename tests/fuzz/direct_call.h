@@ -149,13 +149,15 @@ class DirectWatch final : public grpc::ServerCallbackWriter<Out> {
   grpc::ServerWriteReactor<Out>* const reactor_;
 };
 
-// A stream of both.
+// A stream of both, of a raw method.
 template <class In, class Out>
-class DirectStream final : public grpc::ServerCallbackReaderWriter<In, Out> {
+class DirectStream final
+    : public grpc::ServerCallbackReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
+  using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
+
   template <class Endpoint>
-  DirectStream(Endpoint& endpoint,
-               grpc::ServerBidiReactor<In, Out>* (Endpoint::*method)(grpc::CallbackServerContext*))
+  DirectStream(Endpoint& endpoint, Reactor* (Endpoint::*method)(grpc::CallbackServerContext*))
       : reactor_((endpoint.*method)(&context_)) {
     this->BindReactor(reactor_);
   }
@@ -172,9 +174,9 @@ class DirectStream final : public grpc::ServerCallbackReaderWriter<In, Out> {
   }
   // Whether it came: the endpoint reads, and the stream has not ended.
   bool Send(const In& message) {
-    In* const to = TakeRead();
+    grpc::ByteBuffer* const to = TakeRead();
     if (to == nullptr) return false;
-    *to = message;
+    *to = BytesOf(message.SerializeAsString());
     reactor_->OnReadDone(true);
     return true;
   }
@@ -199,18 +201,19 @@ class DirectStream final : public grpc::ServerCallbackReaderWriter<In, Out> {
 
   void Finish(grpc::Status status) override { end_.Set(std::move(status)); }
   void SendInitialMetadata() override {}
-  void Read(In* to) override ABSL_LOCKS_EXCLUDED(mutex_) {
+  void Read(grpc::ByteBuffer* to) override ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     PLIMSOLL_CHECK(reading_ == nullptr);
     reading_ = to;
   }
-  void Write(const Out* out, grpc::WriteOptions) override ABSL_LOCKS_EXCLUDED(mutex_) {
+  void Write(const grpc::ByteBuffer* out, grpc::WriteOptions) override ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     PLIMSOLL_CHECK(!writing_);
     writing_ = true;
-    written_.push_back(*out);
+    PLIMSOLL_CHECK(ParseBytes(*out, written_.emplace_back()));
   }
-  void WriteAndFinish(const Out* out, grpc::WriteOptions options, grpc::Status status) override {
+  void WriteAndFinish(const grpc::ByteBuffer* out, grpc::WriteOptions options,
+                      grpc::Status status) override {
     Write(out, options);
     Finish(std::move(status));
   }
@@ -218,18 +221,18 @@ class DirectStream final : public grpc::ServerCallbackReaderWriter<In, Out> {
  private:
   grpc::internal::ServerReactor* reactor() override { return reactor_; }
   void CallOnDone() override { reactor_->OnDone(); }
-  In* TakeRead() ABSL_LOCKS_EXCLUDED(mutex_) {
+  grpc::ByteBuffer* TakeRead() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     return std::exchange(reading_, nullptr);
   }
 
   CallEnd end_;
   mutable absl::Mutex mutex_;
-  In* reading_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  grpc::ByteBuffer* reading_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Out> written_ ABSL_GUARDED_BY(mutex_);
   grpc::CallbackServerContext context_;
-  grpc::ServerBidiReactor<In, Out>* const reactor_;
+  Reactor* const reactor_;
 };
 
 }  // namespace plimsoll

@@ -194,7 +194,8 @@ class Callers {
   void Release() {
     const v1::ReleaseReservationRequest in = wire_.Release();
     books_.GivenBack(in.reservation_id());
-    Ask(service_.admission(), &AdmissionEndpoint::ReleaseReservation, in);
+    AskFor<v1::ReleaseReservationResponse>(service_.admission(),
+                                           &AdmissionEndpoint::ReleaseReservation, in);
   }
   void Renew() {
     const v1::RenewReservationsRequest in = wire_.Renew();

@@ -120,7 +120,7 @@ TEST_F(WatchRoundsTest, CallsEachWithTheStateUntilItLeaves) {
 
 // A call may come late on a busy machine, but never early.
 TEST_F(WatchRoundsTest, SpreadsTheCallsOfACrowdOverTheRound) {
-  constexpr size_t kGroups = 10, kCrowd = 100;
+  constexpr size_t kGroups = 40, kCrowd = 400;
   for (size_t i = 0; i < kCrowd; ++i) Add();
   ASSERT_TRUE(Eventually([&] { return AllCalled(20); }));
   std::vector<Instant> calls;

@@ -193,9 +193,11 @@ void ServiceSimulation::Wake(const Stream& stream) {
 
 void ServiceSimulation::Speak(const Stream& stream) {
   if (stream->dialogue_ == nullptr) return;
-  v1::SessionResponse message;
-  SessionDialogue::Turn turn = stream->dialogue_->Next(message);
-  for (; turn == SessionDialogue::Turn::kMessage; turn = stream->dialogue_->Next(message)) {
+  std::string bytes;
+  SessionDialogue::Turn turn = stream->dialogue_->Next(bytes);
+  for (; turn == SessionDialogue::Turn::kMessage; turn = stream->dialogue_->Next(bytes)) {
+    v1::SessionResponse message;
+    PLIMSOLL_CHECK(message.ParseFromString(bytes));
     for (const v1::OperationResult& result : message.results()) {
       const auto asked = asked_.find(result.id());
       const bool granted = asked != asked_.end() && result.has_reservation();
