@@ -67,10 +67,15 @@ ThreadBlock::ThreadBlock(const Shape& shape, const Index& index)
       index_(index),
       shared_(std::make_unique<std::byte[]>(static_cast<size_t>(shape.shared_bytes))),
       threads_(static_cast<size_t>(shape.threads)),
-      gatherings_(static_cast<size_t>(shape.threads / kLanes)) {
+      gatherings_(static_cast<size_t>(shape.threads / kLanes)),
+      ready_(gatherings_.size()),
+      turns_(gatherings_.size()),
+      in_turn_(Random()() % 2 == 0) {
   PLIMSOLL_CHECK(shape.threads > 0 && shape.threads % kLanes == 0, shape.threads);
   PLIMSOLL_CHECK(shape.threads <= 1024, shape.threads);
   std::memset(shared_.get(), 0xff, static_cast<size_t>(shape.shared_bytes));
+  std::iota(turns_.begin(), turns_.end(), size_t{0});
+  std::shuffle(turns_.begin(), turns_.end(), Random());
 }
 
 ThreadBlock& ThreadBlock::Current() {
@@ -84,14 +89,9 @@ void ThreadBlock::Run(const std::function<void()>& body) {
   body_ = &body;
   for (int thread = 0; thread < shape_.threads; ++thread) {
     FibreOf(thread).Start(&ThreadMain);
-    ready_.push_back(thread);
+    Wake(thread);
   }
-  while (!ready_.empty()) {
-    std::swap(ready_[Random()() % ready_.size()], ready_.back());
-    running_ = ready_.back();
-    ready_.pop_back();
-    FibreOf(running_).Resume();
-  }
+  while ((running_ = TakeReady()) >= 0) FibreOf(running_).Resume();
   if (finished_ < shape_.threads) FailDeadlocked();
   current = nullptr;
 }
@@ -124,7 +124,20 @@ void ThreadBlock::Wait(State state, const Site& site) {
 
 void ThreadBlock::Wake(int thread) {
   At(thread).state = State::kReady;
-  ready_.push_back(thread);
+  ready_[static_cast<size_t>(thread / kLanes)].push_back(thread);
+}
+
+int ThreadBlock::TakeReady() {
+  const size_t first = in_turn_ ? 0 : Random()() % turns_.size();
+  for (size_t i = 0; i < turns_.size(); ++i) {
+    std::vector<int>& ready = ready_[turns_[(first + i) % turns_.size()]];
+    if (ready.empty()) continue;
+    std::swap(ready[Random()() % ready.size()], ready.back());
+    const int thread = ready.back();
+    ready.pop_back();
+    return thread;
+  }
+  return -1;
 }
 
 void ThreadBlock::WakeBarrier() {

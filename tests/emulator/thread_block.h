@@ -1,5 +1,7 @@
 // One block of CUDA threads, run on one thread of the CPU: a fibre each, in an order drawn from a
-// seed, switched wherever they wait for one another.
+// seed, switched wherever they wait for one another. In half of the blocks each warp runs as far as
+// it can before the next one does: what a barrier between warps is missing for shows only there,
+// where their lanes wait for each other many times.
 //
 // Shared memory is a piece of the heap of exactly the size asked for, filled with 0xff (NaN in any
 // type), new for every block, so a sanitizer sees what reaches past it and a result shows what read
@@ -129,6 +131,7 @@ class ThreadBlock {
   void Finish();
   void Wait(State state, const Site& site);
   void Wake(int thread);
+  int TakeReady();  // who is to run; -1: nobody can
   void WakeBarrier();
 
   // True when the running thread is the last of its exchange to come.
@@ -145,8 +148,10 @@ class ThreadBlock {
   std::unique_ptr<std::byte[]> shared_;
   const std::function<void()>* body_ = nullptr;
   std::vector<Thread> threads_;
-  std::vector<Gathering> gatherings_;  // by warp
-  std::vector<int> ready_;
+  std::vector<Gathering> gatherings_;    // by warp
+  std::vector<std::vector<int>> ready_;  // by warp
+  std::vector<size_t> turns_;            // of warps
+  const bool in_turn_;                   // else any warp may be next
   int running_ = -1;
   int at_barrier_ = 0;
   int first_at_barrier_ = -1;

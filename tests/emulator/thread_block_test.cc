@@ -75,6 +75,26 @@ TEST(ThreadBlock, AMissingBarrierShows) {
   }
 }
 
+// Lanes that wait for each other many times before they write over what another warp may not have
+// read yet: seen in the blocks whose warps run in turn.
+TEST(ThreadBlock, AWarpMayRunFarAhead) {
+  int too_late = 0;
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    SetSeed(seed);
+    RunBlock(
+        [&] {
+          int* const shared = simt::SharedMemory<int>();
+          shared[simt::ThreadX()] = 1;
+          simt::Synchronize();
+          too_late += shared[kThreads - 1 - simt::ThreadX()] == 2;
+          for (int i = 0; i < 50; ++i) simt::ShuffleXor(i, 1);
+          shared[simt::ThreadX()] = 2;
+        },
+        kThreads * int{sizeof(int)});
+  }
+  EXPECT_GT(too_late, 0);
+}
+
 TEST(ThreadBlock, SharedMemoryIsNewForEveryBlock) {
   RunGrid({{3, 1, 1}, 32, 4}, [] {
     float* const shared = simt::SharedMemory<float>();
