@@ -99,7 +99,7 @@ double Milli(double seconds) { return 1e3 * seconds; }
 }  // namespace
 
 absl::StatusOr<double> MeasureBandwidth(const DeviceBackend& device) {
-  if (device.ops().device == Device::kCpu) return MeasureReadBandwidth();
+  if (device.ops().device == Device::kCpu) return MeasureReadBandwidth(device);
   return CopyBandwidth(device);
 }
 
