@@ -1,21 +1,11 @@
 #include "rpc/capacity_watch.h"
 
-#include <grpcpp/support/slice.h>
-
-#include <string>
 #include <utility>
 
 #include "rpc/convert.h"
+#include "rpc/message_bytes.h"
 
 namespace plimsoll {
-namespace {
-
-grpc::ByteBuffer BytesOf(const v1::WatchCapacityResponse& message) {
-  const grpc::Slice slice(message.SerializeAsString());
-  return grpc::ByteBuffer(&slice, 1);
-}
-
-}  // namespace
 
 grpc::ByteBuffer CapacityMessages::Whole(const AdmissionSnapshot& now) {
   absl::MutexLock lock(&mutex_);
@@ -23,7 +13,7 @@ grpc::ByteBuffer CapacityMessages::Whole(const AdmissionSnapshot& now) {
     v1::WatchCapacityResponse message;
     *message.mutable_capacity() = ToWire(served_.Capacity(now));
     message.set_revision(now.revision);
-    bytes_ = BytesOf(message);
+    bytes_ = BytesOf(message.SerializeAsString());
     revision_ = now.revision;
   }
   return bytes_;
@@ -32,7 +22,7 @@ grpc::ByteBuffer CapacityMessages::Whole(const AdmissionSnapshot& now) {
 grpc::ByteBuffer CapacityMessages::Bare(int64_t revision) {
   v1::WatchCapacityResponse message;
   message.set_revision(revision);
-  return BytesOf(message);
+  return BytesOf(message.SerializeAsString());
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* CapacityWatch::Start(const Served& served,
