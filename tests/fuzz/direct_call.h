@@ -99,12 +99,18 @@ class DirectCall final : public grpc::ServerCallbackUnary {
   grpc::ServerUnaryReactor* const reactor_;
 };
 
-// A stream of answers.
-template <class Out>
-class DirectWatch final : public grpc::ServerCallbackWriter<Out> {
+// A stream of answers, of a raw method.
+class DirectWatch final : public grpc::ServerCallbackWriter<grpc::ByteBuffer> {
  public:
-  explicit DirectWatch(grpc::ServerWriteReactor<Out>* reactor) : reactor_(reactor) {
-    this->BindReactor(reactor_);
+  using Reactor = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+
+  // `in` outlives it.
+  template <class Endpoint>
+  DirectWatch(Endpoint& endpoint,
+              Reactor* (Endpoint::*method)(grpc::CallbackServerContext*, const grpc::ByteBuffer*),
+              const grpc::ByteBuffer& in)
+      : reactor_((endpoint.*method)(&context_, &in)) {
+    BindReactor(reactor_);
   }
   // Once it has ended and nothing is under way.
   ~DirectWatch() override {
@@ -121,12 +127,13 @@ class DirectWatch final : public grpc::ServerCallbackWriter<Out> {
 
   void Finish(grpc::Status status) override { end_.Set(std::move(status)); }
   void SendInitialMetadata() override {}
-  void Write(const Out*, grpc::WriteOptions) override ABSL_LOCKS_EXCLUDED(mutex_) {
+  void Write(const grpc::ByteBuffer*, grpc::WriteOptions) override ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     PLIMSOLL_CHECK(!writing_);
     writing_ = true;
   }
-  void WriteAndFinish(const Out* out, grpc::WriteOptions options, grpc::Status status) override {
+  void WriteAndFinish(const grpc::ByteBuffer* out, grpc::WriteOptions options,
+                      grpc::Status status) override {
     Write(out, options);
     Finish(std::move(status));
   }
@@ -146,7 +153,8 @@ class DirectWatch final : public grpc::ServerCallbackWriter<Out> {
   CallEnd end_;
   mutable absl::Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  grpc::ServerWriteReactor<Out>* const reactor_;
+  grpc::CallbackServerContext context_;
+  Reactor* const reactor_;
 };
 
 // A stream of both, of a raw method.

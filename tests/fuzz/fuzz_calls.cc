@@ -270,7 +270,7 @@ class Callers {
     if (choices_.OneIn(2)) bytes += choices_.Bytes();
     const grpc::Slice slice(bytes);
     const grpc::ByteBuffer buffer(&slice, 1);
-    DirectWatch<grpc::ByteBuffer> watch(service_.capacity().WatchCapacity(nullptr, &buffer));
+    DirectWatch watch(service_.capacity(), &CapacityEndpoint::WatchCapacity, buffer);
     watch.EndWrite(true);
     watch.Cancel();
     watch.EndWrite(false);
