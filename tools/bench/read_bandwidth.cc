@@ -5,7 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <numeric>
-#include <vector>
+#include <span>
 
 #include "engine/ops/cpu_threads.h"
 #include "kvcache/base/check.h"
@@ -17,14 +17,16 @@ absl::StatusOr<double> MeasureReadBandwidth(const DeviceBackend& device) {
   constexpr int kRounds = 7;
   constexpr int64_t kWords = int64_t{32} << 20;
   BenchMemory memory(device);
-  const absl::StatusOr<uint64_t*> words = memory.Put(std::vector<uint64_t>(kWords, 1));
-  if (!words.ok()) return words.status();
+  const uint64_t one = 1;
+  const auto data = memory.Repeat(std::as_bytes(std::span(&one, 1)), kWords);
+  if (!data.ok()) return data.status();
+  const auto* const words = reinterpret_cast<const uint64_t*>(*data);
   std::atomic<uint64_t> total = 0;
   double best = 0;
   for (int round = 0; round < kRounds; ++round) {
     const auto start = std::chrono::steady_clock::now();
     CpuThreads().ParallelFor(kWords, 1 << 16, [&](int64_t begin, int64_t end) {
-      total += std::accumulate(*words + begin, *words + end, uint64_t{0});
+      total += std::accumulate(words + begin, words + end, uint64_t{0});
     });
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     best = std::max(best, static_cast<double>(kWords * sizeof(uint64_t)) / took.count());

@@ -2,7 +2,7 @@
 // the bound of a decode step on the CPU. From the device's own memory, as weights and cache are: on
 // pages of another size it would be another figure.
 //
-// Threads: one. Cost: 512 MiB for a moment, under a second. Errors: there is no such memory.
+// Threads: one. Cost: 256 MiB for a moment, under a second. Errors: there is no such memory.
 #pragma once
 
 #include "absl/status/statusor.h"
