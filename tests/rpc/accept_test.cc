@@ -149,7 +149,7 @@ TEST(Accept, ASilentOrSlowPeerIsCutOffAndAnHonestOneStays) {
                                                  .handshake_timeout = milliseconds(200)}))
                           .value();
   const std::string address = server->addresses().front();
-  const auto honest = std::move(Client::Create({.server = address})).value();
+  const auto honest = std::move(Client::Create(PatientOptions(address))).value();
   EXPECT_TRUE(honest->GetCapacity().ok());
   RawPeer silent(address);
   RawPeer slow(address);

@@ -65,7 +65,7 @@ class DeviceFailure : public testing::Test {
     http_ = std::move(HttpEndpoint::Start({.address = "127.0.0.1:0"}, server_->served())).value();
     browser_ = std::make_unique<httplib::Client>("http://" + http_->address());
     thread_ = std::thread([this] { loop_.Run(); });
-    client_ = std::move(Client::Create({.server = address()})).value();
+    client_ = std::move(Client::Create(PatientOptions(address()))).value();
   }
   ~DeviceFailure() override {
     broken = false;

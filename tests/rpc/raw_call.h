@@ -32,7 +32,7 @@ inline RawAnswer RawCall(const std::shared_ptr<grpc::Channel>& channel, const st
                          grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   context.set_compression_algorithm(compression);
   const grpc::Slice slice(bytes);
   const grpc::ByteBuffer request(&slice, 1);

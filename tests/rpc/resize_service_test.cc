@@ -65,7 +65,8 @@ TEST(ResizeServiceWithout, IsUnimplemented) {
       {.listen = {"127.0.0.1:0"}, .info = {.version = "", .epoch = "e", .model = "", .device = ""}},
       base.admission(), base.clock, nullptr);
   ASSERT_TRUE(server.ok()) << server.status();
-  const auto client = std::move(Client::Create({.server = (*server)->addresses().front()})).value();
+  const auto client =
+      std::move(Client::Create(PatientOptions((*server)->addresses().front()))).value();
   EXPECT_TRUE(absl::IsUnimplemented(client->ResizePool(Blocks(4)).status()));
 }
 
@@ -81,7 +82,8 @@ TEST(ServerMemory, IsAsItIsNow) {
                          }},
                     base.admission(), base.clock, nullptr);
   ASSERT_TRUE(server.ok()) << server.status();
-  const auto client = std::move(Client::Create({.server = (*server)->addresses().front()})).value();
+  const auto client =
+      std::move(Client::Create(PatientOptions((*server)->addresses().front()))).value();
   EXPECT_EQ(client->GetServerInfo()->memory.at(0).measured, Bytes(1));
   pool = 2;
   EXPECT_EQ(client->GetServerInfo()->memory.at(0).measured, Bytes(2));

@@ -16,6 +16,13 @@
 
 namespace plimsoll {
 
+// Of a client whose calls end by being answered, however busy the machine is.
+inline ClientOptions PatientOptions(const std::string& server) {
+  return {.server = server,
+          .call_timeout = std::chrono::minutes(1),
+          .connect_timeout = std::chrono::minutes(1)};
+}
+
 struct TestServerOptions {
   Blocks blocks = Blocks(100);
   bool unix_socket = false;
@@ -77,7 +84,7 @@ class TestServer {
   AdmissionSnapshot Now() const { return server->Capacity().snapshot; }
   bool AllFree() const { return Now().blocks.free == Now().blocks.total; }
   std::unique_ptr<Client> Connect() const {
-    return std::move(Client::Create({.server = address()})).value();
+    return std::move(Client::Create(PatientOptions(address()))).value();
   }
 
   SimulatedClock clock;

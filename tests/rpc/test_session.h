@@ -21,7 +21,7 @@ class TestSession {
   explicit TestSession(const std::shared_ptr<grpc::Channel>& channel, const std::string& token = "")
       : stub_(v1::AdmissionService::NewStub(channel)) {
     if (!token.empty()) context_.AddMetadata("authorization", "Bearer " + token);
-    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
     // Under load gRPC 1.51 now and then takes a connection that is under way for one that failed.
     context_.set_wait_for_ready(true);
     stream_ = stub_->Session(&context_);

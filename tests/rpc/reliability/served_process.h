@@ -28,7 +28,7 @@ class ServedProcess {
   std::string address() const { return process_.address(); }
   ServerProcess& process() { return process_; }
   std::unique_ptr<Client> Connect() const {
-    return std::move(Client::Create({.server = address()})).value();
+    return std::move(Client::Create(PatientOptions(address()))).value();
   }
   AdmissionSnapshot Now() const { return Connect()->GetCapacity().value().snapshot; }
   bool AllFree() const {
