@@ -6,11 +6,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "kvcache/base/check.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
-#include "kvcache/pool/zeroed_array.h"
+#include "kvcache/pool/column.h"
 
 namespace plimsoll {
 
@@ -28,7 +29,13 @@ class BlockLinks {
     }
   };
 
-  explicit BlockLinks(Blocks capacity) : links_(static_cast<size_t>(capacity.value())) {}
+  // Of one block, written like the ends of a list.
+  struct Links {
+    uint32_t before;
+    uint32_t after;
+  };
+
+  explicit BlockLinks(Column<Links> links) : links_(std::move(links)) {}
   explicit operator bool() const { return static_cast<bool>(links_); }
 
   void PushBack(List& list, BlockId block) {
@@ -65,15 +72,10 @@ class BlockLinks {
   }
 
  private:
-  struct Links {
-    uint32_t before;
-    uint32_t after;
-  };
-
   static uint32_t Stored(BlockId block) { return static_cast<uint32_t>(block.index()) + 1; }
   Links& At(BlockId block) { return links_[static_cast<size_t>(block.index())]; }
 
-  ZeroedArray<Links> links_;
+  Column<Links> links_;
 };
 
 }  // namespace plimsoll

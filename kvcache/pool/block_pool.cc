@@ -7,16 +7,31 @@
 #include "kvcache/base/errors.h"
 
 namespace plimsoll {
+namespace {
+
+constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+
+// Zero where there cannot be so many.
+size_t CountOf(Blocks most) {
+  const bool possible = most >= Blocks(1) && most <= Blocks(kMost);
+  return possible ? static_cast<size_t>(most.value()) : 0;
+}
+
+}  // namespace
 
 absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk, Blocks most) {
-  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  return Create(capacity, chunk, most, Column<int32_t>(CountOf(std::max(most, capacity))));
+}
+
+absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk, Blocks most,
+                                            Column<int32_t> references) {
   most = std::max(most, capacity);
-  if (capacity < Blocks(1) || most > Blocks(kMost)) {
+  const size_t count = CountOf(most);
+  if (capacity < Blocks(1) || count == 0) {
     return BadField("blocks", (capacity < Blocks(1) ? capacity : most).value(),
                     "1 to " + std::to_string(kMost));
   }
-  const size_t count = static_cast<size_t>(most.value());
-  BlockPool pool(capacity.value(), ZeroedArray<int32_t>(count), most.value());
+  BlockPool pool(capacity.value(), std::move(references), most.value());
   if (chunk == Blocks(0)) {
     pool.released_ = ZeroedArray<BlockId>(count);
   } else {
@@ -31,7 +46,7 @@ bool BlockPool::HasOrder() const {
   return bitmap_ ? static_cast<bool>(*bitmap_) : static_cast<bool>(released_);
 }
 
-BlockPool::BlockPool(int64_t capacity, ZeroedArray<int32_t> references, int64_t most)
+BlockPool::BlockPool(int64_t capacity, Column<int32_t> references, int64_t most)
     : capacity_(capacity), most_(most), references_(std::move(references)) {}
 
 std::optional<BlockId> BlockPool::TryAcquire() {

@@ -42,10 +42,23 @@ std::optional<Eviction> EvictionFromName(std::string_view name) {
 absl::StatusOr<std::unique_ptr<EvictionPolicy>> CreateEvictionPolicy(Eviction eviction,
                                                                      Blocks capacity,
                                                                      Tokens block_tokens) {
+  const auto count = static_cast<size_t>(capacity.value());
+  return CreateEvictionPolicy(
+      eviction, capacity, block_tokens,
+      {.links = Column<BlockLinks::Links>(count), .kept_at = Column<uint32_t>(count)});
+}
+
+absl::StatusOr<std::unique_ptr<EvictionPolicy>> CreateEvictionPolicy(Eviction eviction,
+                                                                     Blocks capacity,
+                                                                     Tokens block_tokens,
+                                                                     EvictionColumns columns) {
   PLIMSOLL_CHECK(eviction != Eviction::kOff);
-  if (eviction == Eviction::kFifo) return Made(std::make_unique<FifoEviction>(capacity));
-  if (eviction == Eviction::kLru) return Made(std::make_unique<LruEviction>(capacity));
-  return Made(std::make_unique<LearnedEviction>(capacity, block_tokens));
+  auto& [links, kept_at] = columns;
+  if (eviction == Eviction::kLru) return Made(std::make_unique<LruEviction>(std::move(links)));
+  if (eviction == Eviction::kFifo) {
+    return Made(std::make_unique<FifoEviction>(capacity, std::move(links)));
+  }
+  return Made(std::make_unique<LearnedEviction>(capacity, block_tokens, std::move(columns)));
 }
 
 }  // namespace plimsoll

@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
+#include "kvcache/pool/block_list.h"
 #include "kvcache/pool/prefix_key.h"
 
 namespace plimsoll {
@@ -71,9 +72,19 @@ class EvictionPolicy {
   virtual void Prefetch(BlockId /*block*/) const {}
 };
 
-// `eviction` is not kOff. ResourceExhausted without memory.
+// What a policy keeps of each block in memory of its maker's.
+struct EvictionColumns {
+  Column<BlockLinks::Links> links;
+  Column<uint32_t> kept_at;
+};
+
+// `eviction` is not kOff; with columns of its own, or with these. ResourceExhausted without memory.
 absl::StatusOr<std::unique_ptr<EvictionPolicy>> CreateEvictionPolicy(Eviction eviction,
                                                                      Blocks capacity,
                                                                      Tokens block_tokens);
+absl::StatusOr<std::unique_ptr<EvictionPolicy>> CreateEvictionPolicy(Eviction eviction,
+                                                                     Blocks capacity,
+                                                                     Tokens block_tokens,
+                                                                     EvictionColumns columns);
 
 }  // namespace plimsoll

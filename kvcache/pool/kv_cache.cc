@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
+#include <tuple>
 #include <utility>
 
 #include "kvcache/base/errors.h"
@@ -13,6 +15,13 @@ namespace {
 
 constexpr Blocks kOne(1);
 
+// Where nothing can be found, and for a pool that cannot be, none.
+size_t RowsFor(const KvCache::Options& options) {
+  const int64_t most = std::max(options.capacity, options.most).value();
+  const bool possible = most >= 1 && most <= std::numeric_limits<int32_t>::max();
+  return possible && options.eviction != Eviction::kOff ? static_cast<size_t>(most) : 0;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Options& options) {
@@ -20,19 +29,26 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Options& options)
   if (block_tokens > 1024 || !std::has_single_bit(static_cast<uint64_t>(block_tokens))) {
     return BadField("block_tokens", block_tokens, "a power of two in [1, 1024]");
   }
-  absl::StatusOr<BlockPool> pool = BlockPool::Create(options.capacity, options.chunk, options.most);
+  const auto rows = std::make_shared<ZeroedArray<BlockRow>>(RowsFor(options));
+  absl::StatusOr<BlockPool> pool = CreatePool(options, rows);
   if (!pool.ok()) return pool.status();
   if (options.events != 0 && options.eviction == Eviction::kOff) {
     return BadField("events", options.events, "0 where nothing is cached");
   }
   std::optional<Prefixes> prefixes;
   if (options.eviction != Eviction::kOff) {
-    absl::StatusOr<Prefixes> made = CreatePrefixes(options, pool->most());
+    absl::StatusOr<Prefixes> made = CreatePrefixes(options, pool->most(), rows);
     if (!made.ok()) return made.status();
     prefixes = *std::move(made);
   }
   return std::unique_ptr<KvCache>(
       new KvCache(*std::move(pool), options.block_tokens, std::move(prefixes)));
+}
+
+absl::StatusOr<BlockPool> KvCache::CreatePool(const Options& options, const BlockRows& rows) {
+  const auto& [capacity, chunk, most] = std::tie(options.capacity, options.chunk, options.most);
+  if (options.eviction == Eviction::kOff) return BlockPool::Create(capacity, chunk, most);
+  return BlockPool::Create(capacity, chunk, most, Column(rows, &BlockRow::references));
 }
 
 KvCache::KvCache(BlockPool pool, Tokens block_tokens, std::optional<Prefixes> prefixes)

@@ -44,6 +44,7 @@
 #include "kvcache/pool/block_events.h"
 #include "kvcache/pool/block_names.h"
 #include "kvcache/pool/block_pool.h"
+#include "kvcache/pool/block_row.h"
 #include "kvcache/pool/eviction.h"
 #include "kvcache/pool/prefix_index.h"
 #include "kvcache/pool/prefix_key.h"
@@ -234,7 +235,9 @@ class KvCache {
   };
 
   KvCache(BlockPool pool, Tokens block_tokens, std::optional<Prefixes> prefixes);
-  static absl::StatusOr<Prefixes> CreatePrefixes(const Options& options, Blocks most);
+  static absl::StatusOr<BlockPool> CreatePool(const Options& options, const BlockRows& rows);
+  static absl::StatusOr<Prefixes> CreatePrefixes(const Options& options, Blocks most,
+                                                 const BlockRows& rows);
   static absl::Status CreateEvents(const Options& options, Blocks most, Prefixes& prefixes);
   // Finds what of a prompt is there, and says whether there is room for a sequence to hold that and
   // be promised the rest of `total`. Then it may Start.

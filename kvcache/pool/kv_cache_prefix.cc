@@ -46,13 +46,16 @@ Prompt Bounded(const Prompt& prompt, Blocks total) {
 
 }  // namespace
 
-absl::StatusOr<KvCache::Prefixes> KvCache::CreatePrefixes(const Options& options, Blocks most) {
+absl::StatusOr<KvCache::Prefixes> KvCache::CreatePrefixes(const Options& options, Blocks most,
+                                                          const BlockRows& rows) {
   const size_t bytes_of_tokens =
       static_cast<size_t>(options.block_tokens.value()) * sizeof(int32_t);
-  absl::StatusOr<PrefixIndex> index =
-      PrefixIndex::Create(most, std::max(bytes_of_tokens, sizeof(uint64_t)));
+  absl::StatusOr<PrefixIndex> index = PrefixIndex::Create(
+      most, std::max(bytes_of_tokens, sizeof(uint64_t)), Column(rows, &BlockRow::entry));
   if (!index.ok()) return index.status();
-  auto policy = CreateEvictionPolicy(options.eviction, most, options.block_tokens);
+  auto policy = CreateEvictionPolicy(
+      options.eviction, most, options.block_tokens,
+      {.links = Column(rows, &BlockRow::links), .kept_at = Column(rows, &BlockRow::kept_at)});
   if (!policy.ok()) return policy.status();
   Prefixes prefixes{PrefixHasher(options.hash_seed), *std::move(index), *std::move(policy), {}, {}};
   PLIMSOLL_RETURN_IF_ERROR(CreateEvents(options, most, prefixes));
@@ -276,8 +279,8 @@ PrefixKey KvCache::EvictOne() {
   }
   policy->Removed(victim);
   const PrefixKey key = index.KeyOf(victim);
-  const std::optional<BlockId> above = index.Remove(victim).block();
-  if (above && index.children(*above) == 0) policy->BringBack(*above);
+  const PrefixParent above = index.Remove(victim);
+  if (!above.is_root() && index.children(above.id()) == 0) policy->BringBack(above.id());
   pool_.Release(victim);
   MoveBlocks(kOne, counts_.cached, counts_.free);
   return key;

@@ -39,10 +39,11 @@ std::vector<uint8_t> Groups() {
 
 }  // namespace
 
-LearnedEviction::LearnedEviction(Blocks capacity, Tokens block_tokens)
+LearnedEviction::LearnedEviction(Blocks capacity, Tokens block_tokens, EvictionColumns columns)
     : block_tokens_(block_tokens.value()),
       statistics_(Groups()),
-      links_(capacity),
+      links_(std::move(columns.links)),
+      kept_at_(std::move(columns.kept_at)),
       blocks_(static_cast<size_t>(capacity.value())),
       cells_(kClasses * kBins),
       order_(cells_.size()),
@@ -70,7 +71,7 @@ void LearnedEviction::Age(size_t cell) {
   if (bin == kBins - 1) return;
   while (!cells_[cell].empty()) {
     const BlockId oldest = cells_[cell].front();
-    if (now_ - At(oldest).kept_at < ReuseStatistics::StartOf(bin + 1)) return;
+    if (now_ - KeptAt(oldest) < ReuseStatistics::StartOf(bin + 1)) return;
     Unlink(oldest);
     ++At(oldest).bin;
     Link(oldest, false);
@@ -99,7 +100,7 @@ void LearnedEviction::Keep(BlockId block, const PrefixKey& key, const BlockUse& 
     const int64_t remembered = (use.part_size + stride - 1) / stride;
     statistics_.Remember(key, class_number, 1.0F / static_cast<float>(remembered));
   }
-  At(block).kept_at = now_;
+  KeptAt(block) = now_;
   At(block).class_number = static_cast<uint8_t>(class_number);
   At(block).bin = 0;
   Link(block, false);
@@ -112,6 +113,7 @@ void LearnedEviction::Hold(BlockId block) {
 
 void LearnedEviction::Moved(BlockId from, BlockId to, bool kept) {
   At(to) = std::exchange(At(from), {});
+  KeptAt(to) = std::exchange(KeptAt(from), 0);
   if (kept && !At(to).aside) links_.Replace(cells_[CellOf(At(to))], from, to);
 }
 
@@ -131,7 +133,7 @@ void LearnedEviction::SetAside(BlockId block) {
 void LearnedEviction::BringBack(BlockId block) {
   if (!At(block).aside) return;
   At(block).aside = false;
-  At(block).bin = static_cast<uint8_t>(ReuseStatistics::BinOf(now_ - At(block).kept_at));
+  At(block).bin = static_cast<uint8_t>(ReuseStatistics::BinOf(now_ - KeptAt(block)));
   Link(block, true);
 }
 

@@ -26,8 +26,8 @@ namespace plimsoll {
 
 class LearnedEviction final : public EvictionPolicy {
  public:
-  LearnedEviction(Blocks capacity, Tokens block_tokens);
-  bool HasMemory() const { return links_ && blocks_; }
+  LearnedEviction(Blocks capacity, Tokens block_tokens, EvictionColumns columns);
+  bool HasMemory() const { return links_ && kept_at_ && blocks_; }
 
   void BeginRequest() override;
   bool LearnsFromKeys() const override { return true; }
@@ -48,7 +48,6 @@ class LearnedEviction final : public EvictionPolicy {
   static constexpr int kBins = ReuseStatistics::kBins;
 
   struct Block {
-    uint32_t kept_at;      // in requests
     uint8_t class_number;  // of its last use
     uint8_t bin;           // of its age, as of the latest request
     uint8_t uses;          // by requests since it was stored, at most 255
@@ -56,6 +55,7 @@ class LearnedEviction final : public EvictionPolicy {
   };
 
   Block& At(BlockId block) { return blocks_[static_cast<size_t>(block.index())]; }
+  uint32_t& KeptAt(BlockId block) { return kept_at_[static_cast<size_t>(block.index())]; }
   static size_t CellOf(const Block& block) {
     return static_cast<size_t>(block.class_number) * kBins + block.bin;
   }
@@ -69,6 +69,7 @@ class LearnedEviction final : public EvictionPolicy {
   const int64_t block_tokens_;
   ReuseStatistics statistics_;
   BlockLinks links_;
+  Column<uint32_t> kept_at_;  // by block, in requests
   ZeroedArray<Block> blocks_;
   uint32_t now_ = 0;                     // requests so far
   std::vector<BlockLinks::List> cells_;  // by class and bin

@@ -3,15 +3,18 @@
 // Threads, errors: see eviction.h. Cost: O(1); 9 bytes per block.
 #pragma once
 
+#include <utility>
+
 #include "kvcache/pool/block_list.h"
 #include "kvcache/pool/eviction.h"
+#include "kvcache/pool/zeroed_array.h"
 
 namespace plimsoll {
 
 // Least recently used: the block whose last holder let go longest ago.
 class LruEviction final : public EvictionPolicy {
  public:
-  explicit LruEviction(Blocks capacity) : links_(capacity) {}
+  explicit LruEviction(Column<BlockLinks::Links> links) : links_(std::move(links)) {}
   bool HasMemory() const { return static_cast<bool>(links_); }
 
   void Keep(BlockId block, const PrefixKey& key, const BlockUse& use) override;
@@ -31,8 +34,8 @@ class LruEviction final : public EvictionPolicy {
 // First in, first out: the block that was first kept longest ago, found since or not.
 class FifoEviction final : public EvictionPolicy {
  public:
-  explicit FifoEviction(Blocks capacity)
-      : links_(capacity), places_(static_cast<size_t>(capacity.value())) {}
+  FifoEviction(Blocks capacity, Column<BlockLinks::Links> links)
+      : links_(std::move(links)), places_(static_cast<size_t>(capacity.value())) {}
   bool HasMemory() const { return links_ && places_; }
 
   void Keep(BlockId block, const PrefixKey& key, const BlockUse& use) override;

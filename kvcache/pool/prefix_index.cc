@@ -10,18 +10,32 @@
 #include "kvcache/base/errors.h"
 
 namespace plimsoll {
+namespace {
+
+constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+
+// Zero where there cannot be so many.
+size_t CountOf(Blocks capacity) {
+  const bool possible = capacity >= Blocks(1) && capacity <= Blocks(kMost);
+  return possible ? static_cast<size_t>(capacity.value()) : 0;
+}
+
+}  // namespace
 
 absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_bytes) {
-  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-  if (capacity < Blocks(1) || capacity > Blocks(kMost)) {
+  return Create(capacity, content_bytes, Column<Entry>(CountOf(capacity)));
+}
+
+absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_bytes,
+                                                Column<Entry> entries) {
+  if (CountOf(capacity) == 0) {
     return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMost));
   }
-  const auto count = static_cast<size_t>(capacity.value());
-  PrefixIndex index;
+  const size_t count = CountOf(capacity);
+  PrefixIndex index(std::move(entries));
   index.capacity_ = static_cast<int32_t>(capacity.value());
   index.content_bytes_ = content_bytes;
   index.heads_ = ZeroedArray<uint32_t>(count);
-  index.entries_ = ZeroedArray<Entry>(count);
   index.content_ = ZeroedArray<std::byte>(count * content_bytes);
   if (index.heads_ && index.entries_ && index.content_) return index;
   return absl::ResourceExhaustedError("no memory to index " + std::to_string(count) + " blocks");
@@ -66,9 +80,9 @@ void PrefixIndex::Add(BlockId block, const PrefixKey& key, PrefixParent parent,
   Entry& entry = entries_[i];
   PLIMSOLL_CHECK(entry.state == 0, block);
   PLIMSOLL_CHECK(content.size() <= content_bytes_, content.size(), content_bytes_);
-  if (const std::optional<BlockId> above = parent.block()) {
-    PLIMSOLL_CHECK(Contains(*above), *above);
-    ++At(*above).state;
+  if (!parent.is_root()) {
+    PLIMSOLL_CHECK(Contains(parent.id()), parent.id());
+    ++At(parent.id()).state;
   }
   // Behind the others, so that the oldest, which are mostly the first to go, are found at once.
   uint32_t* end = &heads_[BucketOf(key)];
@@ -89,7 +103,7 @@ PrefixParent PrefixIndex::Remove(BlockId block) {
   entry.state = 0;
   --size_;
   const PrefixParent parent(entry.parent);
-  if (const std::optional<BlockId> above = parent.block()) --At(*above).state;
+  if (!parent.is_root()) --At(parent.id()).state;
   return parent;
 }
 

@@ -10,9 +10,10 @@
 //
 // Threads: none; the owner serialises calls. Cost: O(1) expected per call; nothing is allocated
 // after Create, and memory of blocks that were never here is not touched. 36 bytes per block, the
-// contents apart. What a large index costs is waiting for memory, so many are found or removed at a
-// time with what the next ones need already on its way.
-// Errors: misuse aborts: adding a block twice, removing one that is not here or has children.
+// contents apart; its maker may lay the entries in rows with what else is kept of a block. What a
+// large index costs is waiting for memory, so many are found or removed at a time with what the
+// next ones need already on its way. Errors: misuse aborts: adding a block twice, removing one that
+// is not here or has children.
 #pragma once
 
 #include <array>
@@ -21,12 +22,14 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "kvcache/base/check.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
 #include "kvcache/pool/block_pool.h"
+#include "kvcache/pool/column.h"
 #include "kvcache/pool/prefix_key.h"
 #include "kvcache/pool/zeroed_array.h"
 
@@ -39,9 +42,11 @@ class PrefixParent {
   static PrefixParent Root(const PrefixKey& root) {
     return PrefixParent(-1 - static_cast<int32_t>(root.high >> 33));
   }
-  std::optional<BlockId> block() const {
-    return value_ < 0 ? std::nullopt : std::optional(BlockId(value_));
-  }
+  bool is_root() const { return value_ < 0; }
+  // Unless it is a root. On a path where nanoseconds count this is cheaper than block(): an
+  // optional is written in two parts and read as one, for which the processor waits.
+  BlockId id() const { return BlockId(value_); }
+  std::optional<BlockId> block() const { return is_root() ? std::nullopt : std::optional(id()); }
   friend bool operator==(PrefixParent, PrefixParent) = default;
 
  private:
@@ -53,9 +58,20 @@ class PrefixParent {
 
 class PrefixIndex {
  public:
-  // `capacity` in [1, 2^31 - 1] blocks with contents of up to `content_bytes`. ResourceExhausted
-  // without memory.
+  // Of one block. A block in a list is stored as its index plus one; zero is the end.
+  struct Entry {
+    PrefixKey key;
+    uint32_t next;          // of its bucket
+    int32_t parent;         // PrefixParent's value
+    int32_t state;          // zero: not here; else one more than its children
+    uint32_t let_go_after;  // a block let go kAhead calls of LetGo later
+  };
+
+  // `capacity` in [1, 2^31 - 1] blocks with contents of up to `content_bytes`, and as many entries
+  // at least, by default its own. ResourceExhausted without memory.
   static absl::StatusOr<PrefixIndex> Create(Blocks capacity, size_t content_bytes);
+  static absl::StatusOr<PrefixIndex> Create(Blocks capacity, size_t content_bytes,
+                                            Column<Entry> entries);
 
   std::optional<BlockId> Find(const PrefixKey& key, PrefixParent parent,
                               std::span<const std::byte> content) const;
@@ -100,19 +116,10 @@ class PrefixIndex {
   std::optional<std::string> FindViolation() const;
 
  private:
-  // Of one block, in half a cache line. A block in a list is stored as its index plus one; zero is
-  // the end.
-  struct alignas(32) Entry {
-    PrefixKey key;
-    uint32_t next;          // of its bucket
-    int32_t parent;         // PrefixParent's value
-    int32_t state;          // zero: not here; else one more than its children
-    uint32_t let_go_after;  // a block let go kAhead calls of LetGo later
-  };
-  static constexpr size_t kStep = 8;  // calls that memory takes to come
+  static constexpr size_t kStep = 16;  // calls that memory takes to come
   static constexpr size_t kAhead = 4 * kStep;
 
-  PrefixIndex() = default;
+  explicit PrefixIndex(Column<Entry> entries) : entries_(std::move(entries)) {}
   void MoveEntry(size_t from, size_t to);
   size_t IndexOf(BlockId block) const {
     PLIMSOLL_CHECK(block.index() < capacity_, block, capacity_);
@@ -138,7 +145,7 @@ class PrefixIndex {
   int64_t size_ = 0;
   size_t content_bytes_ = 0;
   ZeroedArray<uint32_t> heads_;     // by bucket
-  ZeroedArray<Entry> entries_;      // by block
+  Column<Entry> entries_;           // by block
   ZeroedArray<std::byte> content_;  // content_bytes_ for each block
   // The latest blocks let go, and the latest that are to be removed soon, each in a ring.
   std::array<uint32_t, kAhead> let_go_ = {};

@@ -108,9 +108,9 @@ TEST(PrefixIndex, ABlockCountsThoseThatFollowIt) {
 // What is fetched ahead is only a guess: it may name a block that has gone, but never one that
 // never was, and fetching changes nothing.
 TEST(PrefixIndex, KnowsWhatWasLetGoSoonAfterABlock) {
-  PrefixIndex index = IndexOf(64);
+  PrefixIndex index = IndexOf(128);
   const PrefixParent root = PrefixParent::Root({});
-  for (int32_t i = 0; i < 64; ++i) {
+  for (int32_t i = 0; i < 128; ++i) {
     const std::string content = std::to_string(i);
     const PrefixKey key = {static_cast<uint64_t>(i) << 32, 0};
     index.Add(BlockId(i), key, root, BytesOf(content));
@@ -120,8 +120,8 @@ TEST(PrefixIndex, KnowsWhatWasLetGoSoonAfterABlock) {
   const std::optional<BlockId> soon = index.LetGoAfter(BlockId(3));
   ASSERT_TRUE(soon.has_value());
   EXPECT_GT(soon->index(), 3);
-  EXPECT_EQ(index.LetGoAfter(BlockId(63)), std::nullopt);
-  for (int32_t i = 0; i < 64; ++i) {
+  EXPECT_EQ(index.LetGoAfter(BlockId(127)), std::nullopt);
+  for (int32_t i = 0; i < 128; ++i) {
     if (const auto next = index.LetGoAfter(BlockId(i))) index.PrefetchRemove(*next);
     index.Remove(BlockId(i));
     ASSERT_EQ(index.FindViolation(), std::nullopt);

@@ -1,0 +1,57 @@
+#include "kvcache/pool/column.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+#include <optional>
+
+namespace plimsoll {
+namespace {
+
+struct Row {
+  int64_t wide;
+  int32_t narrow;
+  int32_t other;
+};
+
+TEST(Column, FieldsOfARowLieTogetherAndAreTheirOwnersAlone) {
+  const auto rows = std::make_shared<ZeroedArray<Row>>(100);
+  Column wide(rows, &Row::wide);
+  Column narrow(rows, &Row::narrow);
+  ASSERT_TRUE(wide && narrow);
+  EXPECT_EQ(wide[99], 0);
+  EXPECT_EQ(narrow[99], 0);
+  for (int i = 0; i < 100; ++i) {
+    wide[static_cast<size_t>(i)] = -i;
+    narrow[static_cast<size_t>(i)] = i;
+  }
+  EXPECT_EQ(reinterpret_cast<std::byte*>(&narrow[7]) - reinterpret_cast<std::byte*>(&wide[7]),
+            sizeof(int64_t));
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(wide[static_cast<size_t>(i)], -i);
+    EXPECT_EQ(narrow[static_cast<size_t>(i)], i);
+    EXPECT_EQ((*rows)[static_cast<size_t>(i)].other, 0);
+  }
+}
+
+TEST(Column, KeepsItsRows) {
+  auto rows = std::make_shared<ZeroedArray<Row>>(1000);
+  const std::weak_ptr<ZeroedArray<Row>> watched = rows;
+  std::optional<Column<int32_t>> column(std::in_place, rows, &Row::narrow);
+  rows.reset();
+  (*column)[999] = 5;
+  const Column<int32_t> moved = *std::move(column);
+  column.reset();
+  EXPECT_EQ(moved[999], 5);
+  EXPECT_FALSE(watched.expired());
+}
+
+TEST(Column, IsEmptyWithoutMemory) {
+  constexpr size_t kTooMany = std::numeric_limits<size_t>::max() / 4;
+  EXPECT_TRUE(Column<int32_t>(3));
+  EXPECT_FALSE(Column<int64_t>(kTooMany));
+  EXPECT_FALSE(Column(std::make_shared<ZeroedArray<Row>>(kTooMany), &Row::wide));
+}
+
+}  // namespace
+}  // namespace plimsoll
