@@ -77,9 +77,12 @@ ReservationRecord& ReservationBook::Add(const ReservationRequest& request, const
   return record;
 }
 
+// Who asks for a name that is not here soon adds it: its place is fetched meanwhile.
 const ReservationRecord* ReservationBook::FindRequest(const ReservationRequest& request) const {
   if (request.request_id.empty()) return nullptr;
-  const auto found = by_request_.find(NameOf(request));
+  const size_t hash = by_request_.hash_function()(NameOf(request));
+  by_request_.prefetch(HashedName{.hash = hash});
+  const auto found = by_request_.find(NameOf(request), hash);
   return found == by_request_.end() ? nullptr : *found;
 }
 
