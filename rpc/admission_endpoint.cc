@@ -44,15 +44,17 @@ absl::Status AdmissionEndpoint::Reserve(const grpc::CallbackServerContext& conte
   const absl::StatusOr<ReservationRequest> request = RequestOf(context, in);
   if (!request.ok()) return request.status();
   if (CallerIsGone(context)) return absl::CancelledError("the caller gave up");
-  const DecisionTimer timer(served_);
+  const Instant asked = served_.clock.Now();
   const absl::StatusOr<Answer> answer =
       served_.admission.With([&](AdmissionController& admission) -> absl::StatusOr<Answer> {
         if (!in.validate_only()) return admission.Reserve(*request);
         PLIMSOLL_RETURN_IF_ERROR(admission.Validate(*request));
         return admission.CanAdmit(*request);
       });
+  const Instant decided = served_.clock.Now();
+  served_.decisions.Add(decided - asked);
   if (!answer.ok()) return answer.status();
-  *out = BytesOf(ReserveAnswerBytes(*answer, served_.Revision(), served_.clock.Now()));
+  *out = ReserveAnswerBytes(*answer, served_.Revision(), decided);
   return absl::OkStatus();
 }
 
@@ -118,7 +120,7 @@ absl::Status AdmissionEndpoint::Release(const grpc::CallbackServerContext& conte
     return admission.Release(*id, *used);
   });
   if (!released.ok()) return released;
-  *out = BytesOf(ReleaseAnswerBytes(served_.Revision()));
+  *out = ReleaseAnswerBytes(served_.Revision());
   return absl::OkStatus();
 }
 

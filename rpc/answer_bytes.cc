@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rpc/convert.h"
+#include "rpc/message_bytes.h"
 #include "rpc/operation.h"
 #include "rpc/wire_writer.h"
 
@@ -45,24 +46,24 @@ const Reservation* GrantIn(const Outcome& outcome) {
 
 }  // namespace
 
-std::string ReserveAnswerBytes(const Answer& answer, int64_t revision, Instant now) {
+grpc::ByteBuffer ReserveAnswerBytes(const Answer& answer, int64_t revision, Instant now) {
   using Wire = v1::ReserveCapacityResponse;
   if (const auto* const granted = std::get_if<Reservation>(&answer)) {
     WireWriter out;
     out.Number(Wire::kRevisionFieldNumber, revision);
     WriteReservation(Wire::kReservationFieldNumber, *granted, now, out);
-    return std::string(out.bytes());
+    return BytesOf(out.bytes());
   }
   Wire message;
   SetOutcome(answer, now, &message);
   message.set_revision(revision);
-  return message.SerializeAsString();
+  return BytesOf(message.SerializeAsString());
 }
 
-std::string ReleaseAnswerBytes(int64_t revision) {
+grpc::ByteBuffer ReleaseAnswerBytes(int64_t revision) {
   std::string out;
   AppendNumber(v1::ReleaseReservationResponse::kRevisionFieldNumber, revision, out);
-  return out;
+  return BytesOf(out);
 }
 
 void AppendResult(int field, uint64_t id, const Outcome& outcome, Instant now, std::string& out) {

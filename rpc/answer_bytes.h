@@ -6,6 +6,8 @@
 // Threads: pure functions. Cost: a copy of the texts. Errors: none.
 #pragma once
 
+#include <grpcpp/support/byte_buffer.h>
+
 #include <cstdint>
 #include <string>
 
@@ -15,9 +17,9 @@
 namespace plimsoll {
 
 // Of a ReserveCapacityResponse.
-std::string ReserveAnswerBytes(const Answer& answer, int64_t revision, Instant now);
+grpc::ByteBuffer ReserveAnswerBytes(const Answer& answer, int64_t revision, Instant now);
 // Of a ReleaseReservationResponse.
-std::string ReleaseAnswerBytes(int64_t revision);
+grpc::ByteBuffer ReleaseAnswerBytes(int64_t revision);
 
 // Appends an OperationResult, in this repeated field.
 void AppendResult(int field, uint64_t id, const Outcome& outcome, Instant now, std::string& out);

@@ -53,7 +53,7 @@ struct Served {
     report.snapshot = snapshot;
     return report;
   }
-  int64_t Revision() const { return admission.published().Read().revision; }
+  int64_t Revision() const { return admission.published().Revision(); }
 };
 
 // Counts how long it took to decide, from now to its end.

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "rpc/answer_bytes.h"
-#include "rpc/message_bytes.h"
 
 namespace plimsoll {
 
@@ -36,7 +35,7 @@ void WaitingReserve::Answered(const Answer& answer) {
 
 void WaitingReserve::Deliver(const Answer& answer) {
   if (!CallerIsGone(context_)) {
-    *out_ = BytesOf(ReserveAnswerBytes(answer, served_.Revision(), served_.clock.Now()));
+    *out_ = ReserveAnswerBytes(answer, served_.Revision(), served_.clock.Now());
     return Finish(grpc::Status::OK);
   }
   const auto* const granted = std::get_if<Reservation>(&answer);

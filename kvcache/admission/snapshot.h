@@ -46,6 +46,8 @@ class SnapshotPublisher {
   // The owner only. The revision is larger than that of the one before.
   void Publish(const AdmissionSnapshot& snapshot);
   AdmissionSnapshot Read() const;  // any thread
+  // Of what was published last; any thread, and waits for nobody. One word.
+  int64_t Revision() const { return sequence_.load(std::memory_order_acquire) / 2; }
 
  private:
   static constexpr size_t kOften = 7;  // words that fill the first line with the sequence number

@@ -112,7 +112,7 @@ TEST_F(AnswerBytes, OfAReservationAreThoseOfTheMessage) {
     v1::ReserveCapacityResponse message;
     SetOutcome(answer, now_, &message);
     message.set_revision(revision);
-    ASSERT_EQ(ReserveAnswerBytes(answer, revision, now_), message.SerializeAsString())
+    ASSERT_EQ(BytesOf(ReserveAnswerBytes(answer, revision, now_)), message.SerializeAsString())
         << message.ShortDebugString();
   }
 }

@@ -37,6 +37,7 @@ TEST(SnapshotPublisher, ReadsBackEveryFigure) {
   EXPECT_EQ(publisher.Read(), AdmissionSnapshot{});
   publisher.Publish(SnapshotOf(41));
   EXPECT_EQ(publisher.Read(), SnapshotOf(41));
+  EXPECT_EQ(publisher.Revision(), 41);
 }
 
 TEST(SnapshotPublisher, HoldsTheLargestPoolAndTheLongestQueue) {
