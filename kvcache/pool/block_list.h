@@ -11,7 +11,7 @@
 #include "kvcache/base/check.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
-#include "kvcache/pool/column.h"
+#include "kvcache/pool/block_column.h"
 
 namespace plimsoll {
 
@@ -35,7 +35,7 @@ class BlockLinks {
     uint32_t after;
   };
 
-  explicit BlockLinks(Column<Links> links) : links_(std::move(links)) {}
+  explicit BlockLinks(BlockColumn<Links> links) : links_(std::move(links)) {}
   explicit operator bool() const { return static_cast<bool>(links_); }
 
   void PushBack(List& list, BlockId block) {
@@ -75,7 +75,7 @@ class BlockLinks {
   static uint32_t Stored(BlockId block) { return static_cast<uint32_t>(block.index()) + 1; }
   Links& At(BlockId block) { return links_[static_cast<size_t>(block.index())]; }
 
-  Column<Links> links_;
+  BlockColumn<Links> links_;
 };
 
 }  // namespace plimsoll

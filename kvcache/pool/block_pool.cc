@@ -20,11 +20,11 @@ size_t CountOf(Blocks most) {
 }  // namespace
 
 absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk, Blocks most) {
-  return Create(capacity, chunk, most, Column<int32_t>(CountOf(std::max(most, capacity))));
+  return Create(capacity, chunk, most, BlockColumn<int32_t>(CountOf(std::max(most, capacity))));
 }
 
 absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk, Blocks most,
-                                            Column<int32_t> references) {
+                                            BlockColumn<int32_t> references) {
   most = std::max(most, capacity);
   const size_t count = CountOf(most);
   if (capacity < Blocks(1) || count == 0) {
@@ -46,7 +46,7 @@ bool BlockPool::HasOrder() const {
   return bitmap_ ? static_cast<bool>(*bitmap_) : static_cast<bool>(released_);
 }
 
-BlockPool::BlockPool(int64_t capacity, Column<int32_t> references, int64_t most)
+BlockPool::BlockPool(int64_t capacity, BlockColumn<int32_t> references, int64_t most)
     : capacity_(capacity), most_(most), references_(std::move(references)) {}
 
 std::optional<BlockId> BlockPool::TryAcquire() {

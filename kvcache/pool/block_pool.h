@@ -26,7 +26,7 @@
 #include "absl/status/statusor.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
-#include "kvcache/pool/column.h"
+#include "kvcache/pool/block_column.h"
 #include "kvcache/pool/free_bitmap.h"
 #include "kvcache/pool/zeroed_array.h"
 
@@ -49,7 +49,7 @@ class BlockPool {
                                           Blocks most = Blocks(0));
   // With `references` of its maker's, as many as there may be blocks.
   static absl::StatusOr<BlockPool> Create(Blocks capacity, Blocks chunk, Blocks most,
-                                          Column<int32_t> references);
+                                          BlockColumn<int32_t> references);
 
   Blocks capacity() const { return Blocks(capacity_); }
   Blocks most() const { return Blocks(most_); }
@@ -86,7 +86,7 @@ class BlockPool {
   std::optional<std::string> FindViolation() const;
 
  private:
-  BlockPool(int64_t capacity, Column<int32_t> references, int64_t most);
+  BlockPool(int64_t capacity, BlockColumn<int32_t> references, int64_t most);
   void MoveReferences(std::span<const BlockMove> moves);
   void AcquireLowest(Blocks n, std::vector<BlockId>& out);
   void ReleaseToBitmap(std::span<const BlockId> ids);
@@ -101,9 +101,9 @@ class BlockPool {
 
   int64_t capacity_;
   int64_t most_;
-  int64_t untouched_ = 0;       // blocks [untouched_, capacity_) were never taken
-  int64_t released_count_ = 0;  // blocks that were taken and are free again
-  Column<int32_t> references_;  // by block
+  int64_t untouched_ = 0;            // blocks [untouched_, capacity_) were never taken
+  int64_t released_count_ = 0;       // blocks that were taken and are free again
+  BlockColumn<int32_t> references_;  // by block
   // Those blocks, the latest last. Not a list that runs through the blocks: there each step would
   // wait for the memory of the one before.
   ZeroedArray<BlockId> released_;

@@ -45,7 +45,7 @@ absl::StatusOr<std::unique_ptr<EvictionPolicy>> CreateEvictionPolicy(Eviction ev
   const auto count = static_cast<size_t>(capacity.value());
   return CreateEvictionPolicy(
       eviction, capacity, block_tokens,
-      {.links = Column<BlockLinks::Links>(count), .kept_at = Column<uint32_t>(count)});
+      {.links = BlockColumn<BlockLinks::Links>(count), .kept_at = BlockColumn<uint32_t>(count)});
 }
 
 absl::StatusOr<std::unique_ptr<EvictionPolicy>> CreateEvictionPolicy(Eviction eviction,

@@ -74,8 +74,8 @@ class EvictionPolicy {
 
 // What a policy keeps of each block in memory of its maker's.
 struct EvictionColumns {
-  Column<BlockLinks::Links> links;
-  Column<uint32_t> kept_at;
+  BlockColumn<BlockLinks::Links> links;
+  BlockColumn<uint32_t> kept_at;
 };
 
 // `eviction` is not kOff; with columns of its own, or with these. ResourceExhausted without memory.

@@ -48,7 +48,7 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(const Options& options)
 absl::StatusOr<BlockPool> KvCache::CreatePool(const Options& options, const BlockRows& rows) {
   const auto& [capacity, chunk, most] = std::tie(options.capacity, options.chunk, options.most);
   if (options.eviction == Eviction::kOff) return BlockPool::Create(capacity, chunk, most);
-  return BlockPool::Create(capacity, chunk, most, Column(rows, &BlockRow::references));
+  return BlockPool::Create(capacity, chunk, most, BlockColumn(rows, &BlockRow::references));
 }
 
 KvCache::KvCache(BlockPool pool, Tokens block_tokens, std::optional<Prefixes> prefixes)

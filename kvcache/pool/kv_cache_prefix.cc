@@ -51,11 +51,11 @@ absl::StatusOr<KvCache::Prefixes> KvCache::CreatePrefixes(const Options& options
   const size_t bytes_of_tokens =
       static_cast<size_t>(options.block_tokens.value()) * sizeof(int32_t);
   absl::StatusOr<PrefixIndex> index = PrefixIndex::Create(
-      most, std::max(bytes_of_tokens, sizeof(uint64_t)), Column(rows, &BlockRow::entry));
+      most, std::max(bytes_of_tokens, sizeof(uint64_t)), BlockColumn(rows, &BlockRow::entry));
   if (!index.ok()) return index.status();
-  auto policy = CreateEvictionPolicy(
-      options.eviction, most, options.block_tokens,
-      {.links = Column(rows, &BlockRow::links), .kept_at = Column(rows, &BlockRow::kept_at)});
+  auto policy = CreateEvictionPolicy(options.eviction, most, options.block_tokens,
+                                     {.links = BlockColumn(rows, &BlockRow::links),
+                                      .kept_at = BlockColumn(rows, &BlockRow::kept_at)});
   if (!policy.ok()) return policy.status();
   Prefixes prefixes{PrefixHasher(options.hash_seed), *std::move(index), *std::move(policy), {}, {}};
   PLIMSOLL_RETURN_IF_ERROR(CreateEvents(options, most, prefixes));

@@ -69,7 +69,7 @@ class LearnedEviction final : public EvictionPolicy {
   const int64_t block_tokens_;
   ReuseStatistics statistics_;
   BlockLinks links_;
-  Column<uint32_t> kept_at_;  // by block, in requests
+  BlockColumn<uint32_t> kept_at_;  // by block, in requests
   ZeroedArray<Block> blocks_;
   uint32_t now_ = 0;                     // requests so far
   std::vector<BlockLinks::List> cells_;  // by class and bin

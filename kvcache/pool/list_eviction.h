@@ -14,7 +14,7 @@ namespace plimsoll {
 // Least recently used: the block whose last holder let go longest ago.
 class LruEviction final : public EvictionPolicy {
  public:
-  explicit LruEviction(Column<BlockLinks::Links> links) : links_(std::move(links)) {}
+  explicit LruEviction(BlockColumn<BlockLinks::Links> links) : links_(std::move(links)) {}
   bool HasMemory() const { return static_cast<bool>(links_); }
 
   void Keep(BlockId block, const PrefixKey& key, const BlockUse& use) override;
@@ -34,7 +34,7 @@ class LruEviction final : public EvictionPolicy {
 // First in, first out: the block that was first kept longest ago, found since or not.
 class FifoEviction final : public EvictionPolicy {
  public:
-  FifoEviction(Blocks capacity, Column<BlockLinks::Links> links)
+  FifoEviction(Blocks capacity, BlockColumn<BlockLinks::Links> links)
       : links_(std::move(links)), places_(static_cast<size_t>(capacity.value())) {}
   bool HasMemory() const { return links_ && places_; }
 

@@ -23,11 +23,11 @@ size_t CountOf(Blocks capacity) {
 }  // namespace
 
 absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_bytes) {
-  return Create(capacity, content_bytes, Column<Entry>(CountOf(capacity)));
+  return Create(capacity, content_bytes, BlockColumn<Entry>(CountOf(capacity)));
 }
 
 absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_bytes,
-                                                Column<Entry> entries) {
+                                                BlockColumn<Entry> entries) {
   if (CountOf(capacity) == 0) {
     return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMost));
   }

@@ -28,8 +28,8 @@
 #include "kvcache/base/check.h"
 #include "kvcache/base/ids.h"
 #include "kvcache/base/units.h"
+#include "kvcache/pool/block_column.h"
 #include "kvcache/pool/block_pool.h"
-#include "kvcache/pool/column.h"
 #include "kvcache/pool/prefix_key.h"
 #include "kvcache/pool/zeroed_array.h"
 
@@ -71,7 +71,7 @@ class PrefixIndex {
   // at least, by default its own. ResourceExhausted without memory.
   static absl::StatusOr<PrefixIndex> Create(Blocks capacity, size_t content_bytes);
   static absl::StatusOr<PrefixIndex> Create(Blocks capacity, size_t content_bytes,
-                                            Column<Entry> entries);
+                                            BlockColumn<Entry> entries);
 
   std::optional<BlockId> Find(const PrefixKey& key, PrefixParent parent,
                               std::span<const std::byte> content) const;
@@ -119,7 +119,7 @@ class PrefixIndex {
   static constexpr size_t kStep = 16;  // calls that memory takes to come
   static constexpr size_t kAhead = 4 * kStep;
 
-  explicit PrefixIndex(Column<Entry> entries) : entries_(std::move(entries)) {}
+  explicit PrefixIndex(BlockColumn<Entry> entries) : entries_(std::move(entries)) {}
   void MoveEntry(size_t from, size_t to);
   size_t IndexOf(BlockId block) const {
     PLIMSOLL_CHECK(block.index() < capacity_, block, capacity_);
@@ -145,7 +145,7 @@ class PrefixIndex {
   int64_t size_ = 0;
   size_t content_bytes_ = 0;
   ZeroedArray<uint32_t> heads_;     // by bucket
-  Column<Entry> entries_;           // by block
+  BlockColumn<Entry> entries_;      // by block
   ZeroedArray<std::byte> content_;  // content_bytes_ for each block
   // The latest blocks let go, and the latest that are to be removed soon, each in a ring.
   std::array<uint32_t, kAhead> let_go_ = {};

@@ -1,4 +1,4 @@
-#include "kvcache/pool/column.h"
+#include "kvcache/pool/block_column.h"
 
 #include <gmock/gmock.h>
 
@@ -14,10 +14,10 @@ struct Row {
   int32_t other;
 };
 
-TEST(Column, FieldsOfARowLieTogetherAndAreTheirOwnersAlone) {
+TEST(BlockColumn, FieldsOfARowLieTogetherAndAreTheirOwnersAlone) {
   const auto rows = std::make_shared<ZeroedArray<Row>>(100);
-  Column wide(rows, &Row::wide);
-  Column narrow(rows, &Row::narrow);
+  BlockColumn wide(rows, &Row::wide);
+  BlockColumn narrow(rows, &Row::narrow);
   ASSERT_TRUE(wide && narrow);
   EXPECT_EQ(wide[99], 0);
   EXPECT_EQ(narrow[99], 0);
@@ -34,23 +34,23 @@ TEST(Column, FieldsOfARowLieTogetherAndAreTheirOwnersAlone) {
   }
 }
 
-TEST(Column, KeepsItsRows) {
+TEST(BlockColumn, KeepsItsRows) {
   auto rows = std::make_shared<ZeroedArray<Row>>(1000);
   const std::weak_ptr<ZeroedArray<Row>> watched = rows;
-  std::optional<Column<int32_t>> column(std::in_place, rows, &Row::narrow);
+  std::optional<BlockColumn<int32_t>> column(std::in_place, rows, &Row::narrow);
   rows.reset();
   (*column)[999] = 5;
-  const Column<int32_t> moved = *std::move(column);
+  const BlockColumn<int32_t> moved = *std::move(column);
   column.reset();
   EXPECT_EQ(moved[999], 5);
   EXPECT_FALSE(watched.expired());
 }
 
-TEST(Column, IsEmptyWithoutMemory) {
+TEST(BlockColumn, IsEmptyWithoutMemory) {
   constexpr size_t kTooMany = std::numeric_limits<size_t>::max() / 4;
-  EXPECT_TRUE(Column<int32_t>(3));
-  EXPECT_FALSE(Column<int64_t>(kTooMany));
-  EXPECT_FALSE(Column(std::make_shared<ZeroedArray<Row>>(kTooMany), &Row::wide));
+  EXPECT_TRUE(BlockColumn<int32_t>(3));
+  EXPECT_FALSE(BlockColumn<int64_t>(kTooMany));
+  EXPECT_FALSE(BlockColumn(std::make_shared<ZeroedArray<Row>>(kTooMany), &Row::wide));
 }
 
 }  // namespace

@@ -15,20 +15,20 @@
 namespace plimsoll {
 
 template <class T>
-class Column {
+class BlockColumn {
  public:
   // Alone, without a row.
-  explicit Column(size_t size) {
+  explicit BlockColumn(size_t size) {
     auto fields = std::make_shared<ZeroedArray<T>>(size);
     if (*fields) Use(fields, fields->data(), sizeof(T));
   }
   // Of rows, which live as long as any of their columns.
   template <class Row>
-  Column(const std::shared_ptr<ZeroedArray<Row>>& rows, T Row::*field) {
+  BlockColumn(const std::shared_ptr<ZeroedArray<Row>>& rows, T Row::*field) {
     if (*rows) Use(rows, &((*rows)[0].*field), sizeof(Row));
   }
-  Column(Column&&) = default;
-  Column& operator=(Column&&) = default;
+  BlockColumn(BlockColumn&&) = default;
+  BlockColumn& operator=(BlockColumn&&) = default;
 
   explicit operator bool() const { return memory_ != nullptr; }
   T& operator[](size_t i) { return *At(i); }
