@@ -78,6 +78,7 @@ class GenerationService : public testing::Test {
     server_.server->Stop();
     loop_.Stop();
     thread_.join();
+    server_.server.reset();  // looks after the loop until it is gone
   }
 
   GenerationRequest Admitted(std::vector<int32_t> prompt, int64_t fresh) {
