@@ -27,8 +27,8 @@ class BlockColumn {
   BlockColumn(const std::shared_ptr<ZeroedArray<Row>>& rows, T Row::*field) {
     if (*rows) Use(rows, &((*rows)[0].*field), sizeof(Row));
   }
-  BlockColumn(BlockColumn&&) = default;
-  BlockColumn& operator=(BlockColumn&&) = default;
+  BlockColumn(BlockColumn&&) noexcept = default;
+  BlockColumn& operator=(BlockColumn&&) noexcept = default;
 
   explicit operator bool() const { return memory_ != nullptr; }
   T& operator[](size_t i) { return *At(i); }

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <limits>
-#include <optional>
+#include <utility>
 
 namespace plimsoll {
 namespace {
@@ -37,11 +37,10 @@ TEST(BlockColumn, FieldsOfARowLieTogetherAndAreTheirOwnersAlone) {
 TEST(BlockColumn, KeepsItsRows) {
   auto rows = std::make_shared<ZeroedArray<Row>>(1000);
   const std::weak_ptr<ZeroedArray<Row>> watched = rows;
-  std::optional<BlockColumn<int32_t>> column(std::in_place, rows, &Row::narrow);
+  BlockColumn<int32_t> column(rows, &Row::narrow);
   rows.reset();
-  (*column)[999] = 5;
-  const BlockColumn<int32_t> moved = *std::move(column);
-  column.reset();
+  column[999] = 5;
+  const BlockColumn<int32_t> moved = std::move(column);
   EXPECT_EQ(moved[999], 5);
   EXPECT_FALSE(watched.expired());
 }
