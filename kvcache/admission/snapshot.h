@@ -46,7 +46,7 @@ class SnapshotPublisher {
   // The owner only. The revision is larger than that of the one before.
   void Publish(const AdmissionSnapshot& snapshot);
   AdmissionSnapshot Read() const;  // any thread
-  // Of what was published last; any thread, and waits for nobody. One word.
+  // At least that of what was published last, less than the next one. Any thread; one word.
   int64_t Revision() const { return sequence_.load(std::memory_order_acquire) / 2; }
 
  private:

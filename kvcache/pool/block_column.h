@@ -7,12 +7,23 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 
+#include "kvcache/base/units.h"
 #include "kvcache/pool/zeroed_array.h"
 
 namespace plimsoll {
+
+inline constexpr int64_t kMostBlocks = std::numeric_limits<int32_t>::max();
+
+// How many fields so many blocks have: zero where there cannot be so many.
+inline size_t FieldsFor(Blocks blocks) {
+  const bool possible = blocks >= Blocks(1) && blocks <= Blocks(kMostBlocks);
+  return possible ? static_cast<size_t>(blocks.value()) : 0;
+}
 
 template <class T>
 class BlockColumn {

@@ -7,29 +7,18 @@
 #include "kvcache/base/errors.h"
 
 namespace plimsoll {
-namespace {
-
-constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-
-// Zero where there cannot be so many.
-size_t CountOf(Blocks most) {
-  const bool possible = most >= Blocks(1) && most <= Blocks(kMost);
-  return possible ? static_cast<size_t>(most.value()) : 0;
-}
-
-}  // namespace
 
 absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk, Blocks most) {
-  return Create(capacity, chunk, most, BlockColumn<int32_t>(CountOf(std::max(most, capacity))));
+  return Create(capacity, chunk, most, BlockColumn<int32_t>(FieldsFor(std::max(most, capacity))));
 }
 
 absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk, Blocks most,
                                             BlockColumn<int32_t> references) {
   most = std::max(most, capacity);
-  const size_t count = CountOf(most);
+  const size_t count = FieldsFor(most);
   if (capacity < Blocks(1) || count == 0) {
     return BadField("blocks", (capacity < Blocks(1) ? capacity : most).value(),
-                    "1 to " + std::to_string(kMost));
+                    "1 to " + std::to_string(kMostBlocks));
   }
   BlockPool pool(capacity.value(), std::move(references), most.value());
   if (chunk == Blocks(0)) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -17,9 +16,8 @@ constexpr Blocks kOne(1);
 
 // Where nothing can be found, and for a pool that cannot be, none.
 size_t RowsFor(const KvCache::Options& options) {
-  const int64_t most = std::max(options.capacity, options.most).value();
-  const bool possible = most >= 1 && most <= std::numeric_limits<int32_t>::max();
-  return possible && options.eviction != Eviction::kOff ? static_cast<size_t>(most) : 0;
+  if (options.eviction == Eviction::kOff) return 0;
+  return FieldsFor(std::max(options.capacity, options.most));
 }
 
 }  // namespace

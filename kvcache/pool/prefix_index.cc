@@ -10,28 +10,17 @@
 #include "kvcache/base/errors.h"
 
 namespace plimsoll {
-namespace {
-
-constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-
-// Zero where there cannot be so many.
-size_t CountOf(Blocks capacity) {
-  const bool possible = capacity >= Blocks(1) && capacity <= Blocks(kMost);
-  return possible ? static_cast<size_t>(capacity.value()) : 0;
-}
-
-}  // namespace
 
 absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_bytes) {
-  return Create(capacity, content_bytes, BlockColumn<Entry>(CountOf(capacity)));
+  return Create(capacity, content_bytes, BlockColumn<Entry>(FieldsFor(capacity)));
 }
 
 absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_bytes,
                                                 BlockColumn<Entry> entries) {
-  if (CountOf(capacity) == 0) {
-    return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMost));
+  if (FieldsFor(capacity) == 0) {
+    return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMostBlocks));
   }
-  const size_t count = CountOf(capacity);
+  const size_t count = FieldsFor(capacity);
   PrefixIndex index(std::move(entries));
   index.capacity_ = static_cast<int32_t>(capacity.value());
   index.content_bytes_ = content_bytes;
