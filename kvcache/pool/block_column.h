@@ -17,11 +17,11 @@
 
 namespace plimsoll {
 
-inline constexpr int64_t kMostBlocks = std::numeric_limits<int32_t>::max();
+inline constexpr int64_t kMostBlockIds = std::numeric_limits<int32_t>::max();
 
 // How many fields so many blocks have: zero where there cannot be so many.
 inline size_t FieldsFor(Blocks blocks) {
-  const bool possible = blocks >= Blocks(1) && blocks <= Blocks(kMostBlocks);
+  const bool possible = blocks >= Blocks(1) && blocks <= Blocks(kMostBlockIds);
   return possible ? static_cast<size_t>(blocks.value()) : 0;
 }
 

@@ -18,7 +18,7 @@ absl::StatusOr<BlockPool> BlockPool::Create(Blocks capacity, Blocks chunk, Block
   const size_t count = FieldsFor(most);
   if (capacity < Blocks(1) || count == 0) {
     return BadField("blocks", (capacity < Blocks(1) ? capacity : most).value(),
-                    "1 to " + std::to_string(kMostBlocks));
+                    "1 to " + std::to_string(kMostBlockIds));
   }
   BlockPool pool(capacity.value(), std::move(references), most.value());
   if (chunk == Blocks(0)) {

@@ -18,7 +18,7 @@ absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_
 absl::StatusOr<PrefixIndex> PrefixIndex::Create(Blocks capacity, size_t content_bytes,
                                                 BlockColumn<Entry> entries) {
   if (FieldsFor(capacity) == 0) {
-    return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMostBlocks));
+    return BadField("blocks", capacity.value(), "1 to " + std::to_string(kMostBlockIds));
   }
   const size_t count = FieldsFor(capacity);
   PrefixIndex index(std::move(entries));
