@@ -1,5 +1,6 @@
 #include "rpc/capacity_watch.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "rpc/convert.h"
@@ -30,38 +31,49 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* CapacityWatch::Start(const Served& s
                                                                  const WatchTerms& terms) {
   auto watch = std::make_shared<CapacityWatch>(served, crowd, terms);
   watch->self_ = watch;
-  crowd.rounds.Watch(watch);
-  watch->Tick(served.admission.published().Read());
+  crowd.queue.Watch(watch, terms.min_interval);
+  watch->Call(served.admission.published().Read());
   return watch.get();
 }
 
-void CapacityWatch::Tick(const AdmissionSnapshot& now) {
+WatchQueue::Called CapacityWatch::Call(const AdmissionSnapshot& now) {
+  WatchQueue::Called called;
   {
     absl::MutexLock lock(&mutex_);
-    if (over_ || writing_ || !TakeMessageLocked(now)) return;
+    const Instant at = served_.clock.Now();
+    called.sent = !over_ && !writing_ && TakeMessageLocked(now, at);
+    called.again = UntilNextCallLocked(at);
+    if (!called.sent) return called;
     writing_ = true;
   }
   StartWrite(&message_);
+  return called;
 }
 
-bool CapacityWatch::TakeMessageLocked(const AdmissionSnapshot& now) {
-  const Instant at = served_.clock.Now();
+bool CapacityWatch::TakeMessageLocked(const AdmissionSnapshot& now, Instant at) {
   const bool known =
       now.revision <= sent_revision_ || (!greeted_ && now.revision == terms_.known_revision);
-  if (greeted_ && !IsTurnLocked(at, known)) return false;
+  if (!greeted_) due_ = at;
+  if (greeted_ && !IsDueLocked(at, known)) return false;
+  // What came late does not put off what follows it, or a little each time would add up.
+  due_ = std::max(due_, at - kMostLate) + terms_.min_interval;
   message_ = known ? CapacityMessages::Bare(now.revision) : crowd_.messages.Whole(now);
   greeted_ = true;
   sent_revision_ = now.revision;
   last_write_ = at;
-  news_.reset();
   return true;
 }
 
-bool CapacityWatch::IsTurnLocked(Instant at, bool known) {
-  if (!known && !news_) news_ = at;
-  if (at < last_write_ + terms_.min_interval) return false;
-  if (terms_.heartbeat > Duration::zero() && at >= last_write_ + terms_.heartbeat) return true;
-  return news_ && at >= *news_ + crowd_.turns.Of(share_, terms_.min_interval);
+bool CapacityWatch::IsDueLocked(Instant at, bool known) {
+  if (at < due_) return false;
+  if (!known) return true;
+  due_ = at;  // nothing is late while there is nothing to say
+  return terms_.heartbeat > Duration::zero() && at >= last_write_ + terms_.heartbeat;
+}
+
+Duration CapacityWatch::UntilNextCallLocked(Instant at) const {
+  if (at >= due_ || terms_.min_interval < WatchQueue::kTick) return WatchQueue::kTick;
+  return std::min(due_ - at, WatchQueue::kTick);
 }
 
 void CapacityWatch::OnWriteDone(bool ok) {
@@ -87,8 +99,7 @@ void CapacityWatch::OnCancel() {
 }
 
 void CapacityWatch::OnDone() {
-  crowd_.turns.Leave();
-  crowd_.rounds.Unwatch(this);
+  crowd_.queue.Unwatch(this);
   const std::shared_ptr<CapacityWatch> last = std::move(self_);
 }
 

@@ -1,5 +1,4 @@
-// Many who watch at once: whose turn it is, the rounds in which they are called, and what a service
-// sends them.
+// Many who watch at once: when each is called, and what a service sends them.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,8 +7,7 @@
 #include <vector>
 
 #include "rpc/operator_client.h"
-#include "rpc/watch_rounds.h"
-#include "rpc/watch_turns.h"
+#include "rpc/watch_queue.h"
 #include "tests/rpc/test_server.h"
 
 namespace plimsoll {
@@ -19,53 +17,20 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-TEST(WatchTurns, WhoIsAloneHearsAtOnceAndACrowdOneAfterTheOther) {
-  constexpr int kCrowd = 1000;
-  WatchTurns turns;
-  std::vector<double> shares = {turns.Join()};
-  EXPECT_EQ(turns.Of(shares.front(), seconds(1)), Duration::zero());
-  while (shares.size() < kCrowd) shares.push_back(turns.Join());
-  std::vector<Duration> at;
-  for (const double share : shares) at.push_back(turns.Of(share, seconds(1)));
-  std::sort(at.begin(), at.end());
-  EXPECT_LT(at.back(), milliseconds(200)) << "a fifth of a millisecond each";
-  for (size_t i = 1; i < at.size(); ++i) {
-    EXPECT_GT(at[i] - at[i - 1], microseconds(50)) << i;
-    EXPECT_LT(at[i] - at[i - 1], microseconds(400)) << i;
-  }
-}
-
-TEST(WatchTurns, NobodyWaitsForLongerThanItsInterval) {
-  WatchTurns turns;
-  Duration last = Duration::zero();
-  for (int i = 0; i < 1000; ++i) {
-    const double share = turns.Join();
-    last = std::max(last, turns.Of(share, milliseconds(10)));
-    EXPECT_LT(turns.Of(share, milliseconds(10)), milliseconds(10));
-    EXPECT_EQ(turns.Of(share, Duration::zero()), Duration::zero());
-  }
-  EXPECT_GT(last, milliseconds(9));
-  for (int i = 0; i < 990; ++i) turns.Leave();
-  EXPECT_LE(turns.Of(0.999, seconds(1)), milliseconds(2)) << "ten are left";
-  for (int i = 0; i < 9; ++i) turns.Leave();
-  EXPECT_EQ(turns.Of(0.999, seconds(1)), Duration::zero()) << "it is alone";
-}
-
-// Notes when it was called.
-class CalledWatcher final : public WatchRounds::Watcher {
+// Sends whenever it is called, at most once in its interval, and notes when.
+class BusyWatcher final : public WatchQueue::Watcher {
  public:
-  void Tick(const AdmissionSnapshot& now) override {
+  explicit BusyWatcher(Duration interval) : interval_(interval) {}
+
+  WatchQueue::Called Call(const AdmissionSnapshot& now) override {
     const std::lock_guard lock(mutex_);
     revision_ = now.revision;
     calls_.push_back(std::chrono::steady_clock::now());
+    return {.sent = true, .again = interval_};
   }
-  size_t calls() const {
+  std::vector<Instant> calls() const {
     const std::lock_guard lock(mutex_);
-    return calls_.size();
-  }
-  Instant call(size_t i) const {
-    const std::lock_guard lock(mutex_);
-    return calls_.at(i);
+    return calls_;
   }
   int64_t revision() const {
     const std::lock_guard lock(mutex_);
@@ -73,65 +38,102 @@ class CalledWatcher final : public WatchRounds::Watcher {
   }
 
  private:
+  const Duration interval_;
   mutable std::mutex mutex_;
   std::vector<Instant> calls_;
   int64_t revision_ = -1;
 };
 
-class WatchRoundsTest : public testing::Test {
+class WatchQueueTest : public testing::Test {
  protected:
-  WatchRoundsTest() {
+  WatchQueueTest() {
     AdmissionSnapshot snapshot;
     snapshot.revision = 7;
     published_.Publish(snapshot);
   }
 
-  std::shared_ptr<CalledWatcher> Add() {
-    watchers_.push_back(std::make_shared<CalledWatcher>());
-    rounds_.Watch(watchers_.back());
+  std::shared_ptr<BusyWatcher> Add(Duration interval) {
+    watchers_.push_back(std::make_shared<BusyWatcher>(interval));
+    queue_.Watch(watchers_.back(), interval);
     return watchers_.back();
   }
   bool AllCalled(size_t times) const {
     return std::all_of(watchers_.begin(), watchers_.end(),
-                       [&](const auto& each) { return each->calls() >= times; });
+                       [&](const auto& each) { return each->calls().size() >= times; });
+  }
+  // When anybody was called, in order, after all have left.
+  std::vector<Instant> AllCalls() {
+    for (const auto& each : watchers_) queue_.Unwatch(each.get());
+    std::vector<Instant> calls;
+    for (const auto& each : watchers_) {
+      for (const Instant at : each->calls()) calls.push_back(at);
+    }
+    std::sort(calls.begin(), calls.end());
+    return calls;
   }
 
   SnapshotPublisher published_;
-  std::vector<std::shared_ptr<CalledWatcher>> watchers_;
-  WatchRounds rounds_{published_};
+  std::vector<std::shared_ptr<BusyWatcher>> watchers_;
+  WatchQueue queue_{published_};
 };
 
-TEST_F(WatchRoundsTest, CallsEachWithTheStateUntilItLeaves) {
-  const auto first = Add();
-  ASSERT_TRUE(Eventually([&] { return first->calls() >= 3; }));
+TEST_F(WatchQueueTest, CallsEachWithTheStateUntilItLeaves) {
+  const auto first = Add(milliseconds(1));
+  ASSERT_TRUE(Eventually([&] { return first->calls().size() >= 3; }));
   EXPECT_EQ(first->revision(), 7);
-  const auto second = Add();
-  ASSERT_TRUE(Eventually([&] { return second->calls() >= 3; }));
-  rounds_.Unwatch(first.get());
-  const size_t before = second->calls();
-  ASSERT_TRUE(Eventually([&] { return second->calls() >= before + 2; }));
-  const size_t calls = first->calls();
-  ASSERT_TRUE(Eventually([&] { return second->calls() >= before + 6; }));
-  EXPECT_EQ(first->calls(), calls) << "it left";
-  rounds_.Unwatch(second.get());
-  const auto third = Add();
-  EXPECT_TRUE(Eventually([&] { return third->calls() >= 1; })) << "nobody else watches";
+  const auto second = Add(milliseconds(1));
+  ASSERT_TRUE(Eventually([&] { return second->calls().size() >= 3; }));
+  queue_.Unwatch(first.get());
+  const size_t before = second->calls().size();
+  ASSERT_TRUE(Eventually([&] { return second->calls().size() >= before + 2; }));
+  const size_t calls = first->calls().size();
+  ASSERT_TRUE(Eventually([&] { return second->calls().size() >= before + 6; }));
+  EXPECT_EQ(first->calls().size(), calls) << "it left";
+  queue_.Unwatch(second.get());
+  const auto third = Add(milliseconds(1));
+  EXPECT_TRUE(Eventually([&] { return !third->calls().empty(); })) << "nobody else watches";
 }
 
-// A call may come late on a busy machine, but never early.
-TEST_F(WatchRoundsTest, SpreadsTheCallsOfACrowdOverTheRound) {
-  constexpr size_t kGroups = 40, kCrowd = 400;
-  for (size_t i = 0; i < kCrowd; ++i) Add();
+TEST_F(WatchQueueTest, CallsNobodyBeforeItAskedToBeCalled) {
+  const auto watcher = Add(milliseconds(30));
+  ASSERT_TRUE(Eventually([&] { return watcher->calls().size() >= 5; }));
+  const std::vector<Instant> calls = AllCalls();
+  for (size_t i = 1; i < calls.size(); ++i) {
+    EXPECT_GE(calls[i] - calls[i - 1], milliseconds(30)) << i;
+  }
+}
+
+// How many calls were followed by so many more in less than `time`.
+size_t Bursts(const std::vector<Instant>& calls, size_t more, Duration time) {
+  size_t bursts = 0;
+  for (size_t i = more; i < calls.size(); ++i) bursts += calls[i] - calls[i - more] < time;
+  return bursts;
+}
+
+// A call may come late on a busy machine, and then the next few follow it closely.
+TEST_F(WatchQueueTest, KeepsApartWhatACrowdSends) {
+  constexpr size_t kCrowd = 400;
+  for (size_t i = 0; i < kCrowd; ++i) Add(milliseconds(100));
+  ASSERT_TRUE(Eventually([&] { return AllCalled(10); }));
+  const std::vector<Instant> calls = AllCalls();
+  // They may send 4,000 a second, so 5,000 are let through.
+  EXPECT_GT(calls.back() - calls.front(), calls.size() * microseconds(180));
+  EXPECT_LT(Bursts(calls, 40, milliseconds(5)), calls.size() / 10);
+}
+
+// Many who want a message every 20 ms get closer ones than a few do.
+TEST_F(WatchQueueTest, TheMoreMayBeSentTheCloserItIs) {
+  constexpr size_t kFew = 100;
+  for (size_t i = 0; i < kFew; ++i) Add(seconds(100));
+  ASSERT_TRUE(Eventually([&] { return AllCalled(1); }));
+  const std::vector<Instant> calls = AllCalls();
+  ASSERT_EQ(calls.size(), kFew);
+  EXPECT_GT(calls.back() - calls.front(), kFew * WatchQueue::kMostGap / 2);
+  watchers_.clear();
+  for (size_t i = 0; i < 10 * kFew; ++i) Add(milliseconds(20));
   ASSERT_TRUE(Eventually([&] { return AllCalled(20); }));
-  std::vector<Instant> calls;
-  for (const auto& each : watchers_) {
-    rounds_.Unwatch(each.get());
-    for (size_t i = 0; i < 20; ++i) calls.push_back(each->call(i));
-  }
-  std::sort(calls.begin(), calls.end());
-  for (size_t i = kCrowd / kGroups; i < calls.size(); ++i) {
-    ASSERT_GE(calls[i] - calls[i - kCrowd / kGroups], WatchRounds::kRound / kGroups) << i;
-  }
+  const std::vector<Instant> closer = AllCalls();
+  EXPECT_GT(Bursts(closer, 50, milliseconds(5)), closer.size() / 10);
 }
 
 class WatchCrowdTest : public testing::Test {
@@ -170,18 +172,13 @@ class WatchCrowdTest : public testing::Test {
   std::vector<std::thread> threads_;
 };
 
-// All of them might be told at once: their interval is over.
-TEST_F(WatchCrowdTest, HearsOfAChangeOneAfterTheOther) {
+TEST_F(WatchCrowdTest, EachHearsOfAChangeOnce) {
   ASSERT_TRUE(Eventually([&] { return heard() == kCrowd; }));
   server_.clock.Advance(seconds(10));
   Granted(client_->Reserve(RequestOf(16, 0)));
-  ASSERT_TRUE(Eventually([&] { return heard() > kCrowd; }));
-  std::this_thread::sleep_for(5 * WatchRounds::kRound);
-  EXPECT_EQ(heard(), kCrowd + 1) << "time stands still, so it is the turn of one";
-  EXPECT_TRUE(Eventually([&] {
-    server_.clock.Advance(microseconds(100));
-    return heard() == 2 * kCrowd;
-  }));
+  ASSERT_TRUE(Eventually([&] { return heard() == 2 * kCrowd; }));
+  std::this_thread::sleep_for(5 * WatchQueue::kTick);
+  EXPECT_EQ(heard(), 2 * kCrowd);
   const std::lock_guard lock(mutex_);
   EXPECT_EQ(std::count(heard_.begin(), heard_.end(), Blocks(1)), kCrowd);
 }

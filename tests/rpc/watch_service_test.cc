@@ -1,12 +1,20 @@
 // WatchCapacity: the whole state first, then changes.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "plimsoll/v1/capacity.grpc.pb.h"
+#include "rpc/operator_client.h"
+#include "rpc/watch_queue.h"
 #include "tests/rpc/raw_call.h"
 #include "tests/rpc/test_server.h"
 
 namespace plimsoll {
 namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 class WatchService : public testing::Test {
  protected:
@@ -53,6 +61,80 @@ TEST_F(WatchService, ChangesWithinTheIntervalAreMerged) {
   server_.clock.Advance(std::chrono::seconds(11));
   watcher.join();
   EXPECT_EQ(last, Blocks(20));
+}
+
+// A watch with an interval of ten seconds and a beat of a hundred, of a pool that changes when it
+// is told to.
+class PacedWatch : public WatchService {
+ protected:
+  PacedWatch()
+      : client_(server_.Connect()),
+        operator_(std::move(OperatorClient::Create({.server = server_.address()})).value()),
+        watcher_([this] { Watch(); }) {}
+  ~PacedWatch() override {
+    operator_->Cancel();
+    watcher_.join();
+  }
+
+  void Change() { Granted(client_->Reserve(RequestOf(16, 0))); }
+  bool Hears(int reports) {
+    return Eventually([&] { return reports_ >= reports; }) && reports_ == reports;
+  }
+  bool StillHears(int reports) {
+    std::this_thread::sleep_for(3 * WatchQueue::kTick);
+    return reports_ == reports;
+  }
+  void Advance(Duration time) { server_.clock.Advance(time); }
+
+ private:
+  void Watch() {
+    const absl::Status status = operator_->Watch(
+        {.min_interval = seconds(10), .heartbeat = seconds(100)}, [&](const CapacityReport*) {
+          ++reports_;
+          return true;
+        });
+    EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  }
+
+  std::atomic<int> reports_ = 0;
+  const std::unique_ptr<Client> client_;
+  const std::unique_ptr<OperatorClient> operator_;
+  std::thread watcher_;
+};
+
+TEST_F(PacedWatch, WhatComesLateDoesNotPutOffWhatFollows) {
+  ASSERT_TRUE(Hears(1));
+  Change();
+  Advance(seconds(10) + milliseconds(30));
+  ASSERT_TRUE(Hears(2)) << "30 ms late";
+  Change();
+  Advance(seconds(10) - milliseconds(40));
+  EXPECT_TRUE(StillHears(2));
+  Advance(milliseconds(10));
+  EXPECT_TRUE(Hears(3)) << "20 s after the first";
+}
+
+TEST_F(PacedWatch, WhatComesVeryLateIsFollowedInNearlyTheInterval) {
+  ASSERT_TRUE(Hears(1));
+  Change();
+  Advance(seconds(15));
+  ASSERT_TRUE(Hears(2));
+  Change();
+  Advance(seconds(10) - milliseconds(41));
+  EXPECT_TRUE(StillHears(2));
+  Advance(milliseconds(1));
+  EXPECT_TRUE(Hears(3));
+}
+
+TEST_F(PacedWatch, NothingIsLateWhileThereIsNothingToSay) {
+  ASSERT_TRUE(Hears(1));
+  Advance(seconds(100));
+  ASSERT_TRUE(Hears(2)) << "the beat";
+  Change();
+  Advance(seconds(10) - milliseconds(1));
+  EXPECT_TRUE(StillHears(2));
+  Advance(milliseconds(1));
+  EXPECT_TRUE(Hears(3));
 }
 
 TEST_F(WatchService, AWatcherWhoDoesNotReadHoldsUpNobody) {

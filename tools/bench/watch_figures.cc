@@ -1,4 +1,6 @@
 // Reserving while many watch, beside reserving while nobody does.
+#include <thread>
+
 #include "absl/strings/str_format.h"
 #include "kvcache/base/errors.h"
 #include "tools/bench/service_figures.h"
@@ -24,6 +26,7 @@ absl::StatusOr<Round> RunRound(const AdmissionBenchOptions& options, const Bench
         WatchLoad::Open(address, watchers, kInterval);
     if (!opened.ok()) return opened.status();
     load = *std::move(opened);
+    std::this_thread::sleep_for(kInterval);  // after which each may hear of changes
   }
   const absl::StatusOr<LedgerCheck> check = LedgerCheck::Begin(ledger);
   if (!check.ok()) return check.status();
