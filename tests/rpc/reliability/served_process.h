@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -45,6 +47,12 @@ class ServedProcess {
     }
     PLIMSOLL_CHECK(static_cast<bool>(status >> kilobytes));
     return kilobytes * 1024;
+  }
+  // Open ones: of connections, above all.
+  int64_t Descriptors() const {
+    const std::filesystem::directory_iterator all("/proc/" + std::to_string(process_.pid()) +
+                                                  "/fd");
+    return std::distance(begin(all), end(all));
   }
   // Of a processor, so far.
   Duration CpuTime() const {
