@@ -28,7 +28,8 @@ namespace plimsoll {
 
 class WatchQueue {
  public:
-  // In which each is called at least once, so that changes are noticed.
+  // How long after it came each is called first, and how often who waits for a change should ask to
+  // be called.
   static constexpr Duration kTick = Housekeeper::kTick;
   static constexpr Duration kMostGap = std::chrono::microseconds(200);
 

@@ -1,7 +1,6 @@
 #include "kvcache/pool/prefix_index.h"
 
 #include <cstring>
-#include <limits>
 #include <unordered_map>
 #include <utility>
 #include <vector>

@@ -83,7 +83,7 @@ TEST(Load, AMessageThatWouldInflateIsNotInflated) {
 // pieces: what leaks grows with every one.
 int64_t LateGrowth(const std::vector<int64_t>& peaks) { return peaks.at(4) - peaks.at(2); }
 
-// Row 11, smaller: idle connections cost some kilobytes each, and as many again cost nothing more.
+// Row 11, smaller: idle connections cost some kilobytes each, and as many once more cost nothing.
 TEST(Load, IdleConnectionsCostLittleAndGiveItBack) {
   constexpr int kConnections = 800;
   ServedProcess server;
