@@ -16,9 +16,9 @@ namespace plimsoll {
 grpc::ServerUnaryReactor* AdmissionEndpoint::ReserveCapacity(grpc::CallbackServerContext* context,
                                                              const grpc::ByteBuffer* bytes,
                                                              grpc::ByteBuffer* out) {
-  const Received<v1::ReserveCapacityRequest, 1 << 10> received(*bytes);
+  Received<v1::ReserveCapacityRequest, 1 << 10> received(*bytes);
   if (!received.parsed()) return Finished(context, DoesNotParse());
-  const v1::ReserveCapacityRequest& in = *received;
+  v1::ReserveCapacityRequest& in = *received;
   const absl::StatusOr<Duration> max_wait = MaxWaitFrom(in);
   if (!max_wait.ok()) return Finished(context, max_wait.status());
   if (*max_wait == Duration::zero() || in.validate_only()) {
@@ -30,7 +30,7 @@ grpc::ServerUnaryReactor* AdmissionEndpoint::ReserveCapacity(grpc::CallbackServe
 }
 
 absl::StatusOr<ReservationRequest> AdmissionEndpoint::RequestOf(
-    const grpc::CallbackServerContext& context, const v1::ReserveCapacityRequest& in) const {
+    const grpc::CallbackServerContext& context, v1::ReserveCapacityRequest& in) const {
   const absl::StatusOr<Caller> caller = Caller::Of(served_, context);
   if (!caller.ok()) return caller.status();
   absl::StatusOr<ReservationRequest> request = FromWire(in);
@@ -39,8 +39,7 @@ absl::StatusOr<ReservationRequest> AdmissionEndpoint::RequestOf(
 }
 
 absl::Status AdmissionEndpoint::Reserve(const grpc::CallbackServerContext& context,
-                                        const v1::ReserveCapacityRequest& in,
-                                        grpc::ByteBuffer* out) {
+                                        v1::ReserveCapacityRequest& in, grpc::ByteBuffer* out) {
   const absl::StatusOr<ReservationRequest> request = RequestOf(context, in);
   if (!request.ok()) return request.status();
   if (CallerIsGone(context)) return absl::CancelledError("the caller gave up");
@@ -101,17 +100,16 @@ absl::Status AdmissionEndpoint::Renew(const grpc::CallbackServerContext& context
 
 grpc::ServerUnaryReactor* AdmissionEndpoint::ReleaseReservation(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* in, grpc::ByteBuffer* out) {
-  const Received<v1::ReleaseReservationRequest, 512> received(*in);
+  Received<v1::ReleaseReservationRequest, 512> received(*in);
   if (!received.parsed()) return Finished(context, DoesNotParse());
   return Finished(context, Release(*context, *received, out));
 }
 
 absl::Status AdmissionEndpoint::Release(const grpc::CallbackServerContext& context,
-                                        const v1::ReleaseReservationRequest& in,
-                                        grpc::ByteBuffer* out) {
+                                        v1::ReleaseReservationRequest& in, grpc::ByteBuffer* out) {
   const absl::StatusOr<Caller> caller = Caller::Of(served_, context);
   if (!caller.ok()) return caller.status();
-  const absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
+  const absl::StatusOr<std::string> id = ReservationIdFrom(std::move(*in.mutable_reservation_id()));
   if (!id.ok()) return id.status();
   const absl::StatusOr<std::optional<Tokens>> used = UsedTokensFrom(in);
   if (!used.ok()) return used.status();
@@ -131,7 +129,7 @@ grpc::ServerUnaryReactor* AdmissionEndpoint::BatchReserveCapacity(
   }
   const absl::StatusOr<Caller> caller = Caller::Of(served_, *context);
   if (!caller.ok()) return Finished(context, caller.status());
-  const Received<v1::BatchReserveCapacityRequest, 24 << 10> received(*in);
+  Received<v1::BatchReserveCapacityRequest, 24 << 10> received(*in);
   if (!received.parsed()) return Finished(context, DoesNotParse());
   const absl::StatusOr<std::string> answer = DoBatch(served_, *caller, *received);
   if (answer.ok()) *out = BytesOf(*answer);

@@ -45,15 +45,15 @@ class AdmissionEndpoint final
  private:
   // Of who calls, if he may ask it.
   absl::StatusOr<ReservationRequest> RequestOf(const grpc::CallbackServerContext& context,
-                                               const v1::ReserveCapacityRequest& in) const;
-  absl::Status Reserve(const grpc::CallbackServerContext& context,
-                       const v1::ReserveCapacityRequest& in, grpc::ByteBuffer* out);
+                                               v1::ReserveCapacityRequest& in) const;
+  absl::Status Reserve(const grpc::CallbackServerContext& context, v1::ReserveCapacityRequest& in,
+                       grpc::ByteBuffer* out);
   absl::Status Extend(const grpc::CallbackServerContext& context,
                       const v1::ExtendReservationRequest& in, v1::ExtendReservationResponse* out);
   absl::Status Renew(const grpc::CallbackServerContext& context,
                      const v1::RenewReservationsRequest& in, v1::RenewReservationsResponse* out);
   absl::Status Release(const grpc::CallbackServerContext& context,
-                       const v1::ReleaseReservationRequest& in, grpc::ByteBuffer* out);
+                       v1::ReleaseReservationRequest& in, grpc::ByteBuffer* out);
 
   const Served& served_;
   Sessions sessions_{served_.sessions};

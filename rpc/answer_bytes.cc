@@ -66,17 +66,18 @@ grpc::ByteBuffer ReleaseAnswerBytes(int64_t revision) {
   return BytesOf(out);
 }
 
-void AppendResult(int field, uint64_t id, const Outcome& outcome, Instant now, std::string& out) {
+void AppendResult(int field, uint64_t id, const Outcome& outcome, const Clock& clock,
+                  std::string& out) {
   using Wire = v1::OperationResult;
   WireWriter bytes;
   const Reservation* const granted = GrantIn(outcome);
   if (granted != nullptr) {
-    WriteReservation(Wire::kReservationFieldNumber, *granted, now, bytes);
+    WriteReservation(Wire::kReservationFieldNumber, *granted, clock.Now(), bytes);
   } else if (outcome.ok() && !outcome->has_value()) {
     bytes.Enclose(Wire::kReleasedFieldNumber, 0);
   } else {
     Wire message;
-    SetResult(id, outcome, now, &message);
+    SetResult(id, outcome, clock.Now(), &message);
     const std::string text = message.SerializeAsString();
     bytes.Enclose(field, text.size());
     out.append(bytes.bytes()).append(text);

@@ -21,8 +21,10 @@ grpc::ByteBuffer ReserveAnswerBytes(const Answer& answer, int64_t revision, Inst
 // Of a ReleaseReservationResponse.
 grpc::ByteBuffer ReleaseAnswerBytes(int64_t revision);
 
-// Appends an OperationResult, in this repeated field.
-void AppendResult(int field, uint64_t id, const Outcome& outcome, Instant now, std::string& out);
+inline constexpr size_t kUsualResultBytes = 160;  // most results take less
+// Appends an OperationResult, in this repeated field. Nobody asks for the time of a release.
+void AppendResult(int field, uint64_t id, const Outcome& outcome, const Clock& clock,
+                  std::string& out);
 // Appends a number, which zero leaves out.
 void AppendNumber(int field, int64_t value, std::string& out);
 

@@ -13,7 +13,6 @@ namespace plimsoll {
 namespace {
 
 constexpr int kResults = v1::BatchReserveCapacityResponse::kResultsFieldNumber;
-constexpr size_t kUsualResultBytes = 160;
 
 absl::Status CheckAnswersAtOnce(const Action& action) {
   const auto* const reserve = std::get_if<ReserveAction>(&action);
@@ -21,7 +20,7 @@ absl::Status CheckAnswersAtOnce(const Action& action) {
   return absl::InvalidArgumentError("max_wait: want 0 in a batch, which is answered at once");
 }
 
-absl::StatusOr<Action> BatchActionFrom(const v1::Operation& in, const Caller& caller) {
+absl::StatusOr<Action> BatchActionFrom(v1::Operation& in, const Caller& caller) {
   absl::StatusOr<Action> action = ActionFrom(in, caller);
   if (action.ok()) PLIMSOLL_RETURN_IF_ERROR(CheckAnswersAtOnce(*action));
   return action;
@@ -29,22 +28,22 @@ absl::StatusOr<Action> BatchActionFrom(const v1::Operation& in, const Caller& ca
 
 // Read and answered under the lock too: one after the other they stay in the processor's cache,
 // and nothing is kept for as many operations as a batch has.
-void DoEach(const Served& served, const Caller& caller, const v1::BatchReserveCapacityRequest& in,
+void DoEach(const Served& served, const Caller& caller, v1::BatchReserveCapacityRequest& in,
             std::string& out) {
   served.admission.With([&](AdmissionController& admission) {
-    for (const v1::Operation& operation : in.operations()) {
+    for (v1::Operation& operation : *in.mutable_operations()) {
       const absl::StatusOr<Action> action = BatchActionFrom(operation, caller);
       const Outcome outcome =
           action.ok() ? Do(admission, *action, caller) : Outcome(action.status());
-      AppendResult(kResults, operation.id(), outcome, served.clock.Now(), out);
+      AppendResult(kResults, operation.id(), outcome, served.clock, out);
     }
   });
 }
 
-absl::StatusOr<std::vector<ReservationRequest>> RequestsFrom(
-    const v1::BatchReserveCapacityRequest& in, const Caller& caller) {
+absl::StatusOr<std::vector<ReservationRequest>> RequestsFrom(v1::BatchReserveCapacityRequest& in,
+                                                             const Caller& caller) {
   std::vector<ReservationRequest> requests;
-  for (const v1::Operation& operation : in.operations()) {
+  for (v1::Operation& operation : *in.mutable_operations()) {
     const std::string which = "operations[" + std::to_string(requests.size()) + "]";
     absl::StatusOr<Action> action = BatchActionFrom(operation, caller);
     if (!action.ok()) return Annotate(action.status(), which);
@@ -58,14 +57,13 @@ absl::StatusOr<std::vector<ReservationRequest>> RequestsFrom(
   return requests;
 }
 
-absl::Status DoAll(const Served& served, const Caller& caller,
-                   const v1::BatchReserveCapacityRequest& in, std::string& out) {
+absl::Status DoAll(const Served& served, const Caller& caller, v1::BatchReserveCapacityRequest& in,
+                   std::string& out) {
   const absl::StatusOr<std::vector<ReservationRequest>> requests = RequestsFrom(in, caller);
   if (!requests.ok()) return requests.status();
   const absl::StatusOr<BatchAnswer> answer = served.admission.With(
       [&](AdmissionController& admission) { return admission.ReserveAll(*requests); });
   if (!answer.ok()) return answer.status();
-  const Instant now = served.clock.Now();
   const auto* const refused = std::get_if<RefusedOne>(&*answer);
   for (size_t i = 0; i < requests->size(); ++i) {
     Outcome outcome;
@@ -77,7 +75,7 @@ absl::Status DoAll(const Served& served, const Caller& caller,
       outcome = absl::AbortedError("operations[" + std::to_string(refused->index) +
                                    "] was refused, so nothing was reserved");
     }
-    AppendResult(kResults, in.operations(static_cast<int>(i)).id(), outcome, now, out);
+    AppendResult(kResults, in.operations(static_cast<int>(i)).id(), outcome, served.clock, out);
   }
   return absl::OkStatus();
 }
@@ -85,7 +83,7 @@ absl::Status DoAll(const Served& served, const Caller& caller,
 }  // namespace
 
 absl::StatusOr<std::string> DoBatch(const Served& served, const Caller& caller,
-                                    const v1::BatchReserveCapacityRequest& in) {
+                                    v1::BatchReserveCapacityRequest& in) {
   Bounds bounds;
   bounds.NumberIn("number of operations", in.operations_size(), 1, kMaxOperations);
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());

@@ -15,8 +15,8 @@ namespace plimsoll {
 
 inline constexpr int kMaxOperations = 256;  // in one message
 
-// The bytes of a BatchReserveCapacityResponse.
+// The bytes of a BatchReserveCapacityResponse. The ids in `in` are taken out of it.
 absl::StatusOr<std::string> DoBatch(const Served& served, const Caller& caller,
-                                    const v1::BatchReserveCapacityRequest& in);
+                                    v1::BatchReserveCapacityRequest& in);
 
 }  // namespace plimsoll

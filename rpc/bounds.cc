@@ -52,7 +52,7 @@ Duration Bounds::DurationIn(const char* field, const google::protobuf::Duration&
   return Duration::zero();
 }
 
-std::string Bounds::TextIn(const char* field, const std::string& value, size_t min, size_t max) {
+std::string Bounds::TextIn(const char* field, std::string value, size_t min, size_t max) {
   if (value.size() >= min && value.size() <= max) return value;
   Fail(BadField(field, "(" + std::to_string(value.size()) + " bytes)",
                 RangeText(std::to_string(min), std::to_string(max)) + " bytes"));

@@ -37,7 +37,7 @@ class Bounds {
   // In [0, max], with nanoseconds in [0, 10^9).
   Duration DurationIn(const char* field, const google::protobuf::Duration& value, Duration max);
   // At least `min` and at most `max` bytes.
-  std::string TextIn(const char* field, const std::string& value, size_t min, size_t max);
+  std::string TextIn(const char* field, std::string value, size_t min, size_t max);
 
   void Fail(absl::Status status);  // unless something failed before
   const absl::Status& status() const { return status_; }

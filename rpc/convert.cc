@@ -80,10 +80,11 @@ wire::ReserveCapacityRequest ToWire(const ReservationRequest& request) {
   return out;
 }
 
-absl::StatusOr<ReservationRequest> FromWire(const wire::ReserveCapacityRequest& in) {
+absl::StatusOr<ReservationRequest> FromWire(wire::ReserveCapacityRequest& in) {
   Bounds bounds;
   ReservationRequest request{
-      .request_id = bounds.TextIn("request_id", in.request_id(), 0, kMaxTextBytes),
+      .request_id =
+          bounds.TextIn("request_id", std::move(*in.mutable_request_id()), 0, kMaxTextBytes),
       .tenant = bounds.TextIn("tenant", in.tenant(), 0, kMaxTextBytes),
       .prompt_tokens = bounds.TokensIn("prompt_tokens", in.prompt_tokens(), 1),
       .max_new_tokens = bounds.TokensIn("max_new_tokens", in.max_new_tokens(), 0),
@@ -120,9 +121,9 @@ absl::StatusOr<std::optional<Tokens>> UsedTokensFrom(const wire::ReleaseReservat
   return used;
 }
 
-absl::StatusOr<std::string> ReservationIdFrom(const std::string& id) {
+absl::StatusOr<std::string> ReservationIdFrom(std::string id) {
   Bounds bounds;
-  std::string text = bounds.TextIn("reservation_id", id, 1, kMaxTextBytes);
+  std::string text = bounds.TextIn("reservation_id", std::move(id), 1, kMaxTextBytes);
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());
   return text;
 }

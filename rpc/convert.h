@@ -35,12 +35,13 @@ google::protobuf::Duration ToWire(Duration duration);
 google::protobuf::Timestamp ToWire(WallTime time);
 
 wire::ReserveCapacityRequest ToWire(const ReservationRequest& request);
-absl::StatusOr<ReservationRequest> FromWire(const wire::ReserveCapacityRequest& in);
+// What it asks for; its request_id is taken out of it.
+absl::StatusOr<ReservationRequest> FromWire(wire::ReserveCapacityRequest& in);
 absl::StatusOr<Duration> MaxWaitFrom(const wire::ReserveCapacityRequest& in);
 absl::StatusOr<Tokens> TotalTokensFrom(const wire::ExtendReservationRequest& in);
 // What it reports as used; nullopt where it says nothing.
 absl::StatusOr<std::optional<Tokens>> UsedTokensFrom(const wire::ReleaseReservationRequest& in);
-absl::StatusOr<std::string> ReservationIdFrom(const std::string& id);
+absl::StatusOr<std::string> ReservationIdFrom(std::string id);
 absl::StatusOr<std::vector<std::string>> ReservationIdsFrom(
     const wire::RenewReservationsRequest& in);
 

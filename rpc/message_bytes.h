@@ -36,7 +36,7 @@ class Received {
         parsed_(ParseBytes(bytes, message_)) {}
 
   bool parsed() const { return parsed_; }
-  const Message& operator*() const { return message_; }
+  Message& operator*() { return message_; }
 
  private:
   using First = std::array<char, kFirstBytes>;

@@ -8,7 +8,7 @@
 namespace plimsoll {
 namespace {
 
-absl::StatusOr<Action> ReserveFrom(const v1::ReserveCapacityRequest& in, const Caller& caller) {
+absl::StatusOr<Action> ReserveFrom(v1::ReserveCapacityRequest& in, const Caller& caller) {
   absl::StatusOr<ReservationRequest> request = FromWire(in);
   if (!request.ok()) return request.status();
   PLIMSOLL_RETURN_IF_ERROR(caller.ActFor(request->tenant));
@@ -18,16 +18,16 @@ absl::StatusOr<Action> ReserveFrom(const v1::ReserveCapacityRequest& in, const C
       .request = *std::move(request), .max_wait = *max_wait, .validate_only = in.validate_only()};
 }
 
-absl::StatusOr<Action> ExtendFrom(const v1::ExtendReservationRequest& in) {
-  absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
+absl::StatusOr<Action> ExtendFrom(v1::ExtendReservationRequest& in) {
+  absl::StatusOr<std::string> id = ReservationIdFrom(std::move(*in.mutable_reservation_id()));
   if (!id.ok()) return id.status();
   const absl::StatusOr<Tokens> total = TotalTokensFrom(in);
   if (!total.ok()) return total.status();
   return ExtendAction{.id = *std::move(id), .total = *total};
 }
 
-absl::StatusOr<Action> ReleaseFrom(const v1::ReleaseReservationRequest& in) {
-  absl::StatusOr<std::string> id = ReservationIdFrom(in.reservation_id());
+absl::StatusOr<Action> ReleaseFrom(v1::ReleaseReservationRequest& in) {
+  absl::StatusOr<std::string> id = ReservationIdFrom(std::move(*in.mutable_reservation_id()));
   if (!id.ok()) return id.status();
   const absl::StatusOr<std::optional<Tokens>> used = UsedTokensFrom(in);
   if (!used.ok()) return used.status();
@@ -48,14 +48,14 @@ Outcome DoReserve(AdmissionController& admission, const ReserveAction& action,
 
 }  // namespace
 
-absl::StatusOr<Action> ActionFrom(const v1::Operation& in, const Caller& caller) {
+absl::StatusOr<Action> ActionFrom(v1::Operation& in, const Caller& caller) {
   switch (in.action_case()) {
     case v1::Operation::kReserve:
-      return ReserveFrom(in.reserve(), caller);
+      return ReserveFrom(*in.mutable_reserve(), caller);
     case v1::Operation::kExtend:
-      return ExtendFrom(in.extend());
+      return ExtendFrom(*in.mutable_extend());
     case v1::Operation::kRelease:
-      return ReleaseFrom(in.release());
+      return ReleaseFrom(*in.mutable_release());
     case v1::Operation::ACTION_NOT_SET:
       break;
   }

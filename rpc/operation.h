@@ -15,7 +15,8 @@
 
 namespace plimsoll {
 
-absl::StatusOr<Action> ActionFrom(const v1::Operation& in, const Caller& caller);
+// What it asks for; the ids in it are taken out of it.
+absl::StatusOr<Action> ActionFrom(v1::Operation& in, const Caller& caller);
 // Answers at once: a reservation does not wait. What it grants is the keeper's.
 Outcome Do(AdmissionController& admission, const Action& action, const Caller& caller,
            LeaseKeeper* keeper = nullptr);

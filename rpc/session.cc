@@ -1,18 +1,30 @@
 #include "rpc/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "kvcache/admission/reservation_id.h"
+#include "kvcache/base/check.h"
 
 namespace plimsoll {
 
 void Session::Releasing(int64_t number) {
-  if (held_.contains(number)) releasing_.insert(number);
+  const auto found = held_.find(number);
+  if (found != held_.end()) found->second = true;
+}
+
+std::vector<int64_t> Session::held() const {
+  std::vector<int64_t> numbers;
+  for (const auto& [number, releasing] : held_) numbers.push_back(number);
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
 }
 
 void Session::Ended(int64_t number, EndCause /*cause*/) {
-  held_.erase(number);
-  const bool own = releasing_.erase(number) > 0;
+  const auto found = held_.find(number);
+  PLIMSOLL_CHECK(found != held_.end(), number);
+  const bool own = found->second;
+  held_.erase(found);
   if (stream_ == nullptr) {
     if (!held_.empty()) return;
     --sessions_.counts_.detached;
@@ -53,7 +65,7 @@ void Sessions::Leave(AdmissionController& admission, Session& session,
                      const Session::Stream& stream) {
   if (session.stream_ != &stream) return;
   const std::vector<int64_t> held = session.held();
-  session.releasing_.clear();
+  for (auto& [number, releasing] : session.held_) releasing = false;
   session.stream_ = nullptr;
   --counts_.attached;
   if (held.empty()) return Forget(session.token());

@@ -15,9 +15,9 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "kvcache/admission/admission_controller.h"
 
 namespace plimsoll {
@@ -38,11 +38,11 @@ class Session final : public LeaseKeeper {
 
   const std::string& token() const { return token_; }
   Duration ttl() const { return ttl_; }
-  std::vector<int64_t> held() const { return {held_.begin(), held_.end()}; }
+  std::vector<int64_t> held() const;  // in their order
   // Its stream is about to release this one, and needs not hear of that.
   void Releasing(int64_t number);
 
-  void Keeps(int64_t number) override { held_.insert(number); }
+  void Keeps(int64_t number) override { held_.try_emplace(number, false); }
   void Ended(int64_t number, EndCause cause) override;
 
  private:
@@ -52,9 +52,8 @@ class Session final : public LeaseKeeper {
   Sessions& sessions_;
   const std::string token_;
   Duration ttl_{};
-  Stream* stream_ = nullptr;  // null: none has it
-  std::unordered_set<int64_t> held_;
-  std::unordered_set<int64_t> releasing_;  // of these
+  Stream* stream_ = nullptr;                 // null: none has it
+  absl::flat_hash_map<int64_t, bool> held_;  // and whether its stream is releasing it
 };
 
 // How many sessions a stream has, and how many wait for one; written under the admission lock, read

@@ -31,7 +31,7 @@ SessionDialogue::SessionDialogue(SharedAdmission& admission, Sessions& sessions,
       caller_(std::move(caller)),
       wake_(std::move(wake)) {}
 
-absl::Status SessionDialogue::Take(const v1::SessionRequest& in) {
+absl::Status SessionDialogue::Take(v1::SessionRequest& in) {
   Bounds bounds;
   bounds.NumberIn("number of operations", in.operations_size(), 0, kMaxOperations);
   PLIMSOLL_RETURN_IF_ERROR(bounds.status());
@@ -84,7 +84,6 @@ absl::StatusOr<SessionDialogue::Held> SessionDialogue::OpenSession(
   *welcome.mutable_ttl() = ToWire(ttl);
   welcome.set_resumed(opened.resumed);
   held.numbers = session_->held();
-  std::sort(held.numbers.begin(), held.numbers.end());
   return held;
 }
 
@@ -117,18 +116,19 @@ void SessionDialogue::AddHeld(const AdmissionController& admission, int64_t numb
   if (claimed != held.claimed_ids.end()) out->set_claimed_id(claimed->second);
 }
 
-absl::Status SessionDialogue::Operate(const v1::SessionRequest& in) {
+absl::Status SessionDialogue::Operate(v1::SessionRequest& in) {
   PLIMSOLL_RETURN_IF_ERROR(CheckRoom(in.operations_size()));
   std::string results;
+  results.reserve(static_cast<size_t>(in.operations_size()) * kUsualResultBytes);
   int64_t count = 0;
   const bool mine = admission_.With([&](AdmissionController& admission) {
     if (session_ == nullptr) return false;
-    for (const v1::Operation& operation : in.operations()) {
+    for (v1::Operation& operation : *in.mutable_operations()) {
       const absl::StatusOr<Action> action = ActionFrom(operation, caller_);
       const std::optional<Outcome> outcome =
           action.ok() ? DoOne(admission, operation.id(), *action) : Outcome(action.status());
       if (!outcome) continue;
-      AppendResult(kResults, operation.id(), *outcome, clock_.Now(), results);
+      AppendResult(kResults, operation.id(), *outcome, clock_, results);
       ++count;
     }
     return true;
@@ -136,7 +136,11 @@ absl::Status SessionDialogue::Operate(const v1::SessionRequest& in) {
   if (!mine) return absl::AbortedError(kTakenOver);
   absl::MutexLock lock(&mutex_);
   if (in.ping() != 0) pending_.set_pong(in.ping());
-  results_ += results;
+  if (results_.empty()) {
+    results_.swap(results);
+  } else {
+    results_ += results;
+  }
   unread_ += count;
   return absl::OkStatus();
 }
@@ -190,7 +194,7 @@ void SessionDialogue::Answered(int64_t key, uint64_t id, const Answer& answer) {
   {
     absl::MutexLock lock(&mutex_);
     --waiting_;
-    AppendResult(kResults, id, Outcome(answer), clock_.Now(), results_);
+    AppendResult(kResults, id, Outcome(answer), clock_, results_);
     ++unread_;
   }
   wake_();

@@ -41,8 +41,9 @@ class SessionDialogue final : public Session::Stream {
   SessionDialogue(SharedAdmission& admission, Sessions& sessions, const Clock& clock, Caller caller,
                   std::function<void()> wake);
 
-  // Does what one message asks. A status that is not OK is for End.
-  absl::Status Take(const v1::SessionRequest& in) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Does what one message asks; the ids in it are taken out of it. A status that is not OK is for
+  // End.
+  absl::Status Take(v1::SessionRequest& in) ABSL_LOCKS_EXCLUDED(mutex_);
   // The stream is over, or is to be: what waits is cancelled, and leases run. The first end counts.
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -80,7 +81,7 @@ class SessionDialogue final : public Session::Stream {
   void AddHeld(const AdmissionController& admission, int64_t number, const Held& held,
                v1::Welcome& page) const;
 
-  absl::Status Operate(const v1::SessionRequest& in) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Operate(v1::SessionRequest& in) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status CheckRoom(int64_t more) ABSL_LOCKS_EXCLUDED(mutex_);
   // Nullopt where it waits.
   std::optional<Outcome> DoOne(AdmissionController& admission, uint64_t id, const Action& action);

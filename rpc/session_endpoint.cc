@@ -51,7 +51,7 @@ class SessionStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
  private:
   absl::Status Take() {
-    const Received<v1::SessionRequest, 24 << 10> received(request_);
+    Received<v1::SessionRequest, 24 << 10> received(request_);
     return received.parsed() ? dialogue_.Take(*received) : DoesNotParse();
   }
   // Inside the admission lock.

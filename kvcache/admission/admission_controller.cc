@@ -57,7 +57,9 @@ AdmissionController::State::State(const AdmissionOptions& options_given, KvCache
       policies(std::move(policies_given)),
       returns(clock_given.Now()),
       remaining(clock_given.Now()),
-      started(clock_given.Now()) {
+      started(clock_given.Now()),
+      wall_read_at(started),
+      wall(clock_given.WallNow()) {
   if (options.learning == Learning::kAlways) learning_until = started + options.default_ttl;
 }
 
@@ -209,6 +211,7 @@ std::string RandomEpoch() {
     epoch += kDigits[byte / 16];
     epoch += kDigits[byte % 16];
   }
+  epoch.pop_back();
   return epoch;
 }
 

@@ -270,7 +270,8 @@ class AdmissionController {
   std::unique_ptr<State> state_;
 };
 
-// A new epoch: 16 hexadecimal digits that no other server life is likely to have.
+// A new epoch: 15 hexadecimal digits that no other server life is likely to have. One more, and
+// every copy of it would cost an allocation.
 std::string RandomEpoch();
 
 }  // namespace plimsoll

@@ -116,6 +116,8 @@ struct AdmissionController::State {
   ReservationRecord& Running(std::string_view id);
   // As callers see it: while a sequence runs, the lease runs for its ttl from now.
   Reservation View(const ReservationRecord& record, Instant now) const;
+  // The calendar's time at `now`: the clock is read once for each instant.
+  WallTime WallAt(Instant now) const;
   void SignOfLife(ReservationRecord& record, Instant now);
   // The keeper, if it is one, keeps the reservation, if it is held; another one hears of that.
   void Attach(ReservationRecord& record, LeaseKeeper* keeper, Instant now);
@@ -189,6 +191,8 @@ struct AdmissionController::State {
   bool draining = false;
   int64_t stops_requested = 0;  // of reservations whose sequences ran
   const Instant started;
+  mutable Instant wall_read_at;
+  mutable WallTime wall;
   std::optional<Instant> learning_until;
   AdmissionSnapshot counters;  // only what is counted since the start
   AdmissionSnapshot last;      // as published

@@ -95,7 +95,7 @@ ReservationRecord& AdmissionController::State::Grant(const ReservationRequest& r
   tenants.Note(*record.account);
   record.place = record.its_class->Start(DemandOf(request));
   NotePromised(record, Blocks(0));
-  leases.Set(record.number, record.lease, record.terms.expires);
+  if (keeper == nullptr) leases.Set(record.number, record.lease, record.terms.expires);
   ++counters.admitted;
   Attach(record, keeper, now);
   return record;

@@ -311,7 +311,7 @@ Terms AdmissionController::State::Draft(const ReservationRequest& request, Block
           .prefix_blocks = FindPrefix(request).blocks,
           .ttl = ttl,
           .expires = now + lease,
-          .expire_time = clock.WallNow() + lease,
+          .expire_time = WallAt(now) + lease,
           .confirmed = confirmed};
 }
 

@@ -32,16 +32,24 @@ Reservation AdmissionController::State::View(const ReservationRecord& record, In
   reservation.ended = record.ended || record.stop_requested;
   if (record.sequence || record.kept) {
     reservation.expires = now + reservation.ttl;
-    reservation.expire_time = clock.WallNow() + reservation.ttl;
+    reservation.expire_time = WallAt(now) + reservation.ttl;
   }
   return reservation;
+}
+
+WallTime AdmissionController::State::WallAt(Instant now) const {
+  if (now != wall_read_at) {
+    wall_read_at = now;
+    wall = clock.WallNow();
+  }
+  return wall;
 }
 
 void AdmissionController::State::SignOfLife(ReservationRecord& record, Instant now) {
   Terms& terms = record.terms;
   terms.confirmed = true;
   terms.expires = now + terms.ttl;
-  terms.expire_time = clock.WallNow() + terms.ttl;
+  terms.expire_time = WallAt(now) + terms.ttl;
   if (!record.sequence && !record.kept) leases.Set(record.number, record.lease, terms.expires);
 }
 

@@ -38,7 +38,7 @@ void AdmissionController::LetGo(int64_t number, const LeaseKeeper& keeper, Durat
   if (record != nullptr && record->kept) {
     record->kept = false;
     record->terms.expires = now + lease;
-    record->terms.expire_time = state_->clock.WallNow() + lease;
+    record->terms.expire_time = state_->WallAt(now) + lease;
     if (!record->sequence) state_->leases.Set(number, record->lease, record->terms.expires);
   }
   state_->Settle(now);

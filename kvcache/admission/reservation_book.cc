@@ -50,22 +50,20 @@ bool SameRequestName::operator()(const ReservationRecord* a, const ReservationRe
   return a == b || NameOf(a->request) == NameOf(b->request);
 }
 
-ReservationRecord& ReservationBook::Make(const ReservationRequest& request, const Terms& terms) {
-  const int64_t number = NextNumber();
-  if (spare_.empty()) {
-    return records_.emplace_back(
-        ReservationRecord{.number = number, .request = request, .terms = terms});
-  }
+ReservationRecord& ReservationBook::Unused() {
+  if (spare_.empty()) return records_.emplace_back();
   ReservationRecord& record = *spare_.back();
   spare_.pop_back();
-  ReservationRequest copy = std::move(record.request);
-  copy = request;  // where the other one's strings were
-  record = {.number = number, .request = std::move(copy), .terms = terms};
+  static_cast<ReservationCourse&>(record) = {};
   return record;
 }
 
+// Texts are copied to where the last ones were.
 ReservationRecord& ReservationBook::Add(const ReservationRequest& request, const Terms& terms) {
-  ReservationRecord& record = Make(request, terms);
+  ReservationRecord& record = Unused();
+  record.number = NextNumber();
+  record.request = request;
+  record.terms = terms;
   index_.Add(&record);
   if (!request.request_id.empty()) {
     record.name_hash = by_request_.hash_function()(NameOf(request));

@@ -49,10 +49,8 @@ struct Terms {
   std::string claimed_id = {};
 };
 
-struct ReservationRecord {
-  int64_t number;              // the one in its id; from 1
-  ReservationRequest request;  // as first asked: what a repeat is compared with
-  Terms terms;
+// What became of a reservation since.
+struct ReservationCourse {
   size_t name_hash = 0;                               // of its request id's, where it has one
   std::optional<SequenceId> sequence = std::nullopt;  // the one that runs on it
   // Until one runs: the one that holds the prefix that was there, and the promise.
@@ -75,6 +73,12 @@ struct ReservationRecord {
   DeadlineQueue::Place lease = std::nullopt;       // while that runs
   RemainingTokens::Place ends = std::nullopt;      // among those who may generate
   bool ended = false;
+};
+
+struct ReservationRecord : ReservationCourse {
+  int64_t number = 0;          // the one in its id; from 1
+  ReservationRequest request;  // as first asked: what a repeat is compared with
+  Terms terms;
 };
 
 // A request_id and whose it is. The strings are the record's own.
@@ -158,7 +162,7 @@ class ReservationBook {
     Instant when;
   };
 
-  ReservationRecord& Make(const ReservationRequest& request, const Terms& terms);
+  ReservationRecord& Unused();
   void Erase(ReservationRecord& record);
   void PrefetchOldest() const;
 

@@ -45,6 +45,8 @@ TEST(WireWriterDeathTest, AbortsWhereThereIsNoRoom) {
 
 class AnswerBytes : public testing::Test {
  protected:
+  AnswerBytes() { clock_.AdvanceTo(now_); }
+
   int64_t Below(int64_t end) { return std::uniform_int_distribution<int64_t>(0, end - 1)(rng_); }
   // Now and then zero, one or as large as it gets.
   int64_t Figure(int64_t most) {
@@ -102,6 +104,7 @@ class AnswerBytes : public testing::Test {
   testing::ScopedTrace trace_{__FILE__, __LINE__,
                               "rerun with --gtest_random_seed=" + std::to_string(seed_)};
   std::mt19937 rng_{static_cast<uint32_t>(seed_)};
+  SimulatedClock clock_;
   const Instant now_ = Instant(std::chrono::hours(5));
 };
 
@@ -125,7 +128,7 @@ TEST_F(AnswerBytes, OfABatchAreThoseOfTheMessage) {
       const Outcome outcome = AnyOutcome();
       const auto id = static_cast<uint64_t>(Figure(std::numeric_limits<int64_t>::max()));
       SetResult(id, outcome, now_, message.add_results());
-      AppendResult(message.kResultsFieldNumber, id, outcome, now_, bytes);
+      AppendResult(message.kResultsFieldNumber, id, outcome, clock_, bytes);
     }
     message.set_revision(Figure(int64_t{1} << 40));
     AppendNumber(message.kRevisionFieldNumber, message.revision(), bytes);
@@ -141,7 +144,7 @@ TEST(Received, ReadsAMessageThatCameInPieces) {
   const std::array<grpc::Slice, 2> pieces = {grpc::Slice(text.substr(0, 10)),
                                              grpc::Slice(text.substr(10))};
   const grpc::ByteBuffer bytes(pieces.data(), pieces.size());
-  const Received<v1::ReserveCapacityRequest, 256> received(bytes);
+  Received<v1::ReserveCapacityRequest, 256> received(bytes);
   ASSERT_TRUE(received.parsed());
   EXPECT_EQ((*received).SerializeAsString(), text);
   EXPECT_EQ(BytesOf(bytes), text);

@@ -49,10 +49,11 @@ TEST(Convert, ARequestSurvivesTheWireAndItsFieldsAreBounded) {
                                 .priority = -2,
                                 .request_class = "chat",
                                 .resumes = "e1-7"};
-  const ReservationRequest got = *FromWire(ToWire(sent));
+  v1::ReserveCapacityRequest wide = ToWire(sent);
+  const ReservationRequest got = *FromWire(wide);
   EXPECT_TRUE(SameContent(got, sent));
   EXPECT_EQ(got.request_id, sent.request_id);
-  v1::ReserveCapacityRequest wide = ToWire(sent);
+  wide = ToWire(sent);
   wide.set_priority(3);
   EXPECT_EQ(FromWire(wide).status().message(), "priority=3: want -2 to 2");
   wide = ToWire(sent);

@@ -47,7 +47,7 @@ TEST_F(SessionService, WelcomesAndDoesWhatIsAsked) {
   TestSession session(server_.address());
   const v1::Welcome welcome = session.Greet();
   EXPECT_EQ(welcome.epoch(), "e1");
-  EXPECT_EQ(welcome.resume_token().size(), 32u);
+  EXPECT_EQ(welcome.resume_token().size(), 30u);
   EXPECT_EQ(welcome.ttl().seconds(), 30);
   EXPECT_FALSE(welcome.resumed());
 

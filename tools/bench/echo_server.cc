@@ -16,8 +16,8 @@ namespace {
 v1::ReserveCapacityResponse Granted() {
   v1::ReserveCapacityResponse out;
   v1::Reservation& reservation = *out.mutable_reservation();
-  reservation.set_epoch("0123456789abcdef");
-  reservation.set_reservation_id("0123456789abcdef-100000");
+  reservation.set_epoch("0123456789abcde");
+  reservation.set_reservation_id("0123456789abcde-100000");
   reservation.set_tenant("tenant-0");
   reservation.set_prompt_tokens(1000);
   reservation.set_max_new_tokens(24);

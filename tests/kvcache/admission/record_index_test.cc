@@ -20,9 +20,10 @@ using testing::IsEmpty;
 class RecordIndexTest : public testing::Test {
  protected:
   ReservationRecord& Add() {
-    records_.push_back({.number = index_.next_number(), .request = {}, .terms = {}});
-    index_.Add(&records_.back());
-    return records_.back();
+    ReservationRecord& record = records_.emplace_back();
+    record.number = index_.next_number();
+    index_.Add(&record);
+    return record;
   }
   std::vector<int64_t> HeldAfter(int64_t number, size_t most = SIZE_MAX) {
     std::vector<int64_t> seen;
@@ -70,7 +71,7 @@ TEST_F(RecordIndexTest, ANumberThatIsTakenBackIsGivenAgain) {
 // One that stays while hundreds of thousands come and go is found all the same.
 TEST_F(RecordIndexTest, OneThatIsMuchOlderThanTheRestStaysKnownAndHeld) {
   const ReservationRecord& old = Add();
-  ReservationRecord record{.number = 0, .request = {}, .terms = {}};
+  ReservationRecord record;
   for (int i = 0; i < 300'000; ++i) {
     record.number = index_.next_number();
     index_.Add(&record);
