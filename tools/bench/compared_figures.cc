@@ -27,8 +27,9 @@ struct Measured {
 };
 
 absl::StatusOr<Measured> Measure(const BenchPeer& peer, const BenchLoad& run) {
+  const BenchPeer fresh = BenchPeer::At(*peer.server, peer.address);
   const Duration before = peer.server->CpuTime();
-  const absl::StatusOr<LoadResult> load = run(peer);
+  const absl::StatusOr<LoadResult> load = run(fresh);
   if (!load.ok()) return load.status();
   const std::chrono::duration<double, std::micro> used = peer.server->CpuTime() - before;
   return Measured{.load = *load, .cpu_us = used.count() / static_cast<double>(load->calls)};
@@ -63,7 +64,10 @@ bool Wanted(const AdmissionBenchOptions& options, const std::string& what) {
 }
 
 BenchPeer BenchPeer::At(const ChildServer& server, const std::string& address) {
-  BenchPeer peer{.server = &server, .channel = BenchChannel(address), .admission = nullptr};
+  BenchPeer peer{.server = &server,
+                 .address = address,
+                 .channel = BenchChannel(address),
+                 .admission = nullptr};
   peer.admission = v1::AdmissionService::NewStub(peer.channel);
   return peer;
 }

@@ -14,11 +14,12 @@
 
 namespace plimsoll {
 
-// A server, the channel to it and its stub.
+// A server, one of its addresses, a channel to that and its stub.
 struct BenchPeer {
   static BenchPeer At(const ChildServer& server, const std::string& address);
 
   const ChildServer* server;
+  std::string address;
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::AdmissionService::Stub> admission;
 };
@@ -34,7 +35,8 @@ class LedgerCheck {
   int64_t admitted_ = 0, released_ = 0, expired_ = 0;
 };
 
-// A load on one server.
+// A load on one server, over a connection that is its own: how threads come to share the processors
+// stays with a connection, and rounds are to differ in that too.
 using BenchLoad = std::function<absl::StatusOr<LoadResult>(const BenchPeer& peer)>;
 struct LoadGoals {
   double throughput;               // of the echo's, at least

@@ -11,7 +11,8 @@ namespace {
 
 constexpr int kOutstanding = 8;
 constexpr Duration kInterval = std::chrono::milliseconds(200);
-constexpr int kLonger = 4;  // than other loads, so that updates come meanwhile; and as much rarer
+// Than other loads, so that updates come meanwhile; and rarer.
+constexpr int kLonger = 4, kRarer = 2;
 
 struct Round {
   double p99_us = 0;
@@ -52,7 +53,7 @@ absl::Status AddWatchFigures(const AdmissionBenchOptions& options, const ChildSe
   const std::string& address = ledger.addresses()[0];
   const BenchPeer ours = BenchPeer::At(ledger, address);
   std::vector<double> with, without, ratio, updates;
-  for (int i = 0; i < (options.rounds + kLonger - 1) / kLonger; ++i) {
+  for (int i = 0; i < (options.rounds + kRarer - 1) / kRarer; ++i) {
     const absl::StatusOr<Round> alone = RunRound(options, ours, address, 0);
     if (!alone.ok()) return alone.status();
     const absl::StatusOr<Round> watched = RunRound(options, ours, address, options.watchers);
