@@ -22,7 +22,7 @@ grpc::ByteBuffer ReserveAnswerBytes(const Answer& answer, int64_t revision, Inst
 grpc::ByteBuffer ReleaseAnswerBytes(int64_t revision);
 
 inline constexpr size_t kUsualResultBytes = 160;  // most results take less
-// Appends an OperationResult, in this repeated field. Nobody asks for the time of a release.
+// Appends an OperationResult, in this repeated field. The clock is read where it tells a time.
 void AppendResult(int field, uint64_t id, const Outcome& outcome, const Clock& clock,
                   std::string& out);
 // Appends a number, which zero leaves out.
