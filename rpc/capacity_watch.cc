@@ -7,13 +7,6 @@
 #include "rpc/message_bytes.h"
 
 namespace plimsoll {
-namespace {
-
-// So long it may be left alone while its time has not come: longer, and a watch whose clock is not
-// the queue's would wait; much shorter, and a thousand who wait cost more than what they are told.
-constexpr Duration kLongestRest = std::chrono::milliseconds(100);
-
-}  // namespace
 
 grpc::ByteBuffer CapacityMessages::Whole(const AdmissionSnapshot& now) {
   absl::MutexLock lock(&mutex_);
@@ -80,7 +73,7 @@ bool CapacityWatch::IsDueLocked(Instant at, bool known) {
 
 Duration CapacityWatch::UntilNextCallLocked(Instant at) const {
   if (at >= due_ || terms_.min_interval < WatchQueue::kTick) return WatchQueue::kTick;
-  return std::min(due_ - at, kLongestRest);
+  return std::min(due_ - at, WatchQueue::kLongestRest);
 }
 
 void CapacityWatch::OnWriteDone(bool ok) {

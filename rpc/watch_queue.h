@@ -31,6 +31,10 @@ class WatchQueue {
   // How long after it came each is called first, and how often who waits for a change should ask to
   // be called.
   static constexpr Duration kTick = Housekeeper::kTick;
+  // How long who has nothing to hear yet may ask to be left alone: longer, and one whose clock is
+  // not the queue's would wait; much shorter, and to look at a thousand costs more than to tell
+  // them.
+  static constexpr Duration kLongestRest = std::chrono::milliseconds(100);
   static constexpr Duration kMostGap = std::chrono::microseconds(200);
 
   struct Called {

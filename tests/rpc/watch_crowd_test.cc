@@ -177,7 +177,7 @@ TEST_F(WatchCrowdTest, EachHearsOfAChangeOnce) {
   server_.clock.Advance(seconds(10));
   Granted(client_->Reserve(RequestOf(16, 0)));
   ASSERT_TRUE(Eventually([&] { return heard() == 2 * kCrowd; }));
-  std::this_thread::sleep_for(5 * WatchQueue::kTick);
+  std::this_thread::sleep_for(WatchQueue::kLongestRest + 3 * WatchQueue::kTick);
   EXPECT_EQ(heard(), 2 * kCrowd);
   const std::lock_guard lock(mutex_);
   EXPECT_EQ(std::count(heard_.begin(), heard_.end(), Blocks(1)), kCrowd);

@@ -85,7 +85,7 @@ class PacedWatch : public WatchService {
   void ExpectNextAfter(Duration time, int reports) {
     Change();
     Advance(time - milliseconds(1));
-    std::this_thread::sleep_for(3 * WatchQueue::kTick);
+    std::this_thread::sleep_for(WatchQueue::kLongestRest + 3 * WatchQueue::kTick);
     EXPECT_EQ(reports_, reports - 1);
     Advance(milliseconds(1));
     EXPECT_TRUE(Hears(reports));
