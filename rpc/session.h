@@ -8,7 +8,7 @@
 // Invariant: whatever is in held() has this session as its keeper.
 //
 // Threads: everything is done under the admission lock, and nothing has a lock of its own.
-// Cost: O(held) to open and to leave, O(1) per reservation. Errors: none.
+// Cost: O(n log n) to open and to leave, of n that it holds; O(1) per reservation. Errors: none.
 #pragma once
 
 #include <atomic>
